@@ -1,0 +1,425 @@
+// Package api is the typed interface to a running router: a connect service
+// on a unix socket, its server and its client. What it knows of the router is
+// the interface Router.
+package api
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"holdfast/internal/prefix"
+	"holdfast/internal/wire"
+)
+
+// Router is what the server asks and tells. Its methods are called
+// concurrently. Errors made by NotFound, Invalid, Refused and RolledBack reach
+// the client as such.
+//
+// Where a method has a callback, what the callback is given is valid during
+// the call only, its error ends the method and is returned, and it may block
+// for as long as a slow client takes: never call it from the engine's loop.
+//
+// Wherever a neighbor is named, its name or its address is accepted.
+type Router interface {
+	Summary(ctx context.Context) (Summary, error)
+	// Neighbors returns all configured neighbors by name.
+	Neighbors(ctx context.Context) ([]Neighbor, error)
+	Neighbor(ctx context.Context, name string) (NeighborDetail, error)
+
+	// Routes calls fn for every route that q selects, by prefix where that is
+	// cheap; the paths of one prefix come together, the best one first.
+	Routes(ctx context.Context, q RouteQuery, fn func(RouteInfo) error) error
+	// CountRoutes counts what Routes would return; q.Limit is ignored.
+	CountRoutes(ctx context.Context, q RouteQuery) (RouteCount, error)
+	// Lookup calls fn for the paths of the longest prefix with a best path
+	// that holds addr, best first. NotFound if there is none.
+	Lookup(ctx context.Context, addr netip.Addr, fn func(RouteInfo) error) error
+	// Explain calls fn for every path of exactly this prefix in the order of
+	// preference, then for those that take no part in the decision. NotFound
+	// if there is none.
+	Explain(ctx context.Context, p prefix.Prefix, fn func(Candidate) error) error
+
+	// Policies returns the policy of this name, or all for "".
+	Policies(ctx context.Context, name string) ([]Policy, error)
+	TestPolicy(ctx context.Context, t PolicyTest) (PolicyResult, error)
+	Memory(ctx context.Context) (Memory, error)
+
+	// Clear resets or refreshes sessions and returns the names of their
+	// neighbors; "" means all.
+	Clear(ctx context.Context, neighbor string, how ClearMode) ([]string, error)
+	// Shutdown ends a session and keeps it down until Enable; the message goes
+	// to the neighbor (RFC 9003).
+	Shutdown(ctx context.Context, neighbor, message string) error
+	Enable(ctx context.Context, neighbor string) error
+	// Reload reads the configuration file and makes it the running one.
+	// Invalid if the file has errors; nothing has changed then.
+	Reload(ctx context.Context) (ReloadResult, error)
+	// Check compares the file with what is running and changes nothing.
+	Check(ctx context.Context) (CheckResult, error)
+}
+
+// Summary is the router at a glance.
+type Summary struct {
+	ASN        uint32
+	RouterID   netip.Addr
+	ConfigPath string
+	Revision   uint64    // how many configurations have run, this one included
+	Started    time.Time // of the process
+	Configured time.Time // when this configuration began to run
+	Listen     []netip.AddrPort
+	Neighbors  int
+	Up         int // Established
+	Shutdown   int // administratively
+	Tables     []TableSummary
+}
+
+// TableSummary counts one family.
+type TableSummary struct {
+	Family     prefix.Family
+	Prefixes   uint64 // with a best path
+	Paths      uint64 // received, rejected ones included
+	Originated uint64
+}
+
+// State is that of a neighbor's session (RFC 4271 section 8.2.2).
+type State uint8
+
+const (
+	Idle State = iota
+	Connect
+	Active
+	OpenSent
+	OpenConfirm
+	Established
+)
+
+// Neighbor is a line of the list of neighbors.
+type Neighbor struct {
+	Name        string
+	Group       string
+	Description string
+	Address     netip.Addr
+	ASN         uint32
+	LocalASN    uint32
+	RouterID    netip.Addr // invalid if not known
+	Role        string     // ours to them (RFC 9234), "" if none
+	State       State
+	Since       time.Time // of the state Established, or of the end of the last session
+	Shutdown    bool      // administratively
+	Message     string    // given to Shutdown, or received (RFC 9003) if the neighbor is
+	Families    []NeighborFamily
+	// LastReset is nil as long as no session has ended.
+	LastReset *Reset
+}
+
+// NeighborFamily is what a neighbor has in one family.
+type NeighborFamily struct {
+	Family     prefix.Family
+	Negotiated bool
+	Received   uint64
+	Accepted   uint64
+	Rejected   uint64
+	Advertised uint64
+	// EndOfRIBReceived and EndOfRIBSent are about the current session.
+	EndOfRIBReceived bool
+	EndOfRIBSent     bool
+	Limit            *PrefixLimit // nil if none
+}
+
+// PrefixLimit is a maximum of prefixes.
+type PrefixLimit struct {
+	Max       uint64
+	WarnAt    uint64 // 0 if there is no warning
+	Received  bool   // counts before import policy, else after
+	Action    string // "warn", "restart" or "shutdown"
+	RestartIn time.Duration
+}
+
+// Reset is the end of a session.
+type Reset struct {
+	At           time.Time
+	Reason       string        // for people: "hold timer expired", "connection reset by peer"
+	Notification *Notification // nil if none was exchanged
+}
+
+// Notification is a NOTIFICATION message (RFC 4271 section 4.5).
+type Notification struct {
+	Sent          bool // by us, else received
+	Code, Subcode uint8
+	Data          []byte
+}
+
+// Capability is one of an OPEN message (RFC 5492).
+type Capability struct {
+	Code  uint8
+	Value []byte
+}
+
+// NeighborDetail is all about a neighbor.
+type NeighborDetail struct {
+	Neighbor
+	Local, Remote netip.AddrPort // of the connection; invalid if there is none
+	Passive       bool
+	MultihopTTL   uint8 // 0: directly connected
+	GTSM          bool  // RFC 5082
+	MD5           bool  // RFC 2385
+	Import        []string
+	Export        []string
+	UpdateGroup   uint32 // 0 if not in one
+
+	// Sent and Received are the capabilities of the last OPENs.
+	Sent, Received []Capability
+	// Negotiated is nil while not Established.
+	Negotiated *Negotiated
+	Configured Timers
+
+	Counters Counters
+}
+
+// Timers of a session; zero is off.
+type Timers struct {
+	Hold, Keepalive, SendHold, ConnectRetry time.Duration
+}
+
+// Negotiated is what both ends of a session agreed on.
+type Negotiated struct {
+	Timers          Timers
+	Families        []prefix.Family
+	AddPath         []prefix.Family // which they send path ids for (RFC 7911)
+	AS4             bool            // RFC 6793
+	ExtMsg          bool            // RFC 8654
+	ExtNH           bool            // RFC 8950
+	Refresh         bool            // RFC 2918
+	EnhancedRefresh bool            // RFC 7313
+	Role            string          // theirs (RFC 9234)
+}
+
+// MessageCounts counts messages by type.
+type MessageCounts struct {
+	Open, Update, Notification, Keepalive, Refresh uint64
+	Bytes                                          uint64
+}
+
+// Counters of a neighbor since the start of the process.
+type Counters struct {
+	In, Out         MessageCounts
+	Sessions        uint64 // that became Established
+	TreatAsWithdraw uint64 // UPDATEs (RFC 7606)
+	Discarded       uint64 // UPDATEs of which attributes were discarded
+	Unsendable      uint64 // routes too large for the neighbor's messages
+	Queued          uint64 // packets that wait to be written now
+}
+
+// View says which routes.
+type View uint8
+
+const (
+	// ViewTable is the Loc-RIB with all paths that may be used; with a
+	// neighbor, those from this neighbor.
+	ViewTable View = iota
+	// ViewBest is the Loc-RIB with best paths only.
+	ViewBest
+	// ViewReceived is what neighbors sent, before policy.
+	ViewReceived
+	// ViewRejected is what policy or validation refused, as received.
+	ViewRejected
+	// ViewAdvertised is what one neighbor is sent; needs a neighbor.
+	ViewAdvertised
+)
+
+// PrefixMatch says how routes relate to the prefix of a query.
+type PrefixMatch uint8
+
+const (
+	MatchExact   PrefixMatch = iota
+	MatchLonger              // the prefix and all inside it
+	MatchShorter             // the prefix and all that cover it
+)
+
+// RouteQuery selects routes. Zero fields select everything.
+type RouteQuery struct {
+	View        View
+	Family      *prefix.Family
+	Prefix      *prefix.Prefix
+	Match       PrefixMatch
+	Neighbor    string
+	Communities []string // all of them, in the configuration's notation
+	ASPath      string   // pattern in the configuration's notation
+	OriginAS    *uint32
+	Limit       uint64 // 0: none
+}
+
+// RouteCount is the result of counting.
+type RouteCount struct {
+	Prefixes, Paths uint64
+}
+
+// Source says where a route comes from, in the configuration's words.
+type Source uint8
+
+const (
+	SourceOriginated Source = iota
+	SourceKernel
+	SourceIBGP
+	SourceEBGP
+	SourceCustomer
+	SourceProvider
+	SourcePeer
+)
+
+// Status is what has become of a path.
+type Status uint8
+
+const (
+	StatusBest Status = iota
+	StatusBackup
+	StatusRejected    // by a policy or a fixed rule; see Reason and Rule
+	StatusUnreachable // its next hop cannot be reached
+)
+
+// Position is a place in the configuration.
+type Position struct {
+	File string
+	Line int
+}
+
+// RuleRef names a rule of a policy. Rule is "" for the end of the policy.
+type RuleRef struct {
+	Policy, Rule string
+	Position     Position
+}
+
+// RouteInfo is one path of a prefix.
+type RouteInfo struct {
+	Prefix          prefix.Prefix
+	PathID          uint32
+	Neighbor        string // "" if not from a neighbor
+	NeighborAddress netip.Addr
+	Source          Source
+	Status          Status
+	Reason          string   // why rejected: "own AS in path", "rejected by policy"
+	Rule            *RuleRef // that rejected, or of which the acceptance came; nil if none
+	Attrs           wire.Attrs
+	Weight          uint32
+	Learned         time.Time // zero if not known
+	Cause           string    // of the last change: "update of transit-a", "" if not known
+}
+
+// Candidate is a path in the decision about a prefix.
+type Candidate struct {
+	RouteInfo
+	// Lost is why it is not preferred; nil for the best path and for paths
+	// that take no part.
+	Lost *Decision
+}
+
+// Decision is a step of the ladder at which one path lost to another.
+type Decision struct {
+	Step   int    // numbered as in package rib
+	Rule   string // what the winner has: "shorter AS path"
+	Detail string // both values: "3 < 4"
+	To     string // neighbor of the winner
+}
+
+// Policy is a policy with its counters.
+type Policy struct {
+	Name     string
+	Position Position
+	Rules    []Rule
+	// DefaultHits counts routes that came to the end.
+	DefaultHits uint64
+	ImportOf    []string // neighbors
+	ExportOf    []string
+}
+
+// Rule is one of a policy.
+type Rule struct {
+	Name     string
+	Position Position
+	Match    []string // conditions, one a line
+	Set      []string // actions, one a line
+	Then     string   // "accept", "reject" or "continue"
+	Hits     uint64   // how many routes met its conditions
+}
+
+// PolicyTest is a route to try a policy on.
+type PolicyTest struct {
+	Policy   string
+	Prefix   prefix.Prefix
+	Attrs    wire.Attrs
+	Neighbor string // that it came from or goes to, "" if none
+	Source   Source
+}
+
+// PolicyResult is the way of a route through a policy.
+type PolicyResult struct {
+	Accepted bool
+	Steps    []PolicyStep // the rules in order, to the one that decided
+	Attrs    wire.Attrs   // after the policy
+	Weight   uint32
+}
+
+// PolicyStep is what a rule did.
+type PolicyStep struct {
+	Rule    RuleRef
+	Matched bool
+	Then    string
+}
+
+// Memory says what takes how much.
+type Memory struct {
+	Items    []MemoryItem
+	Heap     uint64 // in use by Go objects
+	Resident uint64 // of the process
+	Paths    uint64
+}
+
+// MemoryItem is one kind of structure.
+type MemoryItem struct {
+	Name         string
+	Count, Bytes uint64
+}
+
+// ClearMode is how a session is cleared.
+type ClearMode uint8
+
+const (
+	ClearHard    ClearMode = iota // end the session, it comes back by itself
+	ClearSoft                     // in and out
+	ClearSoftIn                   // ask for the routes again, or evaluate them again
+	ClearSoftOut                  // send all routes again
+)
+
+// ReloadResult is what a reload did.
+type ReloadResult struct {
+	Revision uint64
+	Changed  bool     // false: the file said what was running
+	Changes  []Change // what changed
+	Reset    []string // neighbors of which the session was reset
+	Pending  []string // neighbors that take their changes with the next session
+}
+
+// Change is a difference between two configurations.
+type Change struct {
+	Kind     string // "added", "removed", "changed"
+	Object   string // `neighbor "transit-a"`
+	Detail   string // "" if there is nothing to add
+	Position Position
+}
+
+// CheckResult is the difference between the file and what is running.
+type CheckResult struct {
+	ConfigPath  string
+	Changes     []Change
+	Diagnostics []Diagnostic // errors make the file unusable
+}
+
+// Diagnostic is a finding about a configuration.
+type Diagnostic struct {
+	Warning  bool // else an error
+	Position Position
+	Column   int
+	Message  string
+	Mend     string // what to do, "" if the message says it
+}
