@@ -1,0 +1,217 @@
+package rib
+
+import (
+	"bytes"
+	"cmp"
+
+	"holdfast/internal/attr"
+	"holdfast/internal/wire"
+)
+
+// Options of the decision process.
+type Options struct {
+	// AlwaysCompareMED compares MED between routes of different neighbor ASes.
+	AlwaysCompareMED bool
+	// SharedNeighborAS says that two paths may come through the same neighbor
+	// AS. Without it MED never matters between two paths, which saves scans.
+	SharedNeighborAS bool
+	// DefaultLocalPref stands in where LOCAL_PREF is missing.
+	DefaultLocalPref uint32
+}
+
+// Step is a rung of the ladder of RFC 4271 section 9.1.2: the first on which
+// two paths differ decides. Numbers are shown to people.
+type Step uint8
+
+const (
+	StepNone       Step = iota
+	StepWeight          // 1: higher weight, of this router only
+	StepLocalPref       // 2: higher LOCAL_PREF (9.1.1)
+	StepLocal           // 3: originated here
+	StepPathLen         // 4: shorter AS_PATH (9.1.2.2 a)
+	StepOrigin          // 5: lower ORIGIN (b)
+	StepMED             // 6: lower MULTI_EXIT_DISC within a neighbor AS (c)
+	StepEBGP            // 7: eBGP before iBGP (d)
+	StepRouterID        // 8: lower BGP identifier or ORIGINATOR_ID (f, RFC 4456 section 9)
+	StepClusterLen      // 9: shorter CLUSTER_LIST (RFC 4456 section 9)
+	StepAddress         // 10: lower neighbor address (g)
+	StepPathID          // 11: lower path identifier (RFC 7911)
+)
+
+var stepNames = [...]string{"", "higher weight", "higher local preference", "originated here", "shorter AS path",
+	"lower origin", "lower MED", "eBGP before iBGP", "lower router ID", "shorter cluster list",
+	"lower neighbor address", "lower path ID"}
+
+func (s Step) String() string { return stepNames[s] }
+
+type verdict struct {
+	order int // below 0: the first is better
+	step  Step
+}
+
+// compare goes down the whole ladder. Both paths are usable.
+func (t *Table) compare(a, b *Path) verdict {
+	ra, rb := t.store.At(a.Post), t.store.At(b.Post)
+	if v := t.upper(a, b, ra, rb); v.order != 0 {
+		return v
+	}
+	if t.Decision.AlwaysCompareMED || ra.NeighborAS == rb.NeighborAS {
+		if c := cmp.Compare(ra.MED, rb.MED); c != 0 {
+			return verdict{c, StepMED}
+		}
+	}
+	return t.lower(a, b, ra, rb)
+}
+
+// upper are the steps before MED.
+func (t *Table) upper(a, b *Path, ra, rb *attr.Record) verdict {
+	if c := cmp.Compare(rb.Key.Weight, ra.Key.Weight); c != 0 {
+		return verdict{c, StepWeight}
+	}
+	if c := cmp.Compare(t.localPref(rb), t.localPref(ra)); c != 0 {
+		return verdict{c, StepLocalPref}
+	}
+	na, nb := &(*t.Neighbors)[a.Neighbor], &(*t.Neighbors)[b.Neighbor]
+	if na.Local != nb.Local {
+		return verdict{first(na.Local), StepLocal}
+	}
+	if c := cmp.Compare(ra.PathLen, rb.PathLen); c != 0 {
+		return verdict{c, StepPathLen}
+	}
+	return verdict{cmp.Compare(ra.Origin, rb.Origin), StepOrigin}
+}
+
+// lower are the steps behind MED. They tell any two paths apart.
+func (t *Table) lower(a, b *Path, ra, rb *attr.Record) verdict {
+	na, nb := &(*t.Neighbors)[a.Neighbor], &(*t.Neighbors)[b.Neighbor]
+	if na.EBGP != nb.EBGP {
+		return verdict{first(na.EBGP), StepEBGP}
+	}
+	if c := cmp.Compare(routerID(ra, na), routerID(rb, nb)); c != 0 {
+		return verdict{c, StepRouterID}
+	}
+	if c := cmp.Compare(ra.ClusterLen, rb.ClusterLen); c != 0 {
+		return verdict{c, StepClusterLen}
+	}
+	if c := bytes.Compare(na.Addr[:], nb.Addr[:]); c != 0 {
+		return verdict{c, StepAddress}
+	}
+	return verdict{cmp.Compare(a.PathID, b.PathID), StepPathID}
+}
+
+func first(a bool) int {
+	if a {
+		return -1
+	}
+	return 1
+}
+
+func (t *Table) localPref(r *attr.Record) uint32 {
+	if r.Has&wire.HasLocalPref == 0 {
+		return t.Decision.DefaultLocalPref
+	}
+	return r.LocalPref
+}
+
+func routerID(r *attr.Record, n *NeighborInfo) uint32 {
+	if r.Has&wire.HasOriginatorID != 0 {
+		return r.OriginatorID
+	}
+	return n.RouterID
+}
+
+// each calls f for every usable path of e.
+func (t *Table) each(e *entry, f func(*Path)) {
+	if e.n == 0 {
+		return
+	}
+	if t.usable(&e.first) {
+		f(&e.first)
+	}
+	left := int(e.n) - 1
+	for c := e.more; left > 0; {
+		ch := t.more.At(c)
+		for i := range min(left, chunkPaths) {
+			if p := &ch.paths[i]; t.usable(p) {
+				f(p)
+			}
+		}
+		left -= chunkPaths
+		c = ch.next
+	}
+}
+
+// decide finds the best of all paths of e, nil if none is usable.
+func (t *Table) decide(e *entry) (best *Path) {
+	if t.total(e) {
+		t.each(e, func(p *Path) {
+			if best == nil || t.compare(p, best).order < 0 {
+				best = p
+			}
+		})
+		return best
+	}
+	// RFC 4271 section 9.1.2.2 c: what ties above MED loses to a lower MED of
+	// the same neighbor AS; what is left goes on. The order of arrival does
+	// not matter.
+	var top *Path
+	t.each(e, func(p *Path) {
+		if top == nil || t.upper(p, top, t.store.At(p.Post), t.store.At(top.Post)).order < 0 {
+			top = p
+		}
+	})
+	t.each(e, func(p *Path) {
+		if !t.tiesAboveMED(p, top) || t.medLoser(e, p, top) != nil {
+			return
+		}
+		if best == nil || t.lower(p, best, t.store.At(p.Post), t.store.At(best.Post)).order < 0 {
+			best = p
+		}
+	})
+	return best
+}
+
+func (t *Table) tiesAboveMED(p, top *Path) bool {
+	return t.upper(p, top, t.store.At(p.Post), t.store.At(top.Post)).order == 0
+}
+
+// medLoser returns a path that p loses to by MED, among those that tie with
+// top above it.
+func (t *Table) medLoser(e *entry, p, top *Path) (winner *Path) {
+	rp := t.store.At(p.Post)
+	t.each(e, func(q *Path) {
+		rq := t.store.At(q.Post)
+		if winner == nil && rq.NeighborAS == rp.NeighborAS && rq.MED < rp.MED && t.tiesAboveMED(q, top) {
+			winner = q
+		}
+	})
+	return winner
+}
+
+// Why is the reason for which a path is not the best one.
+type Why struct {
+	Step Step
+	// Against is the path that it lost to: the best one, or for MED perhaps
+	// another one of the same neighbor AS.
+	Against *Path
+}
+
+// Explain tells why p is not the best path of id. p must be a path of id that
+// is usable; for the best path itself Step is StepNone.
+func (t *Table) Explain(id ID, p *Path) Why {
+	e := t.entries.At(uint32(id))
+	best := t.Best(id)
+	if best == nil || best == p {
+		return Why{}
+	}
+	if v := t.upper(best, p, t.store.At(best.Post), t.store.At(p.Post)); v.order != 0 {
+		return Why{v.step, best}
+	}
+	if !t.Decision.AlwaysCompareMED {
+		if w := t.medLoser(e, p, best); w != nil {
+			return Why{StepMED, w}
+		}
+		return Why{t.lower(best, p, t.store.At(best.Post), t.store.At(p.Post)).step, best}
+	}
+	return Why{t.compare(best, p).step, best}
+}

@@ -1,0 +1,478 @@
+// Package rib has the routing table of one family: prefixes, the paths that
+// neighbors gave for them, and which of them is best. Every change of a best
+// path goes into a journal with its cause.
+//
+// A path is kept as received, beside what the import policy made of it; a
+// rejected one stays, with its reason. The best path of a prefix always
+// stands in the prefix's own cell, the others in chunks behind it.
+package rib
+
+import (
+	"unsafe"
+
+	"holdfast/internal/attr"
+	"holdfast/internal/packet"
+	"holdfast/internal/prefix"
+	"holdfast/internal/slab"
+)
+
+// Path is one neighbor's route for a prefix.
+type Path struct {
+	Pre      attr.Handle // as received
+	Post     attr.Handle // after the import policy, 0 if rejected
+	PathID   uint32      // of RFC 7911, 0 without
+	Learned  uint32      // seconds since the engine started
+	Neighbor packet.ID
+	Reason   uint8 // why it was rejected: the engine's reason codes
+	_        uint8
+}
+
+type entry struct {
+	first Path // the best path if any is usable; all zero without paths
+	more  uint32
+	n     uint16
+	flags uint8
+	_     uint8
+}
+
+const (
+	flagPinned = 1 << iota // kept without paths
+	flagMED                // a path with a MED has been seen: only a full scan is sure
+	flagBest               // had a best path when the journal was last read
+)
+
+const chunkPaths = 3
+
+type chunk struct {
+	paths [chunkPaths]Path
+	next  uint32
+}
+
+// Change is an entry of the journal: the best path of a prefix may differ from
+// what it was. It does not hold the path, which may have changed again.
+type Change struct {
+	ID    ID
+	Cause Cause
+}
+
+// NeighborInfo is what the decision needs of a neighbor.
+type NeighborInfo struct {
+	EBGP     bool
+	Local    bool // routes of this router itself
+	Gone     bool // its session has ended: its paths are being removed
+	RouterID uint32
+	Addr     [16]byte
+}
+
+// Table holds the routes of one family. Not safe for concurrent use.
+type Table struct {
+	family  prefix.Family
+	store   *attr.Store
+	index   index
+	entries slab.Arena[entry]
+	more    slab.Arena[chunk]
+	journal []Change
+	paths   int
+	touch   uint64 // keeps the warming loads of Apply alive
+
+	// Neighbors is indexed by packet.ID and shared with the owner.
+	Neighbors *[]NeighborInfo
+	// Decision are the options of the ladder.
+	Decision Options
+}
+
+// New returns an empty table.
+func New(f prefix.Family, s *attr.Store, neighbors *[]NeighborInfo) *Table {
+	return &Table{family: f, store: s, index: newIndex(f), Neighbors: neighbors}
+}
+
+// Family is the table's.
+func (t *Table) Family() prefix.Family { return t.family }
+
+// Op is one announcement or, with Pre 0, one withdrawal.
+type Op struct {
+	Prefix   prefix.Prefix
+	PathID   uint32
+	Pre      attr.Handle // its reference passes to the table
+	Post     attr.Handle // retained by the table
+	Neighbor packet.ID
+	Reason   uint8
+	hash     uint64
+	id       ID
+}
+
+// Delta is what an Op did to a neighbor's counts.
+type Delta struct {
+	Paths, Accepted int
+	Full            int // announcements lost because the table is full
+}
+
+// Apply carries out a batch. Looking all prefixes up before the first change
+// lets their cache misses overlap, which is most of what a change costs.
+func (t *Table) Apply(ops []Op, now uint32, cause Cause) (d Delta) {
+	mask := uint32(len(t.index.slots) - 1)
+	sum := uint64(0)
+	for i := range ops {
+		o := &ops[i]
+		o.hash = t.index.hash(o.Prefix)
+		sum += uint64(t.index.slots[uint32(o.hash)&mask])
+	}
+	for i := range ops {
+		o := &ops[i]
+		if id := t.index.slots[uint32(o.hash)&mask] & idMask; id != 0 {
+			sum += *t.index.hi.At(id) + uint64(t.entries.At(id).n)
+		}
+	}
+	for i := range ops {
+		o := &ops[i]
+		if o.id = t.index.find(o.hash, o.Prefix); o.id != 0 {
+			if h := t.entries.At(uint32(o.id)).first.Post; h != 0 {
+				sum += uint64(t.store.At(h).PathLen)
+			}
+		}
+	}
+	t.touch += sum
+	for i := range ops {
+		o := &ops[i]
+		if o.id == 0 {
+			o.id = t.index.find(o.hash, o.Prefix) // an earlier one of the batch may have added it
+		}
+		if o.Pre == 0 {
+			if o.id != 0 {
+				t.withdraw(o.id, o.Neighbor, o.PathID, cause, &d)
+			}
+			continue
+		}
+		if o.id == 0 {
+			if o.id = t.add(o.hash, o.Prefix); o.id == 0 {
+				t.store.Release(o.Pre)
+				d.Full++
+				continue
+			}
+		}
+		t.announce(o, now, cause, &d)
+	}
+	return d
+}
+
+func (t *Table) add(hash uint64, p prefix.Prefix) ID {
+	if t.entries.Live() >= MaxPrefixes {
+		return 0
+	}
+	id, _ := t.entries.Alloc()
+	t.index.insert(hash, p, ID(id))
+	return ID(id)
+}
+
+// Pin makes sure that p has an ID that stays, with or without paths.
+func (t *Table) Pin(p prefix.Prefix) ID {
+	id := t.Lookup(p)
+	if id == 0 {
+		if id = t.add(t.index.hash(p), p); id == 0 {
+			return 0
+		}
+	}
+	t.entries.At(uint32(id)).flags |= flagPinned
+	return id
+}
+
+// Unpin undoes Pin; Collect may then free the ID.
+func (t *Table) Unpin(id ID) { t.entries.At(uint32(id)).flags &^= flagPinned }
+
+// Lookup returns the ID of a prefix, 0 if the table does not know it.
+func (t *Table) Lookup(p prefix.Prefix) ID { return t.index.find(t.index.hash(p), p) }
+
+// Prefix is the inverse of Lookup.
+func (t *Table) Prefix(id ID) prefix.Prefix { return t.index.prefix(id) }
+
+// Best is the best path, nil if no path is usable.
+func (t *Table) Best(id ID) *Path {
+	e := t.entries.At(uint32(id))
+	if e.n == 0 || !t.usable(&e.first) {
+		return nil
+	}
+	return &e.first
+}
+
+func (t *Table) usable(p *Path) bool {
+	return p.Post != 0 && !(*t.Neighbors)[p.Neighbor].Gone
+}
+
+// announce adds or replaces a path.
+func (t *Table) announce(o *Op, now uint32, cause Cause, d *Delta) {
+	e := t.entries.At(uint32(o.id))
+	new := Path{Pre: o.Pre, Post: o.Post, PathID: o.PathID, Learned: now, Neighbor: o.Neighbor, Reason: o.Reason}
+	if o.Post != 0 {
+		t.store.Retain(o.Post, 1)
+		d.Accepted++
+		if t.store.At(o.Post).MED != 0 {
+			e.flags |= flagMED
+		}
+	}
+	p := t.slot(e, o.Neighbor, o.PathID)
+	if p == nil {
+		d.Paths++
+		t.paths++
+		p = t.push(e, new)
+		t.promote(o.id, e, p, cause)
+		return
+	}
+	old := *p
+	if old.Pre == new.Pre && old.Post == new.Post {
+		// The same route again: its age stays.
+		new.Learned = old.Learned
+	}
+	*p = new
+	if old.Post != 0 {
+		d.Accepted--
+	}
+	t.settle(o.id, e, p, old, cause)
+	t.release(old)
+}
+
+// settle finds the best path after p has replaced old.
+func (t *Table) settle(id ID, e *entry, p *Path, old Path, cause Cause) {
+	if p.Post == old.Post {
+		return
+	}
+	if p != &e.first {
+		if t.total(e) {
+			t.promote(id, e, p, cause)
+			return
+		}
+	} else if e.n == 1 || t.total(e) && t.usable(p) && t.usable(&old) && t.compare(p, &old).order <= 0 {
+		t.note(id, cause)
+		return
+	}
+	t.rescan(id, e, cause, old.Post)
+}
+
+// total reports whether the ladder is a total order on the paths of e, so that
+// comparing with the best one is enough. MED compared only within a neighbor
+// AS makes it partial.
+func (t *Table) total(e *entry) bool {
+	return e.flags&flagMED == 0 || t.Decision.AlwaysCompareMED || !t.Decision.SharedNeighborAS
+}
+
+// promote makes p the best path if it is better than the best.
+func (t *Table) promote(id ID, e *entry, p *Path, cause Cause) {
+	best := &e.first
+	if p == best {
+		if t.usable(p) {
+			t.note(id, cause)
+		}
+		return
+	}
+	if !t.total(e) {
+		t.rescan(id, e, cause, best.Post)
+		return
+	}
+	if t.usable(p) && (!t.usable(best) || t.compare(p, best).order < 0) {
+		*p, *best = *best, *p
+		t.note(id, cause)
+	}
+}
+
+// rescan looks at all paths. was is the block of the best path so far.
+func (t *Table) rescan(id ID, e *entry, cause Cause, was attr.Handle) {
+	best := t.decide(e)
+	if best == nil {
+		t.note(id, cause)
+		return
+	}
+	if best != &e.first {
+		*best, e.first = e.first, *best
+		t.note(id, cause)
+	} else if e.first.Post != was {
+		t.note(id, cause)
+	}
+}
+
+func (t *Table) note(id ID, cause Cause) { t.journal = append(t.journal, Change{id, cause}) }
+
+// withdraw removes a path, if it is there.
+func (t *Table) withdraw(id ID, n packet.ID, pathID uint32, cause Cause, d *Delta) {
+	e := t.entries.At(uint32(id))
+	p := t.slot(e, n, pathID)
+	if p == nil {
+		return
+	}
+	t.remove(id, e, p, cause, d)
+}
+
+func (t *Table) remove(id ID, e *entry, p *Path, cause Cause, d *Delta) {
+	old := *p
+	first := p == &e.first
+	d.Paths--
+	t.paths--
+	if old.Post != 0 {
+		d.Accepted--
+	}
+	t.pop(e, p)
+	switch {
+	case e.n == 0:
+		e.flags &^= flagMED
+		t.note(id, cause)
+	case first:
+		// Another path stands there now, and any of them may be the best.
+		if b := t.decide(e); b != nil && b != &e.first {
+			*b, e.first = e.first, *b
+		}
+		if old.Post != 0 {
+			t.note(id, cause)
+		}
+	case !t.total(e):
+		t.rescan(id, e, cause, e.first.Post)
+	}
+	t.release(old)
+}
+
+func (t *Table) release(p Path) {
+	t.store.Release(p.Post)
+	t.store.Release(p.Pre)
+}
+
+// slot finds the path of a neighbor.
+func (t *Table) slot(e *entry, n packet.ID, pathID uint32) *Path {
+	if e.n == 0 {
+		return nil
+	}
+	if e.first.Neighbor == n && e.first.PathID == pathID {
+		return &e.first
+	}
+	left := int(e.n) - 1
+	for c := e.more; left > 0; {
+		ch := t.more.At(c)
+		for i := range min(left, chunkPaths) {
+			if ch.paths[i].Neighbor == n && ch.paths[i].PathID == pathID {
+				return &ch.paths[i]
+			}
+		}
+		left -= chunkPaths
+		c = ch.next
+	}
+	return nil
+}
+
+// push adds a path behind the last one. Chunks are full but for the last.
+func (t *Table) push(e *entry, p Path) *Path {
+	if e.n == 0 {
+		e.n, e.first = 1, p
+		return &e.first
+	}
+	at := int(e.n) - 1
+	e.n++
+	link := &e.more
+	for ; at >= chunkPaths; at -= chunkPaths {
+		link = &t.more.At(*link).next
+	}
+	if at == 0 {
+		*link, _ = t.more.Alloc() // cells do not move: link stays valid
+	}
+	q := &t.more.At(*link).paths[at]
+	*q = p
+	return q
+}
+
+// pop removes the path at p by moving the last one there.
+func (t *Table) pop(e *entry, p *Path) {
+	e.n--
+	if e.n == 0 {
+		e.first = Path{}
+		return
+	}
+	at := int(e.n) - 1
+	link := &e.more
+	for ; at >= chunkPaths; at -= chunkPaths {
+		link = &t.more.At(*link).next
+	}
+	last := &t.more.At(*link).paths[at]
+	*p = *last
+	*last = Path{}
+	if at == 0 {
+		t.more.Free(*link)
+		*link = 0
+	}
+}
+
+// Paths calls f for every path of a prefix, the best first, until f returns
+// false. The pointers are valid until the next change.
+func (t *Table) Paths(id ID, f func(*Path) bool) {
+	e := t.entries.At(uint32(id))
+	if e.n == 0 || !f(&e.first) {
+		return
+	}
+	left := int(e.n) - 1
+	for c := e.more; left > 0; {
+		ch := t.more.At(c)
+		for i := range min(left, chunkPaths) {
+			if !f(&ch.paths[i]) {
+				return
+			}
+		}
+		left -= chunkPaths
+		c = ch.next
+	}
+}
+
+// Journal returns the changes since it was last called. The slice is valid
+// until the next change.
+func (t *Table) Journal() []Change {
+	j := t.journal
+	t.journal = t.journal[:0]
+	return j
+}
+
+// Pending is how many changes wait in the journal.
+func (t *Table) Pending() int { return len(t.journal) }
+
+// Existence reports whether a prefix has gained (1), lost (-1) or kept (0) a
+// best path since it was last asked.
+func (t *Table) Existence(id ID) int {
+	e := t.entries.At(uint32(id))
+	has, had := e.n > 0 && t.usable(&e.first), e.flags&flagBest != 0
+	e.flags ^= flagBest * b2u(has != had)
+	return int(b2u(has)) - int(b2u(had))
+}
+
+func b2u(b bool) uint8 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Collect frees the ID of a prefix without paths. The caller has made sure
+// that nothing refers to it any more.
+func (t *Table) Collect(id ID) {
+	if e := t.entries.At(uint32(id)); e.n == 0 && e.flags&flagPinned == 0 && t.Live(id) {
+		t.index.remove(id)
+		t.entries.Free(uint32(id))
+		e.flags = flagFree
+	}
+}
+
+const flagFree = 1 << 7
+
+// Live reports whether id is in use.
+func (t *Table) Live(id ID) bool {
+	return id != 0 && uint32(id) <= t.entries.Top() && t.entries.At(uint32(id)).flags&flagFree == 0
+}
+
+// Top is the largest ID that was ever in use: the end of a walk.
+func (t *Table) Top() ID { return ID(t.entries.Top()) }
+
+// Len is how many prefixes have an ID.
+func (t *Table) Len() int { return t.entries.Live() }
+
+// PathCount is how many paths there are.
+func (t *Table) PathCount() int { return t.paths }
+
+// Usage is the memory that the table takes, in bytes.
+type Usage struct{ Index, Entries, Chunks, Journal uint64 }
+
+// Usage measures the table.
+func (t *Table) Usage() Usage {
+	return Usage{t.index.bytes(), t.entries.Bytes(unsafe.Sizeof(entry{})), t.more.Bytes(unsafe.Sizeof(chunk{})),
+		uint64(cap(t.journal)) * uint64(unsafe.Sizeof(Change{}))}
+}
