@@ -4460,14 +4460,14 @@ func (*ReloadRequest) Descriptor() ([]byte, []int) {
 }
 
 type ReloadResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	Changed       bool                   `protobuf:"varint,2,opt,name=changed,proto3" json:"changed,omitempty"`
-	Changes       []*Change              `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"`
-	Reset_        []string               `protobuf:"bytes,4,rep,name=reset,proto3" json:"reset,omitempty"`
-	Pending       []string               `protobuf:"bytes,5,rep,name=pending,proto3" json:"pending,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Revision         uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Changed          bool                   `protobuf:"varint,2,opt,name=changed,proto3" json:"changed,omitempty"`
+	Changes          []*Change              `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"`
+	ResetNeighbors   []string               `protobuf:"bytes,4,rep,name=reset_neighbors,json=resetNeighbors,proto3" json:"reset_neighbors,omitempty"`
+	PendingNeighbors []string               `protobuf:"bytes,5,rep,name=pending_neighbors,json=pendingNeighbors,proto3" json:"pending_neighbors,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ReloadResponse) Reset() {
@@ -4521,16 +4521,16 @@ func (x *ReloadResponse) GetChanges() []*Change {
 	return nil
 }
 
-func (x *ReloadResponse) GetReset_() []string {
+func (x *ReloadResponse) GetResetNeighbors() []string {
 	if x != nil {
-		return x.Reset_
+		return x.ResetNeighbors
 	}
 	return nil
 }
 
-func (x *ReloadResponse) GetPending() []string {
+func (x *ReloadResponse) GetPendingNeighbors() []string {
 	if x != nil {
-		return x.Pending
+		return x.PendingNeighbors
 	}
 	return nil
 }
@@ -5088,13 +5088,13 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x15EnableNeighborRequest\x12\x1a\n" +
 	"\bneighbor\x18\x01 \x01(\tR\bneighbor\"\x18\n" +
 	"\x16EnableNeighborResponse\"\x0f\n" +
-	"\rReloadRequest\"\xa5\x01\n" +
+	"\rReloadRequest\"\xcb\x01\n" +
 	"\x0eReloadResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x18\n" +
 	"\achanged\x18\x02 \x01(\bR\achanged\x12-\n" +
-	"\achanges\x18\x03 \x03(\v2\x13.holdfast.v1.ChangeR\achanges\x12\x14\n" +
-	"\x05reset\x18\x04 \x03(\tR\x05reset\x12\x18\n" +
-	"\apending\x18\x05 \x03(\tR\apending\"\x98\x01\n" +
+	"\achanges\x18\x03 \x03(\v2\x13.holdfast.v1.ChangeR\achanges\x12'\n" +
+	"\x0freset_neighbors\x18\x04 \x03(\tR\x0eresetNeighbors\x12+\n" +
+	"\x11pending_neighbors\x18\x05 \x03(\tR\x10pendingNeighbors\"\x98\x01\n" +
 	"\x06Change\x12+\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x17.holdfast.v1.ChangeKindR\x04kind\x12\x16\n" +
 	"\x06object\x18\x02 \x01(\tR\x06object\x12\x16\n" +

@@ -1,0 +1,104 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+)
+
+// maxSocketPath is what a unix socket address holds on Linux, less the suffix
+// of the name that a socket is made under.
+const maxSocketPath = 107 - len(newSuffix)
+
+const newSuffix = ".new"
+
+// Listen makes a unix socket for its owner and group, mode 0660, and its
+// directory if there is none. A socket on which nobody listens any more is
+// replaced; one that is in use, or a file of another kind, is an error.
+func Listen(path string) (net.Listener, error) {
+	if len(path) > maxSocketPath {
+		return nil, fmt.Errorf("cannot make the socket %s: the path is longer than %d bytes", path, maxSocketPath)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("cannot make the directory of the socket: %w", err)
+	}
+	// Two that start at once take turns here.
+	lock, err := os.OpenFile(filepath.Dir(path), os.O_RDONLY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the socket: %w", err)
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, fmt.Errorf("cannot lock the directory of the socket: %w", err)
+	}
+	if err := replaceable(path); err != nil {
+		return nil, err
+	}
+	// Under its name the socket never has another mode than the final one.
+	temporary := path + newSuffix
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot make the socket: %w", err)
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: temporary, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the socket: %w", err)
+	}
+	l.SetUnlinkOnClose(false)
+	s := &socket{UnixListener: l, path: path}
+	if err = os.Chmod(temporary, 0o660); err == nil {
+		if s.info, err = os.Lstat(temporary); err == nil {
+			err = os.Rename(temporary, path)
+		}
+	}
+	if err != nil {
+		l.Close()
+		os.Remove(temporary)
+		return nil, fmt.Errorf("cannot make the socket: %w", err)
+	}
+	return s, nil
+}
+
+// replaceable returns nil if a socket may be made at path.
+func replaceable(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("cannot make the socket: %w", err)
+	case info.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("cannot make the socket %s: a file that is no socket is there", path)
+	}
+	c, err := net.Dial("unix", path)
+	if err == nil {
+		c.Close()
+		return fmt.Errorf("another holdfast listens on %s: stop it, or choose another --socket", path)
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot tell whether %s is in use: %w", path, err)
+	}
+	return nil
+}
+
+// socket removes its file when it is closed, unless another has taken its
+// place.
+type socket struct {
+	*net.UnixListener
+	path string
+	info os.FileInfo
+	once sync.Once
+}
+
+func (s *socket) Close() error {
+	s.once.Do(func() {
+		if now, err := os.Lstat(s.path); err == nil && os.SameFile(now, s.info) {
+			os.Remove(s.path)
+		}
+	})
+	return s.UnixListener.Close()
+}
