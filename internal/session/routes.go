@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"holdfast/internal/packet"
+	"holdfast/internal/prefix"
 )
 
 // BufferSize is what one read takes at the most. It holds the largest extended
@@ -54,6 +55,9 @@ type Out interface {
 	// Send queues a packet and keeps a reference to it until it is written.
 	// nextHop is what packet.Render wants; it must not change afterwards.
 	Send(p *packet.Packet, nextHop []byte)
+	// Refresh asks the neighbor for its routes of a family again (RFC 2918). It
+	// overtakes queued packets. False if the neighbor cannot do that.
+	Refresh(f prefix.Family) bool
 	// Close ends the session with a NOTIFICATION. The session goes Down later,
 	// by itself; until then Send and Close do nothing more.
 	Close(c Close)
