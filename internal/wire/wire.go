@@ -33,7 +33,7 @@ type Options struct {
 	AS4      bool                  // four-byte AS numbers negotiated (RFC 6793)
 	ExtMsg   bool                  // extended messages negotiated (RFC 8654)
 	AddPath  [prefix.Families]bool // they send path ids (RFC 7911)
-	Families [prefix.Families]bool // negotiated (RFC 4760)
+	Families [prefix.Families]bool // negotiated (RFC 4760), or IPv4 if nothing was
 	ExtNH    bool                  // IPv4 routes with IPv6 next hops (RFC 8950)
 }
 
@@ -51,6 +51,7 @@ type NLRI struct {
 	Data    []byte
 	Family  prefix.Family
 	AddPath bool
+	MP      bool // of an MP attribute: decides how errors are numbered
 }
 
 // Route is a decoded element of NLRI. PathID is 0 without add-path.
@@ -72,15 +73,23 @@ type Update struct {
 
 	// Attrs is the path attributes field as received, MP attributes included.
 	Attrs []byte
-	// cut marks the MP attributes inside Attrs, in order, so that Block can
-	// leave them out.
-	cut  [2]struct{ from, to int }
+	// cut marks what Block leaves out of Attrs, in order: the MP attributes,
+	// and NEXT_HOP where it has no routes (RFC 4760 section 3).
+	cut  [3]span
 	cuts int
 
-	// Suspect: Split saw something in the attribute headers (an overrun, a
-	// duplicate, an odd flag of an MP attribute) that only Validate can judge.
+	// Suspect: the verdict depends on more than the block (an overrun, odd
+	// flags of an MP attribute, announcements in both forms, attributes without
+	// routes), so that Validate must be asked and nothing may be memoised.
 	Suspect bool
+	// Ignored: an MP attribute carries a family that was not negotiated, or
+	// the IPv4 fields are used although IPv4 was not. Its routes are left out.
+	Ignored bool
+	// ignoredReach: the routes left out include announced ones.
+	ignoredReach bool
 }
+
+type span struct{ from, to int }
 
 // Action is what RFC 7606 section 2 wants done about an UPDATE.
 type Action uint8
@@ -101,7 +110,7 @@ type Verdict struct {
 	Err *Error
 }
 
-// OriginIncomplete and its siblings are the values of ORIGIN.
+// Values of ORIGIN (RFC 4271 section 5.1.1).
 const (
 	OriginIGP        = 0
 	OriginEGP        = 1
@@ -144,4 +153,7 @@ type Attrs struct {
 	// Other holds every other attribute, whole (flags, type, length, value),
 	// in the order received.
 	Other []byte
+
+	aigpTLVs []byte // the whole attribute, if it has TLVs besides AIGP
+	partial  uint8  // which attributes came with the Partial bit
 }
