@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"holdfast/internal/packet"
+	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
 	"holdfast/internal/slab"
 	"holdfast/internal/wire"
@@ -19,20 +20,12 @@ import (
 // Handle names a block. 0 is none.
 type Handle uint32
 
-// NextHopMode is what an export policy decided about the next hop.
-type NextHopMode uint8
-
-const (
-	NextHopDefault   NextHopMode = iota // by the neighbor's configuration
-	NextHopSelf                         // our own address
-	NextHopUnchanged                    // as received, or as a policy set it
-)
-
 // Key is what tells equal blocks apart.
 type Key struct {
 	Neighbor packet.ID
 	Family   prefix.Family
-	NextHop  NextHopMode
+	NextHop  policy.NextHopMode // what an export policy decided
+	OwnMED   bool               // MED is ours: an export policy set it
 	Weight   uint32
 }
 
@@ -161,6 +154,9 @@ func (s *Store) hash(k Key, block, nextHop []byte) uint32 {
 		h ^= maphash.Bytes(s.seed, nextHop) * 0x9e3779b97f4a7c15
 	}
 	h += uint64(k.Neighbor)*0x9e3779b97f4a7c15 + uint64(k.Weight)*0xc2b2ae3d27d4eb4f + uint64(k.Family)<<8 + uint64(k.NextHop)<<16
+	if k.OwnMED {
+		h++
+	}
 	return uint32(h ^ h>>32)
 }
 

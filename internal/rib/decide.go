@@ -122,23 +122,12 @@ func routerID(r *attr.Record, n *NeighborInfo) uint32 {
 
 // each calls f for every usable path of e.
 func (t *Table) each(e *entry, f func(*Path)) {
-	if e.n == 0 {
-		return
-	}
-	if t.usable(&e.first) {
-		f(&e.first)
-	}
-	left := int(e.n) - 1
-	for c := e.more; left > 0; {
-		ch := t.more.At(c)
-		for i := range min(left, chunkPaths) {
-			if p := &ch.paths[i]; t.usable(p) {
-				f(p)
-			}
+	t.find(e, func(p *Path) bool {
+		if t.usable(p) {
+			f(p)
 		}
-		left -= chunkPaths
-		c = ch.next
-	}
+		return false
+	})
 }
 
 // decide finds the best of all paths of e, nil if none is usable.

@@ -24,7 +24,7 @@ type Path struct {
 	Learned  uint32      // seconds since the engine started
 	Neighbor packet.ID
 	Reason   uint8 // why it was rejected: the engine's reason codes
-	_        uint8
+	Flags    uint8
 }
 
 type entry struct {
@@ -72,6 +72,7 @@ type Table struct {
 	entries slab.Arena[entry]
 	more    slab.Arena[chunk]
 	journal []Change
+	read    []Change // what Journal returned last, to be written next
 	paths   int
 	touch   uint64 // keeps the warming loads of Apply alive
 
@@ -263,11 +264,12 @@ func (t *Table) promote(id ID, e *entry, p *Path, cause Cause) {
 		}
 		return
 	}
-	if !t.total(e) {
+	if !t.total(e) || !t.usable(best) {
+		// With a best path that is gone, the next best is not known.
 		t.rescan(id, e, cause, best.Post)
 		return
 	}
-	if t.usable(p) && (!t.usable(best) || t.compare(p, best).order < 0) {
+	if t.usable(p) && t.compare(p, best).order < 0 {
 		*p, *best = *best, *p
 		t.note(id, cause)
 	}
@@ -340,18 +342,7 @@ func (t *Table) slot(e *entry, n packet.ID, pathID uint32) *Path {
 	if e.first.Neighbor == n && e.first.PathID == pathID {
 		return &e.first
 	}
-	left := int(e.n) - 1
-	for c := e.more; left > 0; {
-		ch := t.more.At(c)
-		for i := range min(left, chunkPaths) {
-			if ch.paths[i].Neighbor == n && ch.paths[i].PathID == pathID {
-				return &ch.paths[i]
-			}
-		}
-		left -= chunkPaths
-		c = ch.next
-	}
-	return nil
+	return t.find(e, func(p *Path) bool { return p.Neighbor == n && p.PathID == pathID })
 }
 
 // push adds a path behind the last one. Chunks are full but for the last.
@@ -398,33 +389,15 @@ func (t *Table) pop(e *entry, p *Path) {
 // Paths calls f for every path of a prefix, the best first, until f returns
 // false. The pointers are valid until the next change.
 func (t *Table) Paths(id ID, f func(*Path) bool) {
-	e := t.entries.At(uint32(id))
-	if e.n == 0 || !f(&e.first) {
-		return
-	}
-	left := int(e.n) - 1
-	for c := e.more; left > 0; {
-		ch := t.more.At(c)
-		for i := range min(left, chunkPaths) {
-			if !f(&ch.paths[i]) {
-				return
-			}
-		}
-		left -= chunkPaths
-		c = ch.next
-	}
+	t.find(t.entries.At(uint32(id)), func(p *Path) bool { return !f(p) })
 }
 
 // Journal returns the changes since it was last called. The slice is valid
-// until the next change.
+// until the next call.
 func (t *Table) Journal() []Change {
-	j := t.journal
-	t.journal = t.journal[:0]
-	return j
+	t.journal, t.read = t.read[:0], t.journal
+	return t.read
 }
-
-// Pending is how many changes wait in the journal.
-func (t *Table) Pending() int { return len(t.journal) }
 
 // Existence reports whether a prefix has gained (1), lost (-1) or kept (0) a
 // best path since it was last asked.
@@ -474,5 +447,5 @@ type Usage struct{ Index, Entries, Chunks, Journal uint64 }
 // Usage measures the table.
 func (t *Table) Usage() Usage {
 	return Usage{t.index.bytes(), t.entries.Bytes(unsafe.Sizeof(entry{})), t.more.Bytes(unsafe.Sizeof(chunk{})),
-		uint64(cap(t.journal)) * uint64(unsafe.Sizeof(Change{}))}
+		uint64(cap(t.journal)+cap(t.read)) * uint64(unsafe.Sizeof(Change{}))}
 }

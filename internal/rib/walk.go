@@ -1,0 +1,135 @@
+package rib
+
+import (
+	"holdfast/internal/attr"
+	"holdfast/internal/packet"
+	"holdfast/internal/prefix"
+)
+
+// flagStale marks a path that must be announced again before the end of a
+// refresh (RFC 7313).
+const flagStale = 1
+
+// walk calls f for every live ID from `from` on, for at most limit IDs, and
+// returns where to go on, 0 at the end.
+func (t *Table) walk(from ID, limit int, f func(ID, *entry)) ID {
+	end := min(t.Top(), from+ID(limit)-1)
+	for id := max(from, 1); id <= end; id++ {
+		if e := t.entries.At(uint32(id)); e.flags&flagFree == 0 {
+			f(id, e)
+		}
+	}
+	if end >= t.Top() {
+		return 0
+	}
+	return end + 1
+}
+
+// RemoveNeighbor withdraws all paths of a neighbor, or those that a refresh has
+// left stale, among limit prefixes. It returns where to go on, 0 at the end.
+func (t *Table) RemoveNeighbor(from ID, limit int, n packet.ID, staleOnly bool, cause Cause) (next ID, d Delta) {
+	next = t.walk(from, limit, func(id ID, e *entry) {
+		for {
+			p := t.find(e, func(p *Path) bool { return p.Neighbor == n && (!staleOnly || p.Flags&flagStale != 0) })
+			if p == nil {
+				return
+			}
+			t.remove(id, e, p, cause, &d)
+		}
+	})
+	return next, d
+}
+
+// MarkStale begins a refresh by a neighbor.
+func (t *Table) MarkStale(n packet.ID) {
+	t.walk(1, int(t.Top())+1, func(_ ID, e *entry) {
+		t.find(e, func(p *Path) bool {
+			if p.Neighbor == n {
+				p.Flags |= flagStale
+			}
+			return false
+		})
+	})
+}
+
+// find returns the first path that f wants.
+func (t *Table) find(e *entry, f func(*Path) bool) *Path {
+	if e.n == 0 {
+		return nil
+	}
+	if f(&e.first) {
+		return &e.first
+	}
+	left := int(e.n) - 1
+	for c := e.more; left > 0; {
+		ch := t.more.At(c)
+		for i := range min(left, chunkPaths) {
+			if f(&ch.paths[i]) {
+				return &ch.paths[i]
+			}
+		}
+		left -= chunkPaths
+		c = ch.next
+	}
+	return nil
+}
+
+// Judge says what the import policy makes of a path now.
+type Judge func(p prefix.Prefix, path *Path) (post attr.Handle, reason uint8)
+
+// Revise judges all paths of limit prefixes again, for which want holds, and
+// counts the change in how many are accepted. It returns where to go on, 0 at
+// the end.
+func (t *Table) Revise(from ID, limit int, cause Cause, want func(packet.ID) bool, judge Judge, count func(packet.ID, Delta)) ID {
+	return t.walk(from, limit, func(id ID, e *entry) {
+		var x prefix.Prefix
+		// Judging may move the best path, and with it others: go by what they
+		// are, not by where they stand.
+		type key struct {
+			n  packet.ID
+			id uint32
+		}
+		var keys [32]key
+		todo := keys[:0]
+		t.find(e, func(p *Path) bool {
+			if want(p.Neighbor) {
+				todo = append(todo, key{p.Neighbor, p.PathID})
+			}
+			return false
+		})
+		if len(todo) > 0 {
+			x = t.Prefix(id)
+		}
+		for _, k := range todo {
+			p := t.slot(e, k.n, k.id)
+			post, reason := judge(x, p)
+			if post == p.Post {
+				p.Reason = reason
+				continue
+			}
+			var d Delta
+			d.Accepted = int(b2u(post != 0)) - int(b2u(p.Post != 0))
+			if post != 0 {
+				t.store.Retain(post, 1)
+				if t.store.At(post).MED != 0 {
+					e.flags |= flagMED
+				}
+			}
+			old := *p
+			p.Post, p.Reason = post, reason
+			t.settle(id, e, p, old, cause)
+			t.store.Release(old.Post)
+			count(k.n, d)
+		}
+	})
+}
+
+// Redecide chooses the best path of limit prefixes anew, for when the options
+// of the ladder or what is known of neighbors has changed.
+func (t *Table) Redecide(from ID, limit int, cause Cause) ID {
+	return t.walk(from, limit, func(id ID, e *entry) {
+		if e.n > 1 {
+			t.rescan(id, e, cause, e.first.Post)
+		}
+	})
+}

@@ -1,0 +1,259 @@
+// Package model is a slow and obvious BGP router: maps, sorted slices and the
+// sentences of RFC 4271 one after the other. It is the twin that tests hold
+// the real tables against; it shares none of their code but the wire types.
+package model
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+
+	"holdfast/internal/prefix"
+	"holdfast/internal/wire"
+)
+
+// Policy judges a route and may change a (a copy that it owns).
+type Policy func(p prefix.Prefix, a *wire.Attrs) (accept bool)
+
+// Neighbor is one as the model knows it.
+type Neighbor struct {
+	ID             int
+	EBGP, Client   bool
+	ASN            uint32
+	RouterID       uint32
+	Addr           []byte // 16 bytes
+	Import, Export Policy // nil: none configured
+	AllowOwnAS     int
+	Up             bool
+	NextHop        []byte // what it is told as our own
+	routes         map[routeKey]wire.Attrs
+}
+
+type routeKey struct {
+	p  prefix.Prefix
+	id uint32
+}
+
+// Router is the model.
+type Router struct {
+	ASN, RouterID, ClusterID uint32
+	AlwaysCompareMED         bool
+	Neighbors                []*Neighbor
+	Local                    map[prefix.Prefix]wire.Attrs
+	Aggregates               map[prefix.Prefix]wire.Attrs
+}
+
+// Path is a candidate for a prefix.
+type Path struct {
+	From   *Neighbor // nil: this router
+	PathID uint32
+	Attrs  wire.Attrs
+}
+
+// Announce and Withdraw are what a neighbor's UPDATE says.
+func (n *Neighbor) Announce(p prefix.Prefix, pathID uint32, a wire.Attrs) {
+	if n.routes == nil {
+		n.routes = map[routeKey]wire.Attrs{}
+	}
+	n.routes[routeKey{p, pathID}] = a
+}
+
+// Withdraw takes a route back.
+func (n *Neighbor) Withdraw(p prefix.Prefix, pathID uint32) { delete(n.routes, routeKey{p, pathID}) }
+
+// Clear takes all back, as the end of a session does.
+func (n *Neighbor) Clear() { clear(n.routes) }
+
+// Prefixes are all that somebody has a route for, in order.
+func (r *Router) Prefixes() []prefix.Prefix {
+	seen := map[prefix.Prefix]bool{}
+	for p := range r.Local {
+		seen[p] = true
+	}
+	for p := range r.Aggregates {
+		seen[p] = true
+	}
+	for _, n := range r.Neighbors {
+		for k := range n.routes {
+			seen[k.p] = true
+		}
+	}
+	var ps []prefix.Prefix
+	for p := range seen {
+		ps = append(ps, p)
+	}
+	slices.SortFunc(ps, prefix.Compare)
+	return ps
+}
+
+// Paths are the usable paths of a prefix, after import.
+func (r *Router) Paths(p prefix.Prefix) (paths []Path) {
+	if a, ok := r.Local[p]; ok {
+		paths = append(paths, Path{Attrs: a})
+	}
+	if a, ok := r.Aggregates[p]; ok && r.hasMoreSpecific(p) {
+		paths = append(paths, Path{PathID: 1, Attrs: a})
+	}
+	for _, n := range r.Neighbors {
+		if !n.Up {
+			continue
+		}
+		for k, a := range n.routes {
+			if k.p == p && r.accept(n, p, &a) {
+				paths = append(paths, Path{n, k.id, a})
+			}
+		}
+	}
+	return paths
+}
+
+func (r *Router) hasMoreSpecific(p prefix.Prefix) bool {
+	return slices.ContainsFunc(r.Prefixes(), func(q prefix.Prefix) bool {
+		return q.Bits > p.Bits && p.Covers(q) && r.Best(q) != nil
+	})
+}
+
+func (r *Router) accept(n *Neighbor, p prefix.Prefix, a *wire.Attrs) bool {
+	if wire.PathContains(a.ASPath, r.ASN) > n.AllowOwnAS {
+		return false
+	}
+	if !n.EBGP {
+		if a.Has&wire.HasOriginatorID != 0 && a.OriginatorID == r.RouterID {
+			return false
+		}
+		own := []byte{byte(r.ClusterID >> 24), byte(r.ClusterID >> 16), byte(r.ClusterID >> 8), byte(r.ClusterID)}
+		for l := a.ClusterList; len(l) >= 4; l = l[4:] {
+			if bytes.Equal(l[:4], own) {
+				return false
+			}
+		}
+	}
+	if n.Import == nil {
+		return !n.EBGP
+	}
+	return n.Import(p, a)
+}
+
+// Best is the best path of a prefix, nil if there is none: RFC 4271 section
+// 9.1.2 as a series of eliminations.
+func (r *Router) Best(p prefix.Prefix) *Path {
+	left := r.Paths(p)
+	keep := func(rank func(Path) int64) {
+		if len(left) == 0 {
+			return
+		}
+		best := rank(left[0])
+		for _, x := range left {
+			best = min(best, rank(x))
+		}
+		left = slices.DeleteFunc(left, func(x Path) bool { return rank(x) != best })
+	}
+	flag := func(b bool) int64 {
+		if b {
+			return 0
+		}
+		return 1
+	}
+	keep(func(x Path) int64 {
+		if x.Attrs.Has&wire.HasLocalPref != 0 {
+			return -int64(x.Attrs.LocalPref)
+		}
+		return -100
+	})
+	keep(func(x Path) int64 { return flag(x.From == nil) })
+	keep(func(x Path) int64 { return int64(wire.PathLen(x.Attrs.ASPath)) })
+	keep(func(x Path) int64 { return int64(x.Attrs.Origin) })
+	med := func(x Path) uint32 {
+		if x.Attrs.Has&wire.HasMED == 0 {
+			return 0
+		}
+		return x.Attrs.MED
+	}
+	all := slices.Clone(left)
+	left = slices.DeleteFunc(left, func(x Path) bool {
+		return slices.ContainsFunc(all, func(y Path) bool {
+			ax, _ := wire.FirstAS(x.Attrs.ASPath)
+			ay, _ := wire.FirstAS(y.Attrs.ASPath)
+			return (r.AlwaysCompareMED || ax == ay) && med(y) < med(x)
+		})
+	})
+	keep(func(x Path) int64 { return flag(x.From != nil && x.From.EBGP) })
+	keep(func(x Path) int64 {
+		switch {
+		case x.Attrs.Has&wire.HasOriginatorID != 0:
+			return int64(x.Attrs.OriginatorID)
+		case x.From == nil:
+			return int64(r.RouterID)
+		}
+		return int64(x.From.RouterID)
+	})
+	keep(func(x Path) int64 { return int64(len(x.Attrs.ClusterList)) })
+	if len(left) == 0 {
+		return nil
+	}
+	best := slices.MinFunc(left, func(x, y Path) int {
+		return cmp.Or(bytes.Compare(x.addr(), y.addr()), cmp.Compare(x.PathID, y.PathID))
+	})
+	return &best
+}
+
+func (x Path) addr() []byte {
+	if x.From == nil {
+		return make([]byte, 16)
+	}
+	return x.From.Addr
+}
+
+// Advertised is what a neighbor is sent about a prefix, nil for nothing.
+func (r *Router) Advertised(n *Neighbor, p prefix.Prefix) *wire.Attrs {
+	best := r.Best(p)
+	if best == nil || !n.Up || best.From == n {
+		return nil
+	}
+	from := best.From
+	if !n.EBGP && from != nil && !from.EBGP && !n.Client && !from.Client {
+		return nil
+	}
+	a := best.Attrs
+	for c := a.Communities; len(c) >= 4; c = c[4:] {
+		if bytes.Equal(c[:3], []byte{0xff, 0xff, 0xff}) {
+			if c[3] == 2 || n.EBGP && (c[3] == 1 || c[3] == 3) {
+				return nil
+			}
+		}
+	}
+	had, med := a.Has&wire.HasMED, a.MED
+	if n.Export == nil {
+		if n.EBGP {
+			return nil
+		}
+	} else if !n.Export(p, &a) {
+		return nil
+	}
+	if n.EBGP {
+		if from != nil && a.Has&wire.HasMED == had && a.MED == med {
+			a.Has &^= wire.HasMED
+		}
+		a.ASPath = wire.Prepend(nil, a.ASPath, r.ASN, 1)
+		a.Has &^= wire.HasLocalPref | wire.HasOriginatorID | wire.HasAIGP
+		a.ClusterList = nil
+		a.NextHop = n.NextHop
+	} else {
+		if a.Has&wire.HasLocalPref == 0 {
+			a.Has |= wire.HasLocalPref
+			a.LocalPref = 100
+		}
+		if from != nil && !from.EBGP {
+			if a.Has&wire.HasOriginatorID == 0 {
+				a.Has |= wire.HasOriginatorID
+				a.OriginatorID = from.RouterID
+			}
+			id := []byte{byte(r.ClusterID >> 24), byte(r.ClusterID >> 16), byte(r.ClusterID >> 8), byte(r.ClusterID)}
+			a.ClusterList = append(id, a.ClusterList...)
+		}
+		if len(a.NextHop) == 0 {
+			a.NextHop = n.NextHop
+		}
+	}
+	return &a
+}
