@@ -1,0 +1,336 @@
+package netlab
+
+import (
+	"bufio"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// BIRD is Debian's BIRD 2.
+func BIRD() Make {
+	return Make{
+		Kind:  "bird",
+		Start: startBIRD,
+		Can: func(r Route) Route {
+			// Its filters write neither sets nor these attributes.
+			r.AtomicAggregate, r.Aggregator, r.Unknown = false, "", nil
+			r.ASPath = withoutSets(r.ASPath)
+			return r
+		},
+		Shows: same,
+	}
+}
+
+type bird struct {
+	node   *Node
+	config Config
+	socket string
+	proc   *Process
+}
+
+func startBIRD(n *Node, c Config) Router {
+	t := n.Lab.T
+	t.Helper()
+	NeedTools(t, "bird", "birdc")
+	b := &bird{node: n, config: c, socket: filepath.Join(n.Dir, "bird.ctl")}
+	b.config.Routes = slices.Clone(c.Routes)
+	conf := n.Write("bird.conf", b.text())
+	b.proc = n.Start("bird", n.Command("bird", "-f", "-c", conf, "-s", b.socket, "-P", filepath.Join(n.Dir, "bird.pid")))
+	Await(t, Patience, "answer of BIRD", func() error {
+		if err := b.proc.Running(); err != nil {
+			t.Fatal(err)
+		}
+		_, err := b.birdc("show status")
+		return err
+	})
+	return b
+}
+
+func (b *bird) Kind() string      { return "bird" }
+func (b *bird) Process() *Process { return b.proc }
+
+func (b *bird) birdc(command string) (string, error) {
+	return b.node.Output("birdc", "-s", b.socket, command)
+}
+
+func (b *bird) text() string {
+	var s strings.Builder
+	p := func(format string, args ...any) { fmt.Fprintf(&s, format+"\n", args...) }
+	c := b.config
+	p("log stderr all;\nrouter id %s;\nprotocol device {}", c.ID)
+	// A static protocol has one route of a prefix.
+	var rounds [][]Route
+	for _, r := range c.Routes {
+		i := slices.IndexFunc(rounds, func(have []Route) bool {
+			return !slices.ContainsFunc(have, func(h Route) bool { return h.Prefix == r.Prefix })
+		})
+		if i < 0 {
+			rounds = append(rounds, nil)
+			i = len(rounds) - 1
+		}
+		rounds[i] = append(rounds[i], r)
+	}
+	p("filter to_neighbors {")
+	for i, routes := range rounds {
+		for _, r := range routes {
+			if r.MED != nil { // to another AS it is sent only if the export filter sets it
+				p(" if proto = \"%s_%d\" && net = %s then bgp_med = %d;", FamilyOf(r.Prefix), i, r.Prefix, *r.MED)
+			}
+		}
+	}
+	p(" accept;\n}")
+	for i, routes := range rounds {
+		for _, f := range []Family{IPv4, IPv6} {
+			p("protocol static %s_%d {\n %s;", f, i, f)
+			for _, r := range routes {
+				if FamilyOf(r.Prefix) == f {
+					p(" route %s blackhole { %s };", r.Prefix, birdAttrs(r))
+				}
+			}
+			p("}")
+		}
+	}
+	for _, n := range c.Sessions {
+		p("protocol bgp %s {", n.Name)
+		p(" local %s as %d;\n neighbor %s as %d;\n strict bind on;", n.Local, c.AS, n.Remote, n.AS)
+		p(" hold time %d;\n connect retry time 1;\n connect delay time 1;\n error wait time 1,1;", n.holdTime())
+		if n.Passive {
+			p(" passive on;")
+		}
+		if n.Password != "" {
+			p(" password %q;", n.Password)
+		}
+		if n.GTSM {
+			p(" ttl security on;")
+		}
+		if n.AS2 {
+			p(" enable as4 off;")
+		}
+		for _, f := range n.Families {
+			p(" %s {\n  import all;\n  export filter to_neighbors;\n  next hop self;", f)
+			if n.AddPath {
+				p("  add paths tx;")
+			}
+			if n.ExtNextHop && f == IPv4 {
+				p("  extended next hop on;")
+			}
+			p(" };")
+		}
+		p("}")
+	}
+	return s.String()
+}
+
+// birdAttrs is what sets the attributes of a static route.
+func birdAttrs(r Route) string {
+	var s strings.Builder
+	p := func(format string, args ...any) { fmt.Fprintf(&s, format+"; ", args...) }
+	path := strings.Fields(r.ASPath)
+	for _, a := range slices.Backward(path) {
+		p("bgp_path.prepend(%s)", a)
+	}
+	if r.Origin != "" {
+		p("bgp_origin = ORIGIN_%s", strings.ToUpper(r.Origin))
+	}
+	if r.LocalPref != nil {
+		p("bgp_local_pref = %d", *r.LocalPref)
+	}
+	for _, c := range r.Communities {
+		p("bgp_community.add((%s))", strings.ReplaceAll(c, ":", ","))
+	}
+	for _, c := range r.Extended {
+		kind, rest, _ := strings.Cut(c, ":")
+		if kind == "soo" {
+			kind = "ro" // BIRD's name for the route origin
+		}
+		p("bgp_ext_community.add((%s,%s))", kind, strings.ReplaceAll(rest, ":", ","))
+	}
+	for _, c := range r.Large {
+		p("bgp_large_community.add((%s))", strings.ReplaceAll(c, ":", ","))
+	}
+	return s.String()
+}
+
+func (b *bird) reconfigure() {
+	t := b.node.Lab.T
+	t.Helper()
+	b.node.Write("bird.conf", b.text())
+	out, err := b.birdc("configure")
+	if err != nil || !strings.Contains(out, "Reconfigur") {
+		t.Fatalf("BIRD did not take the configuration: %v %s", err, out)
+	}
+}
+
+func (b *bird) Announce(routes ...Route) {
+	b.node.Lab.T.Helper()
+	b.config.Routes = replaceRoutes(b.config.Routes, routes)
+	b.reconfigure()
+}
+
+func (b *bird) Withdraw(prefixes ...netip.Prefix) {
+	b.node.Lab.T.Helper()
+	b.config.Routes = removeRoutes(b.config.Routes, prefixes)
+	b.reconfigure()
+}
+
+func (b *bird) Session(name string) (State, error) {
+	out, err := b.birdc("show protocols " + name)
+	if err != nil {
+		return State{}, err
+	}
+	for line := range strings.Lines(out) {
+		if f := strings.Fields(line); len(f) > 5 && f[0] == name {
+			return State{f[5] == "Established", strings.Join(f[5:], " ")}, nil
+		}
+	}
+	return State{}, fmt.Errorf("BIRD has no protocol %s:\n%s", name, out)
+}
+
+func (b *bird) AskRefresh(session string) {
+	b.node.Lab.T.Helper()
+	if out, err := b.birdc("reload in " + session); err != nil || !strings.Contains(out, session+": reloading") {
+		b.node.Lab.T.Fatalf("BIRD did not ask for a refresh: %v %s", err, out)
+	}
+}
+
+func (b *bird) Received(session string) ([]Route, error) {
+	n, err := findSession(b.config, session)
+	if err != nil {
+		return nil, err
+	}
+	out, err := b.birdc("show route protocol " + session + " all")
+	if err != nil {
+		return nil, err
+	}
+	routes, err := parseBIRD(out)
+	for i := range routes {
+		if n.AS != b.config.AS {
+			routes[i].LocalPref = nil // BIRD's default, not received
+		}
+	}
+	return routes, err
+}
+
+var (
+	birdNet  = regexp.MustCompile(`^([0-9a-f:.]+/\d+)?\s.*\[\S+ `)
+	birdTerm = regexp.MustCompile(`\(([^)]*)\)`)
+)
+
+// parseBIRD reads the output of "show route all".
+func parseBIRD(out string) ([]Route, error) {
+	var routes []Route
+	var last netip.Prefix
+	sc := bufio.NewScanner(strings.NewReader(out))
+	for sc.Scan() {
+		line := sc.Text()
+		if m := birdNet.FindStringSubmatch(line); m != nil && !strings.HasPrefix(line, "\t") {
+			if m[1] != "" {
+				p, err := netip.ParsePrefix(m[1])
+				if err != nil {
+					return nil, err
+				}
+				last = p
+			}
+			routes = append(routes, Route{Prefix: last})
+			continue
+		}
+		key, value, ok := strings.Cut(strings.TrimSpace(line), ": ")
+		if !ok {
+			key, value = strings.TrimSuffix(strings.TrimSpace(line), ":"), ""
+		}
+		if len(routes) == 0 || !strings.HasPrefix(key, "BGP.") {
+			continue
+		}
+		if err := birdAttr(&routes[len(routes)-1], key, strings.TrimSpace(value)); err != nil {
+			return nil, fmt.Errorf("cannot read BIRD's %q: %w", line, err)
+		}
+	}
+	return routes, sc.Err()
+}
+
+func birdAttr(r *Route, key, value string) error {
+	var err error
+	terms := func(sep string) []string {
+		var all []string
+		for _, m := range birdTerm.FindAllStringSubmatch(value, -1) {
+			f := strings.Split(m[1], ",")
+			for i := range f {
+				f[i] = strings.TrimSpace(f[i])
+			}
+			all = append(all, strings.Join(f, sep))
+		}
+		return all
+	}
+	switch key {
+	case "BGP.origin":
+		r.Origin = strings.ToLower(value)
+	case "BGP.as_path":
+		r.ASPath = normalPath(value)
+	case "BGP.next_hop":
+		first, _, _ := strings.Cut(value, " ") // a link-local address may follow
+		r.NextHop, err = netip.ParseAddr(first)
+	case "BGP.med":
+		r.MED, err = number(value)
+	case "BGP.local_pref":
+		r.LocalPref, err = number(value)
+	case "BGP.atomic_aggr":
+		r.AtomicAggregate = true
+	case "BGP.aggregator":
+		addr, as, _ := strings.Cut(value, " AS")
+		r.Aggregator = as + " " + addr
+	case "BGP.community":
+		r.Communities = terms(":")
+	case "BGP.large_community":
+		r.Large = terms(":")
+	case "BGP.ext_community":
+		for _, c := range terms(":") {
+			f := strings.Split(c, ":")
+			switch {
+			case f[0] == "generic" && len(f) == 3:
+				var hi, lo uint32
+				if _, err := fmt.Sscanf(f[1]+" "+f[2], "0x%x 0x%x", &hi, &lo); err != nil {
+					return err
+				}
+				c = fmt.Sprintf("%08x%08x", hi, lo)
+			case f[0] == "ro":
+				c = "soo:" + strings.Join(f[1:], ":")
+			}
+			r.Extended = append(r.Extended, c)
+		}
+	default:
+		// An attribute that it does not know: "BGP.63 [t]: 01 02".
+		var code int
+		if n, scanErr := fmt.Sscanf(key, "BGP.%x [t]", &code); n == 1 && scanErr == nil {
+			r.Unknown = append(r.Unknown, fmt.Sprintf("%d c0 %s", code, strings.ReplaceAll(value, " ", "")))
+		}
+	}
+	return err
+}
+
+// withoutSets drops the sets of an AS path.
+func withoutSets(path string) string {
+	for {
+		from, to := strings.IndexByte(path, '{'), strings.IndexByte(path, '}')
+		if from < 0 || to < from {
+			return strings.Join(strings.Fields(path), " ")
+		}
+		path = path[:from] + path[to+1:]
+	}
+}
+
+// replaceRoutes adds routes, in place of those of the same prefix and path id.
+func replaceRoutes(have, routes []Route) []Route {
+	for _, r := range routes {
+		have = slices.DeleteFunc(have, func(h Route) bool { return h.Prefix == r.Prefix && h.PathID == r.PathID })
+		have = append(have, r)
+	}
+	return have
+}
+
+func removeRoutes(have []Route, prefixes []netip.Prefix) []Route {
+	return slices.DeleteFunc(have, func(h Route) bool { return slices.Contains(prefixes, h.Prefix) })
+}

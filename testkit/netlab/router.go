@@ -1,0 +1,125 @@
+package netlab
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// Config is what a router is started with. It takes all routes that it is
+// sent and sends all routes that it has to every session.
+type Config struct {
+	AS       uint32
+	ID       netip.Addr
+	Sessions []Session
+	Routes   []Route // originated from the start
+}
+
+// Session is one neighbor of a router.
+type Session struct {
+	Name     string // a letter, then letters and digits
+	Local    netip.Addr
+	Remote   netip.Addr
+	AS       uint32 // of the neighbor
+	Families []Family
+	Passive  bool
+	HoldTime int    // seconds, 0 for 90
+	Password string // TCP MD5
+	GTSM     bool   // RFC 5082, one hop
+	// AddPath: send several paths of a prefix (holdfast: receive them).
+	AddPath    bool
+	ExtNextHop bool // IPv4 routes with IPv6 next hops over an IPv6 session
+	AS2        bool // without four-byte AS numbers
+}
+
+func (s Session) holdTime() int {
+	if s.HoldTime == 0 {
+		return 90
+	}
+	return s.HoldTime
+}
+
+// State is what a router says about a session.
+type State struct {
+	Established bool
+	Text        string // in the router's own words
+}
+
+// Router is a running BGP router. Methods without an error fail the test.
+type Router interface {
+	// Kind names the make: "bird", "frr", …
+	Kind() string
+	// Announce originates routes or changes them.
+	Announce(routes ...Route)
+	// Withdraw ends the origination of prefixes.
+	Withdraw(prefixes ...netip.Prefix)
+	// Received returns what the neighbor of a session has announced. NextHop
+	// and all attributes are as received.
+	Received(session string) ([]Route, error)
+	// Session reports on a session.
+	Session(name string) (State, error)
+	// AskRefresh asks the neighbor to send all routes again (RFC 2918).
+	AskRefresh(session string)
+	// Process is the main program.
+	Process() *Process
+}
+
+// Make is a make of router.
+type Make struct {
+	Kind  string
+	Start func(n *Node, c Config) Router
+	// Can reduces a route to what this make can originate.
+	Can func(r Route) Route
+	// Shows reduces a route to what this make can show of received ones.
+	Shows func(r Route) Route
+	// What else it cannot do.
+	NoAS2, NoExtNextHop, NoAddPath, NoMD5, NoGTSM bool
+}
+
+// Makes are the routers that interop tests talk to.
+func Makes() []Make {
+	return []Make{BIRD(), FRR(), OpenBGPD(), GoBGP3(), GoBGP4(), ExaBGP()}
+}
+
+func same(r Route) Route { return r }
+
+// Patience is how long tests wait for what should take a second or two: the
+// machine may be busy with other tests.
+const Patience = 20 * time.Second
+
+// AwaitUp waits for a session.
+func AwaitUp(t testing.TB, r Router, session string) {
+	t.Helper()
+	Await(t, Patience, "session "+session+" of "+r.Kind(), func() error {
+		s, err := r.Session(session)
+		if err == nil && !s.Established {
+			err = errors.New(s.Text)
+		}
+		return err
+	})
+}
+
+// AwaitDown waits for the end of a session.
+func AwaitDown(t testing.TB, r Router, session string) {
+	t.Helper()
+	Await(t, Patience, "end of session "+session+" of "+r.Kind(), func() error {
+		s, err := r.Session(session)
+		if err == nil && s.Established {
+			err = errors.New("it is still " + s.Text)
+		}
+		return err
+	})
+}
+
+// AwaitRoutes waits until exactly these routes have been received.
+func AwaitRoutes(t testing.TB, r Router, session string, want []Route) {
+	t.Helper()
+	Await(t, Patience, "right routes of "+session+" at "+r.Kind(), func() error {
+		got, err := r.Received(session)
+		if err != nil {
+			return err
+		}
+		return Same(want, got)
+	})
+}
