@@ -1,0 +1,310 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"holdfast/internal/policy"
+	"holdfast/internal/prefix"
+)
+
+// check judges what can only be judged when everything has been read.
+func (r *reader) check() {
+	r.checkReferences()
+	for _, p := range r.cfg.Policies {
+		r.checkReachable(p)
+	}
+	r.checkAddresses()
+	for _, p := range r.cfg.Protects {
+		r.checkProtect(p)
+	}
+}
+
+// checkReferences finds names that are not declared, and declared ones that
+// nothing uses.
+func (r *reader) checkReferences() {
+	used := map[ref]bool{}
+	for _, u := range r.uses {
+		used[u.ref] = true
+		if _, ok := r.declared[u.ref]; ok {
+			continue
+		}
+		var names []string
+		for f := range r.declared {
+			if f.kind == u.kind {
+				names = append(names, f.name)
+			}
+		}
+		slices.Sort(names)
+		fix := fmt.Sprintf("declare it: %s %s { … }", u.kind, quote(u.name))
+		if near := suggest(u.name, names); near != "" {
+			fix = "did you mean " + ref{u.kind, near}.String() + "?"
+		}
+		r.errorf(u.at, fix, "there is no %s %s", u.kind, quote(u.name))
+	}
+	for f, at := range r.declared {
+		switch f.kind {
+		case "prefix_set", "as_set", "community_set", "as_path_set", "policy", "group":
+			if !used[f] {
+				r.warnf(at, "use it as "+f.String()+", or remove it", "nothing uses %s %s", f.kind, quote(f.name))
+			}
+		}
+	}
+}
+
+// endsAll reports whether a rule decides about every route that reaches it.
+func endsAll(rule *policy.Rule) bool {
+	always := func(m policy.Match) bool { return len(m.Conditions) == 0 && len(m.Not) == 0 }
+	return rule.Then != policy.Continue && (len(rule.Match) == 0 || slices.ContainsFunc(rule.Match, always))
+}
+
+func (r *reader) checkReachable(p *policy.Policy) {
+	for i := range p.Rules[:max(0, len(p.Rules)-1)] {
+		if endsAll(&p.Rules[i]) {
+			next := p.Rules[i+1]
+			r.warnf(r.at(next.Pos, len("rule")), "move it up, or remove it", "rule %s is never reached: rule %s at %s decides about every route",
+				quote(next.Name), quote(p.Rules[i].Name), p.Rules[i].Pos)
+			return
+		}
+	}
+}
+
+func (r *reader) checkAddresses() {
+	seen := map[any]*Neighbor{}
+	for _, n := range r.cfg.Neighbors {
+		a := n.Transport.Address
+		if !a.IsValid() {
+			continue
+		}
+		if first := seen[a]; first != nil {
+			r.errorf(r.at(n.Pos, len("neighbor")), "remove one of them, or mend the address",
+				"neighbor %s has the address of neighbor %s at %s", quote(n.Name), quote(first.Name), first.Pos)
+			continue
+		}
+		seen[a] = n
+	}
+}
+
+func (r *reader) checkProtect(p *Protect) {
+	for _, a := range p.AnnouncedTo {
+		members := uint32(0)
+		for _, n := range r.cfg.Neighbors {
+			if n.Group == a.Group {
+				members++
+			}
+		}
+		if _, ok := r.declared[ref{"group", a.Group}]; ok && a.AtLeast > members {
+			r.warnf(r.at(a.Pos, len("announced_to")), "add neighbors, or lower at_least",
+				"protect %s wants %d members of group %s, which has %d", quote(p.Name), a.AtLeast, quote(a.Group), members)
+		}
+	}
+}
+
+// checkNeighbor judges what a neighbor has become by its group and defaults.
+func (r *reader) checkNeighbor(n *Neighbor, own, group *party) {
+	who, t := "neighbor "+quote(n.Name), &n.Transport
+	// at is where a setting comes from, which may be the group.
+	at := func(name string) hcl.Range {
+		for _, p := range []*party{own, group} {
+			if place, ok := r.where[p][name]; ok {
+				return place
+			}
+		}
+		return own.head
+	}
+	_, given := r.where[own]["asn"]
+	_, inherited := r.where[group]["asn"]
+	if !given && !inherited {
+		r.errorf(own.head, "add asn = 64501 with its own number, here or in its group", "%s has no asn", who)
+	}
+	if n.Own.Group != nil && r.groups[n.Group] == nil || t.ASN == 0 || r.cfg.Router.ASN == 0 || !t.Address.IsValid() {
+		return // the rest would follow from what has been said already
+	}
+
+	switch {
+	case t.Address.Is6() && t.Address.IsLinkLocalUnicast() && t.Address.Zone() == "":
+		r.errorf(at("address"), `add interface = "eth0" with the right name`, "%s has a link-local address and no interface", who)
+	case t.Address.Zone() != "" && !t.Address.IsLinkLocalUnicast():
+		r.errorf(at("interface"), "remove it, or use local_address", "interface is for link-local addresses only, and %s has %s", who, t.Address.WithZone(""))
+	}
+	if l := t.LocalAddress; l.IsValid() && l.Is4() != t.Address.Is4() {
+		r.errorf(at("local_address"), "write two addresses of one family", "%s has an address and a local_address of different families", who)
+	} else if l == t.Address {
+		r.errorf(at("address"), "write the neighbor's address", "%s has our own address", who)
+	}
+	if t.LocalASN != r.cfg.Router.ASN && t.ASN == t.LocalASN {
+		r.errorf(at("local_asn"), "remove local_asn, or mend asn", "%s is in AS %d, which is also the local_asn: this is no session with another AS", who, t.ASN)
+	}
+	if t.HoldTime > 0 && t.Keepalive >= t.HoldTime {
+		r.errorf(at("keepalive"), "a third of the hold time is usual", "keepalive (%s) must be shorter than hold_time (%s)", seconds(t.Keepalive), seconds(t.HoldTime))
+	}
+	_, multihop := r.where[own]["multihop"]
+	_, security := r.where[own]["ttl_security"]
+	multihop, security = multihop || or(group.settings.Multihop, 0) > 0, security || or(group.settings.TTLSecurity, 0) > 0
+	if multihop && security {
+		// RFC 5082 section 3
+		r.errorf(at("ttl_security"), "remove multihop: ttl_security says how many hops away the neighbor is", "%s has both multihop and ttl_security", who)
+	}
+	r.checkKind(n, own, group)
+	for f := range n.Families {
+		if t.Families[f] {
+			r.checkFamily(n, own, group, prefix.Family(f))
+		}
+	}
+	r.checkUnfiltered(n, own)
+	r.checkSlots(n, own)
+}
+
+// Settings that make sense with neighbors of one kind only.
+var (
+	ebgpOnly = []string{"local_role", "local_asn", "as_override", "remove_private_as", "enforce_first_as"}
+	ibgpOnly = []string{"route_reflector_client"}
+)
+
+func (r *reader) checkKind(n *Neighbor, own, group *party) {
+	names, kind, fix := ibgpOnly, "eBGP", "it is for neighbors in our own AS"
+	if !n.EBGP() {
+		names, kind, fix = ebgpOnly, "iBGP", "it is for neighbors in another AS"
+	}
+	for _, s := range []any{own, n.OwnFamily[0], n.OwnFamily[1], group, group.families[0], group.families[1]} {
+		for _, name := range names {
+			if at, ok := r.where[s][name]; ok {
+				r.errorf(at, fix, "%s makes no sense for neighbor %s: the session is %s", name, quote(n.Name), kind)
+			}
+		}
+	}
+}
+
+func (r *reader) checkFamily(n *Neighbor, own, group *party, f prefix.Family) {
+	// Where a setting of this family comes from.
+	sources := []any{n.OwnFamily[f], group.families[f], own, group}
+	at := func(name string) (hcl.Range, bool) {
+		for _, s := range sources {
+			if place, ok := r.where[s][name]; ok {
+				return place, true
+			}
+		}
+		return own.head, false
+	}
+	fam, t := &n.Families[f], &n.Transport
+	if a := fam.NextHop.Address; a.IsValid() {
+		place, _ := at("next_hop")
+		switch {
+		case f == prefix.IPv6 && a.Is4():
+			r.errorf(place, `write an IPv6 address, or write this one into family "ipv4" { … }`, "neighbor %s: next hop %s is of no use for ipv6", quote(n.Name), a)
+		case f == prefix.IPv4 && a.Is6() && !t.ExtendedNextHop:
+			r.errorf(place, `write an IPv4 address, or write this one into family "ipv6" { … }; extended_next_hop = true allows it`, "neighbor %s: next hop %s is of no use for ipv4", quote(n.Name), a)
+		}
+	}
+	for _, name := range []string{"max_prefixes_warn", "max_prefixes_count", "max_prefixes_action", "max_prefixes_restart"} {
+		place, given := at(name)
+		switch {
+		case given && fam.MaxPrefixes.Limit == 0:
+			r.warnf(place, "add max_prefixes = 1000", "%s does nothing for neighbor %s in %s, which has no max_prefixes", name, quote(n.Name), f)
+		case given && name == "max_prefixes_restart" && fam.MaxPrefixes.Action != LimitRestart:
+			r.warnf(place, `add max_prefixes_action = "restart"`, "%s does nothing for neighbor %s, whose max_prefixes_action is %s", name, quote(n.Name), quote(fam.MaxPrefixes.Action.String()))
+		}
+	}
+	if n.OwnFamily[f] != nil || group.families[f] != nil {
+		for _, a := range perFamily.arguments {
+			place, mine := r.where[own][a.name]
+			_, theirs := r.where[group.families[f]][a.name]
+			_, again := r.where[n.OwnFamily[f]][a.name]
+			if mine && theirs && !again {
+				r.warnf(place, fmt.Sprintf("write it into family %s { … } of this neighbor", quote(f.String())),
+					"%s does nothing for %s: the family block of group %s goes first", a.name, f, quote(n.Group))
+			}
+		}
+	}
+}
+
+// checkUnfiltered warns of sessions on which nothing passes.
+func (r *reader) checkUnfiltered(n *Neighbor, own *party) {
+	if !n.EBGP() || n.Shutdown {
+		return
+	}
+	for _, direction := range []struct {
+		name, effect string
+		of           func(*Family) []string
+	}{
+		{"import", "accepted from it", func(f *Family) []string { return f.Import }},
+		{"export", "sent to it", func(f *Family) []string { return f.Export }},
+	} {
+		var without []string
+		all := true
+		for f := range n.Families {
+			if n.Transport.Families[f] {
+				if len(direction.of(&n.Families[f])) == 0 {
+					without = append(without, prefix.Family(f).String())
+				} else {
+					all = false
+				}
+			}
+		}
+		if len(without) == 0 {
+			continue
+		}
+		where := ""
+		if !all {
+			where = " for " + strings.Join(without, " and ")
+		}
+		r.warnf(own.head, "add "+direction.name+" = policy.NAME", "neighbor %s has no %s policy%s: nothing is %s (RFC 8212)",
+			quote(n.Name), direction.name, where, direction.effect)
+	}
+}
+
+// checkSlots finds policies that ask for what the neighbor does not have, and
+// policies in a chain that are never reached.
+func (r *reader) checkSlots(n *Neighbor, own *party) {
+	said := map[string]bool{}
+	for f := range n.Families {
+		if !n.Transport.Families[f] {
+			continue
+		}
+		for _, chain := range [][]string{n.Families[f].Import, n.Families[f].Export} {
+			for i, name := range chain {
+				p := r.cfg.policiesByName[name]
+				if p == nil || said[name] {
+					continue
+				}
+				said[name] = true
+				for _, kind := range slots(p) {
+					slot, example := "prefixes", "prefix_set.NAME"
+					if kind == policy.CondASPathOrigin {
+						slot, example = "origin_asns", "as_set.NAME"
+					}
+					if kind == policy.CondPrefix && n.Prefixes == nil || kind == policy.CondASPathOrigin && n.OriginASNs == nil {
+						r.errorf(own.head, "add "+slot+" = "+example, "neighbor %s has no %s, for which policy %s asks with neighbor.%s", quote(n.Name), slot, quote(name), slot)
+					}
+				}
+				if i < len(chain)-1 && slices.ContainsFunc(p.Rules, func(rule policy.Rule) bool { return endsAll(&rule) }) {
+					r.warnf(own.head, "put it last, or let its last rule continue", "neighbor %s: policy %s decides about every route, and policy %s behind it is never reached",
+						quote(n.Name), quote(name), quote(chain[i+1]))
+				}
+			}
+		}
+	}
+}
+
+// slots are the kinds of conditions that ask for a slot in a policy.
+func slots(p *policy.Policy) []policy.Kind {
+	var kinds []policy.Kind
+	var visit func(all []policy.Match)
+	visit = func(all []policy.Match) {
+		for _, m := range all {
+			for _, c := range m.Conditions {
+				if c.Slot && !slices.Contains(kinds, c.Kind) {
+					kinds = append(kinds, c.Kind)
+				}
+			}
+			visit(m.Not)
+		}
+	}
+	for _, rule := range p.Rules {
+		visit(rule.Match)
+	}
+	return kinds
+}

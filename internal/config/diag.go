@@ -1,0 +1,224 @@
+package config
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// Severity tells an error, which makes a configuration unusable, from a
+// warning.
+type Severity uint8
+
+const (
+	Error Severity = iota
+	Warning
+)
+
+func (s Severity) String() string {
+	if s == Error {
+		return "error"
+	}
+	return "warning"
+}
+
+// Diagnostic is one thing that is wrong with a configuration.
+type Diagnostic struct {
+	Severity Severity
+	Pos      Pos
+	Message  string
+	// Fix says how to mend it, "" where the message says it all.
+	Fix string
+	// Source is the line at Pos and Width how many of its characters are meant,
+	// 0 when there is no line to show.
+	Source string
+	Width  int
+}
+
+// MarshalJSON puts the position beside the rest, which is what editors and
+// scripts expect.
+func (d Diagnostic) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Severity string `json:"severity"`
+		File     string `json:"file,omitempty"`
+		Line     int    `json:"line,omitempty"`
+		Column   int    `json:"column,omitempty"`
+		Message  string `json:"message"`
+		Fix      string `json:"fix,omitempty"`
+		Source   string `json:"source,omitempty"`
+	}{d.Severity.String(), d.Pos.File, d.Pos.Line, d.Pos.Column, d.Message, d.Fix, d.Source})
+}
+
+func (d Diagnostic) String() string {
+	s := d.Severity.String() + ": " + d.Message
+	if d.Fix != "" {
+		s += ": " + d.Fix
+	}
+	if d.Pos.File == "" {
+		return s
+	}
+	return d.Pos.String() + ": " + s
+}
+
+// Diagnostics is what Load found, in order of file, line and column.
+type Diagnostics []Diagnostic
+
+// HasErrors reports whether the configuration is unusable.
+func (ds Diagnostics) HasErrors() bool {
+	return slices.ContainsFunc(ds, func(d Diagnostic) bool { return d.Severity == Error })
+}
+
+// Err is nil without errors; otherwise it says the first of them and how many
+// there are.
+func (ds Diagnostics) Err() error {
+	var first *Diagnostic
+	n := 0
+	for i := range ds {
+		if ds[i].Severity == Error {
+			if first == nil {
+				first = &ds[i]
+			}
+			n++
+		}
+	}
+	switch n {
+	case 0:
+		return nil
+	case 1:
+		return fmt.Errorf("%s", first)
+	}
+	return fmt.Errorf("%s (and %d more errors)", first, n-1)
+}
+
+// WriteText writes diagnostics for people, each with its source line and a
+// marker below what is meant.
+func (ds Diagnostics) WriteText(w io.Writer) error {
+	var b bytes.Buffer
+	for i, d := range ds {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		if d.Pos.File != "" {
+			fmt.Fprintf(&b, "%s: ", d.Pos)
+		}
+		fmt.Fprintf(&b, "%s: %s\n", d.Severity, d.Message)
+		if d.Width > 0 {
+			number := fmt.Sprint(d.Pos.Line)
+			blank := strings.Repeat(" ", len(number))
+			fmt.Fprintf(&b, "  %s | %s\n", number, d.Source)
+			fmt.Fprintf(&b, "  %s | %s%s\n", blank, indent(d.Source, d.Pos.Column-1), strings.Repeat("^", d.Width))
+		}
+		if d.Fix != "" {
+			fmt.Fprintf(&b, "  %s\n", d.Fix)
+		}
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// WriteJSON writes them as one JSON array.
+func (ds Diagnostics) WriteJSON(w io.Writer) error {
+	if ds == nil {
+		ds = Diagnostics{}
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(ds)
+}
+
+// indent is as wide as the first n characters of line: tabs stay tabs.
+func indent(line string, n int) string {
+	var b strings.Builder
+	for _, r := range line {
+		if n--; n < 0 {
+			break
+		}
+		if r == '\t' {
+			b.WriteByte('\t')
+		} else {
+			b.WriteByte(' ')
+		}
+	}
+	return b.String()
+}
+
+func (ds Diagnostics) sort() {
+	slices.SortStableFunc(ds, func(a, b Diagnostic) int {
+		return cmp.Or(cmp.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line),
+			cmp.Compare(a.Pos.Column, b.Pos.Column), cmp.Compare(a.Severity, b.Severity), cmp.Compare(a.Message, b.Message))
+	})
+}
+
+// sources has the text of every file that was read, for the source lines.
+type sources map[string][]byte
+
+// at fills position, source line and width of a diagnostic.
+func (s sources) at(d Diagnostic, r hcl.Range) Diagnostic {
+	d.Pos = Pos{File: r.Filename, Line: r.Start.Line, Column: r.Start.Column}
+	src := s[r.Filename]
+	if src == nil || r.Start.Byte > len(src) {
+		return d
+	}
+	from := bytes.LastIndexByte(src[:r.Start.Byte], '\n') + 1
+	line := src[from:]
+	if n := bytes.IndexByte(line, '\n'); n >= 0 {
+		line = line[:n]
+	}
+	line = bytes.TrimSuffix(line, []byte("\r"))
+	const longest = 200 // a line that nobody reads is not shown
+	if len(line) > longest {
+		return d
+	}
+	d.Source = strings.ToValidUTF8(string(line), "?")
+	end := r.End.Column
+	if r.End.Line != r.Start.Line {
+		end = len([]rune(d.Source)) + 1
+	}
+	d.Width = max(1, end-r.Start.Column)
+	return d
+}
+
+// suggest is the one of known that given was most likely meant to be, or "".
+func suggest(given string, known []string) string {
+	best, distance := "", max(2, len(given)/4)+1
+	for _, k := range known {
+		if d := editDistance(given, k); d < distance && d < len(k) {
+			best, distance = k, d
+		}
+	}
+	return best
+}
+
+// editDistance counts the single-byte edits, swaps of neighbors among them,
+// that turn a into b. Names are short: it gives up on long ones.
+func editDistance(a, b string) int {
+	if len(a) > 64 || len(b) > 64 {
+		return 64
+	}
+	var rows [3][65]int
+	before, last, row := &rows[0], &rows[1], &rows[2]
+	for j := range len(b) + 1 {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(b)]
+}

@@ -1,0 +1,250 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"holdfast/internal/policy"
+	"holdfast/internal/prefix"
+)
+
+// party is a group or neighbor block while it is read.
+type party struct {
+	settings Settings
+	families FamilySettings
+	ranges   [prefix.Families]hcl.Range // of the family blocks
+	head     hcl.Range
+}
+
+func sessionArguments(more ...argument[Settings]) []argument[party] {
+	return lift(func(p *party) *Settings { return &p.settings }, slices.Concat(more, perSession, perFamily.arguments))
+}
+
+// lift makes arguments of a part arguments of the whole.
+func lift[T, P any](part func(*T) *P, from []argument[P]) []argument[T] {
+	var all []argument[T]
+	for _, a := range from {
+		all = append(all, argument[T]{
+			name: a.name, required: a.required,
+			read:  func(v value, to *T) { a.read(v, part(to)) },
+			write: func(t *T) string { return a.write(part(t)) },
+		})
+	}
+	return all
+}
+
+var familyBlocks = []nested[party]{{
+	name: "family",
+	read: func(r *reader, b *hclsyntax.Block, to *party) {
+		name, ok := r.label(b)
+		if !ok {
+			return
+		}
+		f := prefix.IPv4
+		switch name {
+		case "ipv4":
+		case "ipv6":
+			f = prefix.IPv6
+		default:
+			r.errorf(b.LabelRanges[0], `it is "ipv4" or "ipv6"`, "there is no family %s", quote(name))
+			return
+		}
+		if to.families[f] != nil {
+			r.errorf(b.LabelRanges[0], "put everything into one block", "a second block for family %s; the first is at line %d", quote(name), to.ranges[f].Start.Line)
+			return
+		}
+		to.families[f], to.ranges[f] = &Settings{}, b.LabelRanges[0]
+		for _, a := range b.Body.Attributes {
+			if slices.ContainsFunc(perSession, func(k argument[Settings]) bool { return k.name == a.Name }) {
+				r.errorf(a.NameRange, "write it outside of the family block", "%s belongs to the whole session", a.Name)
+				delete(b.Body.Attributes, a.Name)
+			}
+		}
+		decode(r, perFamily, "family "+quote(name), b.DefRange(), b.Body, to.families[f])
+	},
+	write: func(p *printer, from *party) {
+		for f, s := range from.families {
+			if s != nil {
+				p.open("family " + quote(prefix.Family(f).String()))
+				write(p, perFamily, s)
+				p.close()
+			}
+		}
+	},
+}}
+
+var groupBlock = schema[party]{arguments: sessionArguments(), blocks: familyBlocks}
+
+var neighborBlock = schema[party]{
+	arguments: sessionArguments(
+		optional("group", one("group"), func(s *Settings) **string { return &s.Group }),
+		required(optional("address", address, func(s *Settings) **netip.Addr { return &s.Address }), `"192.0.2.9"`),
+		optional("interface", interfaceName, func(s *Settings) **string { return &s.Interface }),
+		optional("prefixes", prefixSets.codec(), func(s *Settings) **Members[policy.PrefixSet] { return &s.Prefixes }),
+		optional("origin_asns", asSets.codec(), func(s *Settings) **Members[policy.ASSet] { return &s.OriginASNs }),
+	),
+	blocks: familyBlocks,
+}
+
+func (r *reader) group(b *hclsyntax.Block) {
+	name, ok := r.declare(b)
+	if !ok {
+		return
+	}
+	p := &party{head: b.DefRange()}
+	decode(r, groupBlock, "group "+quote(name), p.head, b.Body, p)
+	r.checkFamilyBlocks(p, "group "+quote(name))
+	r.groups[name] = p
+	r.cfg.Groups = append(r.cfg.Groups, &Group{Name: name, Pos: pos(b.TypeRange), Settings: p.settings, Families: p.families})
+}
+
+func (r *reader) neighbor(b *hclsyntax.Block) {
+	name, ok := r.declare(b)
+	if !ok {
+		return
+	}
+	p := &party{head: b.DefRange()}
+	decode(r, neighborBlock, "neighbor "+quote(name), p.head, b.Body, p)
+	r.checkFamilyBlocks(p, "neighbor "+quote(name))
+	n := &Neighbor{Name: name, Pos: pos(b.TypeRange), Own: p.settings, OwnFamily: p.families}
+	group := &party{}
+	if p.settings.Group != nil {
+		n.Group = *p.settings.Group
+		if g := r.groups[n.Group]; g != nil {
+			group = g
+		}
+	}
+	r.cfg.Neighbors = append(r.cfg.Neighbors, n)
+	resolve(&r.cfg.Router, n, group)
+	r.checkNeighbor(n, p, group)
+}
+
+// checkFamilyBlocks refuses a family block for a family that the same block's
+// families leave out.
+func (r *reader) checkFamilyBlocks(p *party, what string) {
+	if p.settings.Families == nil {
+		return
+	}
+	if len(*p.settings.Families) == 0 {
+		r.errorf(r.place(p, "families"), `write families = ["ipv4"], or use shutdown = true`, "%s has no family", what)
+	}
+	for f, s := range p.families {
+		if s != nil && !slices.Contains(*p.settings.Families, prefix.Family(f)) {
+			r.errorf(p.ranges[f], "add it there, or remove this block", "%s has a block for %s, which its families leave out", what, prefix.Family(f))
+		}
+	}
+}
+
+// place is where an argument of a block was given.
+func (r *reader) place(p *party, name string) hcl.Range {
+	if at, ok := r.where[p][name]; ok {
+		return at
+	}
+	return p.head
+}
+
+// resolve fills in what a neighbor has of its own, of its group and by
+// default.
+func resolve(router *Router, n *Neighbor, group *party) {
+	s := n.Own
+	s.take(&group.settings)
+	on := enabled(n, group, or(s.Address, netip.Addr{}))
+
+	t := &n.Transport
+	*t = Transport{
+		ASN: or(s.ASN, 0), LocalASN: or(s.LocalASN, router.ASN), RouterID: router.ID,
+		Address: or(s.Address, netip.Addr{}), Port: or(s.Port, DefaultPort), LocalAddress: or(s.LocalAddress, netip.Addr{}),
+		Passive: or(s.Passive, false), HoldTime: or(s.HoldTime, DefaultHoldTime),
+		Families: on, ExtendedMessages: or(s.ExtendedMessages, true), Role: or(s.LocalRole, NoRole),
+	}
+	if s.Interface != nil {
+		t.Address = t.Address.WithZone(*s.Interface)
+	}
+	if s.Password != nil {
+		t.Password = s.Password.secret
+	}
+	// RFC 4271 section 4.4: a third of the hold time.
+	t.Keepalive = or(s.Keepalive, (t.HoldTime / 3).Truncate(time.Second))
+	if t.HoldTime == 0 {
+		t.Keepalive = 0
+	}
+	t.TTL = or(s.Multihop, 255)
+	if s.Multihop == nil && n.EBGP() {
+		t.TTL = 1
+	}
+	if s.TTLSecurity != nil {
+		// RFC 5082 section 3: 255 less the hops on the way.
+		t.TTL, t.MinTTL = 255, uint8(256-int(*s.TTLSecurity))
+	}
+	// Over IPv6, IPv4 routes need RFC 8950 for a next hop that the session has.
+	t.ExtendedNextHop = or(s.ExtendedNextHop, t.Address.Is6()) && on[prefix.IPv4]
+
+	n.ConnectRetry, n.IdleHold = or(s.ConnectRetry, DefaultConnectRetry), or(s.IdleHold, DefaultIdleHold)
+	down := or(s.Shutdown, shutdown{})
+	n.Shutdown, n.ShutdownReason = down.on, down.reason
+	n.Description, n.Tags = or(s.Description, ""), or(s.Tags, nil)
+	n.EnforceFirstAS = or(s.EnforceFirstAS, n.EBGP())
+	n.AllowOwnAS, n.MaxASPathLength = or(s.AllowOwnAS, 0), or(s.MaxASPathLength, 0)
+	n.Prefixes, n.OriginASNs = or(s.Prefixes, Members[policy.PrefixSet]{}).Set, or(s.OriginASNs, Members[policy.ASSet]{}).Set
+
+	for f := range n.Families {
+		fs := Settings{}
+		fs.take(n.OwnFamily[f])
+		fs.take(group.families[f])
+		fs.take(&s)
+		t.AddPathReceive[f] = on[f] && or(fs.AddPath, addPathNone) == addPathReceive
+		n.Families[f] = Family{
+			Import: or(fs.Import, nil), Export: or(fs.Export, nil), NextHop: or(fs.NextHop, NextHop{}),
+			DefaultOriginate: or(fs.DefaultOriginate, false), RemovePrivateAS: or(fs.RemovePrivateAS, false),
+			ASOverride: or(fs.ASOverride, false), RouteReflectorClient: or(fs.RouteReflectorClient, false),
+		}
+		if limit := or(fs.MaxPrefixes, 0); limit > 0 {
+			m := &n.Families[f].MaxPrefixes
+			*m = MaxPrefixes{
+				Limit: limit, Warn: or(fs.MaxPrefixesWarn, DefaultLimitWarn),
+				Accepted: or(fs.MaxPrefixesCount, countReceived) == countAccepted,
+				Action:   or(fs.MaxPrefixesAction, LimitShutdown),
+			}
+			if m.Action == LimitRestart {
+				m.RestartAfter = or(fs.MaxPrefixesRestart, DefaultRestartAfter)
+			}
+		}
+	}
+}
+
+// enabled says which families a neighbor has: what families says, its own or
+// the group's, and its own family blocks; else those with a block; else the
+// one of its address.
+func enabled(n *Neighbor, group *party, a netip.Addr) (on [prefix.Families]bool) {
+	listed := n.Own.Families
+	if listed == nil {
+		listed = group.settings.Families
+	}
+	for f := range on {
+		on[f] = n.OwnFamily[f] != nil || listed == nil && group.families[f] != nil
+	}
+	if listed != nil {
+		for _, f := range *listed {
+			on[f] = true
+		}
+	}
+	if on == [prefix.Families]bool{} && listed == nil {
+		if a.Is4() {
+			on[prefix.IPv4] = true
+		} else {
+			on[prefix.IPv6] = true
+		}
+	}
+	return on
+}
+
+func or[V any](p *V, otherwise V) V {
+	if p != nil {
+		return *p
+	}
+	return otherwise
+}

@@ -1,0 +1,165 @@
+package config
+
+import (
+	"math"
+	"net/netip"
+
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"holdfast/internal/policy"
+	"holdfast/internal/prefix"
+)
+
+var routerBlock = schema[Router]{arguments: []argument[Router]{
+	required(plain("asn", asNumber, func(r *Router) *uint32 { return &r.ASN }, nil), "64500"),
+	required(plain("id", routerID, func(r *Router) *netip.Addr { return &r.ID }, nil), `"192.0.2.1"`),
+	plain("cluster_id", routerID, func(r *Router) *netip.Addr { return &r.ClusterID }, nil),
+	plain("listen", list(listenOn), func(r *Router) *[]netip.AddrPort { return &r.Listen }, nil),
+	plain("kernel", boolean, func(r *Router) *bool { return &r.Kernel }, nil),
+	plain("default_local_pref", number[uint32](0, math.MaxUint32), func(r *Router) *uint32 { return &r.DefaultLocalPref }, nil),
+	plain("always_compare_med", boolean, func(r *Router) *bool { return &r.AlwaysCompareMED }, nil),
+	plain("deterministic_med", boolean, func(r *Router) *bool { return &r.DeterministicMED }, nil),
+}}
+
+func (r *reader) router(b *hclsyntax.Block) {
+	r.unlabeled(b)
+	if first := r.cfg.Router.Pos; first.Line > 0 {
+		r.errorf(b.TypeRange, "put everything into one block", "there are two router blocks; the first is at %s", first)
+		return
+	}
+	c := &r.cfg.Router
+	*c = Router{
+		Pos:    pos(b.TypeRange),
+		Listen: []netip.AddrPort{netip.MustParseAddrPort("[::]:179"), netip.MustParseAddrPort("0.0.0.0:179")},
+		Kernel: true, DefaultLocalPref: policy.DefaultLocalPref, DeterministicMED: true,
+	}
+	decode(r, routerBlock, "router", b.DefRange(), b.Body, c)
+	if !c.ClusterID.IsValid() {
+		c.ClusterID = c.ID // RFC 4456 section 8
+	}
+}
+
+// setBlockOf is a set block in a block that announces something itself.
+func setBlockOf[T any](field func(*T) *policy.Actions) []nested[T] {
+	return []nested[T]{{
+		name: "set", once: true,
+		read:  func(r *reader, b *hclsyntax.Block, to *T) { *field(to) = r.actions(b) },
+		write: func(p *printer, from *T) { p.actions(field(from)) },
+	}}
+}
+
+func noNames(s []string) bool { return len(s) == 0 }
+
+var originateBlock = schema[Originate]{
+	arguments: []argument[Originate]{
+		required(plain("prefixes", prefixSets.codec(), func(o *Originate) *Prefixes { return &o.Prefixes }, nil), "prefix_set.NAME"),
+		plain("policy", refs("policy"), func(o *Originate) *[]string { return &o.Policy }, noNames),
+	},
+	blocks: setBlockOf(func(o *Originate) *policy.Actions { return &o.Set }),
+}
+
+func (r *reader) originate(b *hclsyntax.Block) {
+	name, ok := r.declare(b)
+	if !ok {
+		return
+	}
+	o := &Originate{Name: name, Pos: pos(b.TypeRange)}
+	decode(r, originateBlock, "originate "+quote(name), b.DefRange(), b.Body, o)
+	r.cfg.Originates = append(r.cfg.Originates, o)
+	if o.Prefixes.Set == nil {
+		return
+	}
+	seen := map[prefix.Prefix]bool{}
+	for e, at := range o.Prefixes.Set.All() {
+		if !e.Exact() {
+			r.errorf(r.at(at, len(e.String())+2), "write each prefix that is to be announced", "originate %s cannot announce a range: %s", quote(name), e)
+			continue
+		}
+		if first, twice := r.originated[e.Prefix]; twice && first.Name != name {
+			r.errorf(r.at(o.Pos, len("originate")), "remove it from one of them", "%s is originated twice: by originate %s and by originate %s at %s",
+				e.Prefix, quote(name), quote(first.Name), first.Pos)
+			continue
+		}
+		r.originated[e.Prefix] = o
+		if !seen[e.Prefix] {
+			seen[e.Prefix] = true
+			o.List = append(o.List, e.Prefix)
+		}
+	}
+}
+
+var onePrefix = codec[prefix.Prefix]{
+	read: func(v value) (prefix.Prefix, bool) {
+		s, ok := v.str("a prefix", `"203.0.112.0/20"`)
+		if !ok {
+			return prefix.Prefix{}, false
+		}
+		p, err := prefix.Parse(s)
+		if err != nil {
+			v.fail("", "%v", err)
+		}
+		return p, err == nil
+	},
+	write: func(p prefix.Prefix) string { return quote(p.String()) },
+}
+
+var aggregateBlock = schema[Aggregate]{
+	arguments: []argument[Aggregate]{
+		required(plain("prefix", onePrefix, func(a *Aggregate) *prefix.Prefix { return &a.Prefix }, nil), `"203.0.112.0/20"`),
+		plain("policy", refs("policy"), func(a *Aggregate) *[]string { return &a.Policy }, noNames),
+	},
+	blocks: setBlockOf(func(a *Aggregate) *policy.Actions { return &a.Set }),
+}
+
+func (r *reader) aggregate(b *hclsyntax.Block) {
+	name, ok := r.declare(b)
+	if !ok {
+		return
+	}
+	a := &Aggregate{Name: name, Pos: pos(b.TypeRange)}
+	decode(r, aggregateBlock, "aggregate "+quote(name), b.DefRange(), b.Body, a)
+	for _, other := range r.cfg.Aggregates {
+		if other.Prefix == a.Prefix && a.Prefix != (prefix.Prefix{}) {
+			r.errorf(b.TypeRange, "remove one of them", "%s is already the prefix of aggregate %s at %s", a.Prefix, quote(other.Name), other.Pos)
+		}
+	}
+	r.cfg.Aggregates = append(r.cfg.Aggregates, a)
+}
+
+var announcedToBlock = schema[AnnouncedTo]{arguments: []argument[AnnouncedTo]{
+	required(plain("group", one("group"), func(a *AnnouncedTo) *string { return &a.Group }, nil), "group.NAME"),
+	plain("at_least", number[uint32](1, math.MaxUint16), func(a *AnnouncedTo) *uint32 { return &a.AtLeast }, nil),
+}}
+
+var protectBlock = schema[Protect]{
+	arguments: []argument[Protect]{
+		required(plain("prefixes", prefixSets.codec(), func(p *Protect) *Prefixes { return &p.Prefixes }, nil), "prefix_set.NAME"),
+	},
+	blocks: []nested[Protect]{{
+		name: "announced_to",
+		read: func(r *reader, b *hclsyntax.Block, to *Protect) {
+			r.unlabeled(b)
+			a := AnnouncedTo{Pos: pos(b.TypeRange), AtLeast: 1}
+			decode(r, announcedToBlock, "announced_to", b.DefRange(), b.Body, &a)
+			to.AnnouncedTo = append(to.AnnouncedTo, a)
+		},
+		write: func(p *printer, from *Protect) {
+			for i := range from.AnnouncedTo {
+				p.open("announced_to")
+				write(p, announcedToBlock, &from.AnnouncedTo[i])
+				p.close()
+			}
+		},
+	}},
+}
+
+func (r *reader) protect(b *hclsyntax.Block) {
+	name, ok := r.declare(b)
+	if !ok {
+		return
+	}
+	p := &Protect{Name: name, Pos: pos(b.TypeRange)}
+	decode(r, protectBlock, "protect "+quote(name), b.DefRange(), b.Body, p)
+	r.warnf(b.TypeRange, "it is checked and kept, nothing more", "protect %s does not protect yet: this version of holdfast does not act on protect blocks", quote(name))
+	r.cfg.Protects = append(r.cfg.Protects, p)
+}
