@@ -4,9 +4,8 @@
 //
 // What people write is the data of this file (Policy, Rule, Match, Condition,
 // Actions, and the sets). Compile turns a chain of policies into a Program.
-// All that depends on the prefix is in the program's Variant of a prefix and
-// all that depends on where a route came from is in its Class of a Source, so
-// that the result of Eval may be kept per (attributes, variant, class).
+// All that depends on the prefix is in the program's Variant of it, so that the
+// result of Eval may be kept per attributes, source and variant.
 package policy
 
 import (

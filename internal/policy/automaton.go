@@ -189,4 +189,3 @@ func CompilePattern(text string) (*Pattern, error) {
 // Match reports whether the pattern is the whole of an AS_PATH with four-byte
 // AS numbers.
 func (p *Pattern) Match(path []byte) bool { return p.a.match(path) }
-

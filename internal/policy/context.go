@@ -36,6 +36,9 @@ type Context struct {
 	// ASN is the router's own AS: what prepend adds by default, and the origin
 	// of an empty path.
 	ASN uint32
+	// DefaultLocalPref is the LOCAL_PREF of routes without; 0 means
+	// DefaultLocalPref.
+	DefaultLocalPref uint32
 	// From is set for import: every route is from this neighbor, so that what
 	// asks for the source is settled once. nil for export, where Route.Source
 	// counts.
@@ -65,6 +68,9 @@ type Result struct {
 	// Changed reports whether Attrs differ from before. After a rejection they
 	// are of no use.
 	Changed bool
+	// MED reports whether a rule set the MED, so that it is meant for the
+	// neighbor and not what another neighbor told us.
+	MED     bool
 	NextHop NextHopMode
 	Weight  uint32
 	// Trace is a small dense number, for Count and Matched, naming the rules

@@ -1,0 +1,82 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+
+	"holdfast/internal/wire"
+)
+
+// changes says in words what differs.
+func changes(before, after *wire.Attrs, was, is Result) (out []string) {
+	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	number := func(name string, bit uint16, old, now uint32) {
+		had, has := before.Has&bit != 0, after.Has&bit != 0
+		switch {
+		case had && !has:
+			say("%s %d removed", name, old)
+		case !had && has:
+			say("%s set to %d", name, now)
+		case has && old != now:
+			say("%s %d → %d", name, old, now)
+		}
+	}
+	number("local_pref", wire.HasLocalPref, before.LocalPref, after.LocalPref)
+	number("med", wire.HasMED, before.MED, after.MED)
+	old, now := communities(before), communities(after)
+	for k := range communityKinds {
+		n := k.size()
+		for l := old[k]; len(l) >= n; l = l[n:] {
+			if !contains(now[k], l[:n]) {
+				say("community %s removed", communityString(k, l[:n]))
+			}
+		}
+		for l := now[k]; len(l) >= n; l = l[n:] {
+			if !contains(old[k], l[:n]) {
+				say("community %s added", communityString(k, l[:n]))
+			}
+		}
+	}
+	if len(before.IPv6Communities) > len(after.IPv6Communities) {
+		say("IPv6 communities removed")
+	}
+	if string(before.ASPath) != string(after.ASPath) {
+		say("as_path %q → %q", pathString(before.ASPath), pathString(after.ASPath))
+	}
+	if string(before.NextHop) != string(after.NextHop) {
+		a, _ := netip.AddrFromSlice(after.NextHop)
+		say("next_hop set to %s", a)
+	} else if was.NextHop != is.NextHop {
+		say("next_hop set to %s", is.NextHop)
+	}
+	if before.Origin != after.Origin {
+		say("origin %s → %s", originName(before.Origin), originName(after.Origin))
+	}
+	if was.Weight != is.Weight {
+		say("weight %d → %d", was.Weight, is.Weight)
+	}
+	return out
+}
+
+func originName(o uint8) string {
+	switch o {
+	case wire.OriginIGP:
+		return "igp"
+	case wire.OriginEGP:
+		return "egp"
+	}
+	return "incomplete"
+}
+
+func communityString(k communityKind, b []byte) string {
+	c := k.get(b)
+	text := func(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
+	switch k {
+	case standard:
+		return text(c[0]>>16) + ":" + text(c[0]&0xffff)
+	case large:
+		return text(c[0]) + ":" + text(c[1]) + ":" + text(c[2])
+	}
+	return fmt.Sprintf("0x%08x%08x", c[0], c[1])
+}

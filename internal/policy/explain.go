@@ -1,0 +1,272 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"holdfast/internal/prefix"
+	"holdfast/internal/wire"
+)
+
+// Step is what one rule did with a route.
+type Step struct {
+	Label
+	Matched bool
+	// Why has for a rule that matched each condition of the match block that
+	// held, and otherwise for each match block the first that did not.
+	Why []Reason
+	// Changes is what the rule changed, one sentence each.
+	Changes []string
+	Then    Then
+}
+
+// Reason is a condition, or the entry of a set that decided it.
+type Reason struct {
+	Pos  Pos
+	Text string
+}
+
+// Explain is Eval for people: every rule that the route came by. r.Attrs is
+// changed as by Eval. Hits are not counted. It changes nothing in p.
+func (p *Program) Explain(x prefix.Prefix, r *Route) ([]Step, Result) {
+	res := Result{Weight: r.Weight}
+	vector := p.answers(x)
+	var scratch Scratch
+	var steps []Step
+	for i := range p.rules {
+		rule := &p.rules[i]
+		step := Step{Label: rule.label}
+		step.Matched, step.Why = p.whySelects(rule, x, vector, r)
+		if !step.Matched {
+			steps = append(steps, step)
+			continue
+		}
+		before, was := *r.Attrs, res
+		rule.actions.apply(p, vector, r.Attrs, &scratch, &res)
+		step.Then, step.Changes = rule.then, changes(&before, r.Attrs, was, res)
+		steps = append(steps, step)
+		if rule.then != Continue {
+			res.Accept = rule.then == Accept
+			break
+		}
+	}
+	return steps, res
+}
+
+func (p *Program) whySelects(rule *rule, x prefix.Prefix, vector []uint64, r *Route) (bool, []Reason) {
+	var failed []Reason
+	if len(rule.matches) == 0 {
+		return true, nil
+	}
+	for i := range rule.matches {
+		ok, why := p.whyHolds(&rule.matches[i], x, vector, r)
+		if ok {
+			return true, why
+		}
+		failed = append(failed, why...)
+	}
+	return false, failed
+}
+
+// whyHolds gives every reason for which a match holds, or the first for which
+// it does not.
+func (p *Program) whyHolds(m *match, x prefix.Prefix, vector []uint64, r *Route) (bool, []Reason) {
+	var why []Reason
+	for i := range m.conds {
+		c := &m.conds[i]
+		ok := c.value
+		switch {
+		case c.fixed:
+		case c.src.Kind == CondPrefix || c.src.Kind == CondPrefixLength || c.src.Kind == CondFamily:
+			// In a match that can never hold they have no number.
+			ok = c.ask(x)
+		default:
+			ok = p.is(c, vector, r)
+		}
+		reason := p.describe(c, ok, x, r)
+		if !ok {
+			return false, []Reason{reason}
+		}
+		why = append(why, reason)
+	}
+	for i := range m.nots {
+		ok, inner := p.whyHolds(&m.nots[i], x, vector, r)
+		for j := range inner {
+			inner[j].Text = "not: " + inner[j].Text
+		}
+		if ok {
+			return false, inner
+		}
+		why = append(why, inner...)
+	}
+	return true, why
+}
+
+// ask is the test of a condition on the prefix.
+func (c *cond) ask(x prefix.Prefix) bool {
+	switch c.src.Kind {
+	case CondPrefix:
+		return inPrefixSets(x, c.prefixes)
+	case CondPrefixLength:
+		return inRanges(uint32(x.Bits), c.src.Ranges)
+	}
+	return slices.Contains(c.src.Families, x.Family)
+}
+
+// describe says in words what a condition found.
+func (p *Program) describe(c *cond, ok bool, x prefix.Prefix, r *Route) Reason {
+	src, a := c.src, r.Attrs
+	why := Reason{Pos: src.Pos}
+	is := "is"
+	if !ok {
+		is = "is not"
+	}
+	say := func(format string, args ...any) Reason {
+		why.Text = src.Kind.String() + ": " + fmt.Sprintf(format, args...)
+		return why
+	}
+	source := r.Source
+	if source == nil {
+		source = &Source{}
+	}
+	switch src.Kind {
+	case CondPrefix:
+		for i, s := range c.prefixes {
+			if e, pos, found := s.Find(x); found {
+				why.Pos = pos
+				return say("%s is in %s: %s", x, setName("prefix_set", s.Name, src.Slot && i == len(c.prefixes)-1, "prefixes"), e)
+			}
+		}
+		return say("%s is not in %s", x, p.prefixSets(c, src))
+	case CondPrefixLength:
+		return say("%d %s in %s", x.Bits, is, rangeList(src.Ranges))
+	case CondNextHop:
+		nh, given := nextHopPrefix(a.NextHop)
+		if !given {
+			return say("the route has none")
+		}
+		return say("%s %s in %s", nh.Addr(), is, p.prefixSets(c, src))
+	case CondNeighbor, CondGroup:
+		if c.fixed {
+			return say("this neighbor %s one of %s", is, strings.Join(src.Names, ", "))
+		}
+		name := source.Neighbor
+		if src.Kind == CondGroup {
+			name = source.Group
+		}
+		return say("%q %s one of %s", name, is, strings.Join(src.Names, ", "))
+	case CondSource:
+		var names []string
+		for _, s := range src.Sources {
+			names = append(names, s.String())
+		}
+		return say("the route %s from one of %s", is, strings.Join(names, ", "))
+	case CondASPath:
+		for _, s := range src.Patterns {
+			if text, pos, found := s.Find(a.ASPath); found {
+				why.Pos = pos
+				return say("%q describes the path %q", text, pathString(a.ASPath))
+			}
+		}
+		return say("no pattern describes the path %q", pathString(a.ASPath))
+	case CondASPathContains:
+		return say("an AS of the path %q %s in %s", pathString(a.ASPath), is, asSets(c))
+	case CondASPathOrigin:
+		asn, one := PathOrigin(a.ASPath, p.asn)
+		if !one {
+			return say("the path %q ends with an AS_SET", pathString(a.ASPath))
+		}
+		return say("AS %d %s in %s", asn, is, asSets(c))
+	case CondASPathFirst:
+		return say("the first AS of the path %q %s in %s", pathString(a.ASPath), is, asSets(c))
+	case CondASPathLength:
+		return say("%d %s in %s", PathLength(a.ASPath), is, rangeList(src.Ranges))
+	case CondCommunity, CondCommunityAll:
+		return describeCommunities(src, ok, a, say, &why)
+	case CondMED:
+		if a.Has&wire.HasMED == 0 {
+			return say("the route has none")
+		}
+		return say("%d %s in %s", a.MED, is, rangeList(src.Ranges))
+	case CondLocalPref:
+		return say("%d %s in %s", p.localPref(a), is, rangeList(src.Ranges))
+	case CondOrigin:
+		return say("it %s %s", is, originName(a.Origin))
+	}
+	return say("it %s %s", is, x.Family)
+}
+
+func describeCommunities(src *Condition, ok bool, a *wire.Attrs, say func(string, ...any) Reason, why *Reason) Reason {
+	lists := communities(a)
+	for _, s := range src.Communities {
+		if src.Kind == CondCommunity {
+			if text, pos, found := s.find(&lists); found {
+				why.Pos = pos
+				return say("the route has %s", text)
+			}
+			continue
+		}
+		for i := range s.entries {
+			if e := &s.entries[i]; !e.in(&lists) {
+				why.Pos = s.pos(e.at)
+				return say("the route does not have %s", e.text)
+			}
+		}
+	}
+	if ok {
+		return say("the route has all of them")
+	}
+	return say("the route has none of them")
+}
+
+func setName(block, name string, slot bool, field string) string {
+	switch {
+	case slot:
+		return "neighbor." + field
+	case name == "":
+		return "the list"
+	}
+	return block + "." + name
+}
+
+func (p *Program) prefixSets(c *cond, src *Condition) string {
+	var names []string
+	for i, s := range c.prefixes {
+		names = append(names, setName("prefix_set", s.Name, src.Slot && i == len(c.prefixes)-1, "prefixes"))
+	}
+	return strings.Join(names, ", ")
+}
+
+func asSets(c *cond) string {
+	var names []string
+	for i, s := range c.asns {
+		names = append(names, setName("as_set", s.Name, c.src.Slot && i == len(c.asns)-1, "origin_asns"))
+	}
+	return strings.Join(names, ", ")
+}
+
+func rangeList(ranges []Range) string {
+	var s []string
+	for _, r := range ranges {
+		s = append(s, r.String())
+	}
+	return strings.Join(s, ", ")
+}
+
+// pathString is a path as people write it.
+func pathString(path []byte) string {
+	var out []string
+	for h := (pathHops{path: path}); h.next(); {
+		var hop []string
+		for b := h.hop; len(b) >= 4; b = b[4:] {
+			hop = append(hop, fmt.Sprint(standard.get(b)[0]))
+		}
+		if h.set {
+			out = append(out, "{"+strings.Join(hop, ",")+"}")
+		} else {
+			out = append(out, hop...)
+		}
+	}
+	return strings.Join(out, " ")
+}
