@@ -204,7 +204,7 @@ func PolicyResultOf(t PolicyTest, r PolicyResult) *pb.TestPolicyResponse {
 
 // PolicyTestOf reads a request.
 func PolicyTestOf(m *pb.TestPolicyRequest) (PolicyTest, error) {
-	t := PolicyTest{Policy: m.Policy, Neighbor: m.Neighbor}
+	t := PolicyTest{Policy: m.Policy, Neighbor: m.Neighbor, To: m.To}
 	var err error
 	if t.Prefix, err = prefix.Parse(m.Prefix); err != nil {
 		return t, Invalid("%s", err)
@@ -235,7 +235,7 @@ func change(c Change) *pb.Change {
 
 // DiagnosticOf converts a finding.
 func DiagnosticOf(d Diagnostic) *pb.Diagnostic {
-	m := &pb.Diagnostic{Severity: pb.Severity_SEVERITY_ERROR, Position: position(d.Position), Message: d.Message, Mend: d.Mend}
+	m := &pb.Diagnostic{Severity: pb.Severity_SEVERITY_ERROR, Position: position(d.Position), Message: d.Message, Mend: d.Mend, Source: d.Source, Width: uint32(d.Width)}
 	if d.Warning {
 		m.Severity = pb.Severity_SEVERITY_WARNING
 	}

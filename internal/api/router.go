@@ -348,8 +348,9 @@ type PolicyTest struct {
 	Policy   string
 	Prefix   prefix.Prefix
 	Attrs    wire.Attrs
-	Neighbor string // that it came from or goes to, "" if none
-	Source   Source
+	Neighbor string // that it came from, "" if none
+	Source   Source // where it came from, unless Neighbor says it
+	To       string // the neighbor that it goes to, "" for an import policy
 }
 
 // PolicyResult is the way of a route through a policy.
@@ -422,4 +423,6 @@ type Diagnostic struct {
 	Column   int
 	Message  string
 	Mend     string // what to do, "" if the message says it
+	Source   string // the line at Position, "" if there is none to show
+	Width    int    // how many of its characters from Column are meant
 }

@@ -10,9 +10,13 @@ import (
 	pb "holdfast/internal/api/holdfastv1"
 )
 
-// wellKnown are the communities that have names (RFC 1997, 7611, 7999, 8326).
+// wellKnown are the communities that have names in the configuration (IANA's
+// registry of well-known communities).
 var wellKnown = map[uint32]string{
 	0xffff0000: "graceful-shutdown",
+	0xffff0001: "accept-own",
+	0xffff0006: "llgr-stale",
+	0xffff0007: "no-llgr",
 	0xffff029a: "blackhole",
 	0xffffff01: "no-export",
 	0xffffff02: "no-advertise",
@@ -33,10 +37,10 @@ func LargeCommunityText(c *pb.LargeCommunity) string {
 	return fmt.Sprintf("%d:%d:%d", c.Global, c.Local1, c.Local2)
 }
 
-// ExtCommunityText is an extended community: "rt:64500:100" and "ro:…" for
-// route target and route origin (RFC 4360, 5668), hexadecimal for the rest.
+// ExtCommunityText is an extended community: "rt:64500:100" and "soo:…" for
+// route target and site of origin (RFC 4360, 5668), hexadecimal for the rest.
 func ExtCommunityText(c uint64) string {
-	name := map[byte]string{2: "rt", 3: "ro"}[byte(c>>48)]
+	name := map[byte]string{2: "rt", 3: "soo"}[byte(c>>48)]
 	admin, value := uint32(c>>16), uint16(c)
 	switch kind := byte(c >> 56); {
 	case name == "":
@@ -127,7 +131,7 @@ func AddCommunity(a *pb.Attributes, s string) error {
 		return nil
 	}
 	parts := strings.Split(s, ":")
-	if parts[0] == "rt" || parts[0] == "ro" {
+	if parts[0] == "rt" || parts[0] == "soo" {
 		c, ok := parseExt(parts)
 		if !ok {
 			return bad
@@ -158,13 +162,13 @@ func AddCommunity(a *pb.Attributes, s string) error {
 	return nil
 }
 
-// parseExt reads rt:… and ro:….
+// parseExt reads rt:… and soo:….
 func parseExt(parts []string) (uint64, bool) {
 	if len(parts) != 3 {
 		return 0, false
 	}
 	subtype := uint64(2)
-	if parts[0] == "ro" {
+	if parts[0] == "soo" {
 		subtype = 3
 	}
 	if a, err := netip.ParseAddr(parts[1]); err == nil && a.Is4() {

@@ -3939,12 +3939,15 @@ func (x *PolicyRule) GetHits() uint64 {
 }
 
 type TestPolicyRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Policy        string                 `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
-	Prefix        string                 `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
-	Attributes    *Attributes            `protobuf:"bytes,3,opt,name=attributes,proto3" json:"attributes,omitempty"`
-	Neighbor      string                 `protobuf:"bytes,4,opt,name=neighbor,proto3" json:"neighbor,omitempty"`
-	Source        RouteSource            `protobuf:"varint,5,opt,name=source,proto3,enum=holdfast.v1.RouteSource" json:"source,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Policy     string                 `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	Prefix     string                 `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Attributes *Attributes            `protobuf:"bytes,3,opt,name=attributes,proto3" json:"attributes,omitempty"`
+	// Where the route comes from; its source is that of the neighbor then.
+	Neighbor string      `protobuf:"bytes,4,opt,name=neighbor,proto3" json:"neighbor,omitempty"`
+	Source   RouteSource `protobuf:"varint,5,opt,name=source,proto3,enum=holdfast.v1.RouteSource" json:"source,omitempty"`
+	// Where it goes to: the policy is tried as an export policy.
+	To            string `protobuf:"bytes,6,opt,name=to,proto3" json:"to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4012,6 +4015,13 @@ func (x *TestPolicyRequest) GetSource() RouteSource {
 		return x.Source
 	}
 	return RouteSource_ROUTE_SOURCE_UNSPECIFIED
+}
+
+func (x *TestPolicyRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
 }
 
 type TestPolicyResponse struct {
@@ -4700,11 +4710,14 @@ func (x *CheckConfigResponse) GetDiagnostics() []*Diagnostic {
 }
 
 type Diagnostic struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Severity      Severity               `protobuf:"varint,1,opt,name=severity,proto3,enum=holdfast.v1.Severity" json:"severity,omitempty"`
-	Position      *Position              `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
-	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
-	Mend          string                 `protobuf:"bytes,4,opt,name=mend,proto3" json:"mend,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Severity Severity               `protobuf:"varint,1,opt,name=severity,proto3,enum=holdfast.v1.Severity" json:"severity,omitempty"`
+	Position *Position              `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	Message  string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	Mend     string                 `protobuf:"bytes,4,opt,name=mend,proto3" json:"mend,omitempty"`
+	// The line at the position, and how many of its characters are meant.
+	Source        string `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
+	Width         uint32 `protobuf:"varint,6,opt,name=width,proto3" json:"width,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4765,6 +4778,20 @@ func (x *Diagnostic) GetMend() string {
 		return x.Mend
 	}
 	return ""
+}
+
+func (x *Diagnostic) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Diagnostic) GetWidth() uint32 {
+	if x != nil {
+		return x.Width
+	}
+	return 0
 }
 
 var File_holdfast_proto protoreflect.FileDescriptor
@@ -5055,7 +5082,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x05match\x18\x03 \x03(\tR\x05match\x12\x10\n" +
 	"\x03set\x18\x04 \x03(\tR\x03set\x12+\n" +
 	"\x04then\x18\x05 \x01(\x0e2\x17.holdfast.v1.RuleActionR\x04then\x12\x12\n" +
-	"\x04hits\x18\x06 \x01(\x04R\x04hits\"\xca\x01\n" +
+	"\x04hits\x18\x06 \x01(\x04R\x04hits\"\xda\x01\n" +
 	"\x11TestPolicyRequest\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x127\n" +
@@ -5063,7 +5090,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"attributes\x18\x03 \x01(\v2\x17.holdfast.v1.AttributesR\n" +
 	"attributes\x12\x1a\n" +
 	"\bneighbor\x18\x04 \x01(\tR\bneighbor\x120\n" +
-	"\x06source\x18\x05 \x01(\x0e2\x18.holdfast.v1.RouteSourceR\x06source\"\xd7\x01\n" +
+	"\x06source\x18\x05 \x01(\x0e2\x18.holdfast.v1.RouteSourceR\x06source\x12\x0e\n" +
+	"\x02to\x18\x06 \x01(\tR\x02to\"\xd7\x01\n" +
 	"\x12TestPolicyResponse\x12\x1a\n" +
 	"\baccepted\x18\x01 \x01(\bR\baccepted\x12-\n" +
 	"\x05steps\x18\x02 \x03(\v2\x17.holdfast.v1.PolicyStepR\x05steps\x12/\n" +
@@ -5105,13 +5133,15 @@ const file_holdfast_proto_rawDesc = "" +
 	"\vconfig_path\x18\x01 \x01(\tR\n" +
 	"configPath\x12-\n" +
 	"\achanges\x18\x02 \x03(\v2\x13.holdfast.v1.ChangeR\achanges\x129\n" +
-	"\vdiagnostics\x18\x03 \x03(\v2\x17.holdfast.v1.DiagnosticR\vdiagnostics\"\xa0\x01\n" +
+	"\vdiagnostics\x18\x03 \x03(\v2\x17.holdfast.v1.DiagnosticR\vdiagnostics\"\xce\x01\n" +
 	"\n" +
 	"Diagnostic\x121\n" +
 	"\bseverity\x18\x01 \x01(\x0e2\x15.holdfast.v1.SeverityR\bseverity\x121\n" +
 	"\bposition\x18\x02 \x01(\v2\x15.holdfast.v1.PositionR\bposition\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12\x12\n" +
-	"\x04mend\x18\x04 \x01(\tR\x04mend*B\n" +
+	"\x04mend\x18\x04 \x01(\tR\x04mend\x12\x16\n" +
+	"\x06source\x18\x05 \x01(\tR\x06source\x12\x14\n" +
+	"\x05width\x18\x06 \x01(\rR\x05width*B\n" +
 	"\x06Family\x12\x16\n" +
 	"\x12FAMILY_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vFAMILY_IPV4\x10\x01\x12\x0f\n" +

@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/daemon"
+)
+
+func (a *app) runCommand() *cobra.Command {
+	o := daemon.Options{}
+	format, level := "", ""
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run the router in the foreground",
+		Long: `Runs the router until SIGINT or SIGTERM. SIGHUP does what "holdfast reload"
+does. What happens is logged to standard error.`,
+		Args:        between(0, 0),
+		Annotations: map[string]string{here: "the router itself"},
+		RunE: func(c *cobra.Command, _ []string) error {
+			log, err := logger(a.Err, format, level)
+			if err != nil {
+				return err
+			}
+			o.Log, o.SocketPath = log, a.socket
+			return daemon.Run(c.Context(), o)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.ConfigPath, "config", defaultConfig, "configuration: a `file`, or a directory of *.hcl files")
+	f.StringVar(&o.StateDir, "state", defaultState, "`directory` for what must outlive the process")
+	f.StringVar(&format, "log-format", "text", "`text|json`")
+	f.StringVar(&level, "log-level", "info", "`debug|info|warn|error`")
+	complete(c, "log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	complete(c, "log-level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+// logger makes the log of the router.
+func logger(w io.Writer, format, level string) (*slog.Logger, error) {
+	levels := map[string]slog.Level{
+		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+	}
+	l, ok := levels[level]
+	if !ok {
+		return nil, fmt.Errorf("there is no log level %q: choose debug, info, warn or error", level)
+	}
+	o := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, o)), nil
+	}
+	return nil, fmt.Errorf("there is no log format %q: choose text or json", format)
+}

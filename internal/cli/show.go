@@ -1,0 +1,260 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/api"
+	pb "holdfast/internal/api/holdfastv1"
+	"holdfast/internal/view"
+)
+
+func (a *app) showCommand() *cobra.Command {
+	return parent("show", "Look at the running router",
+		a.showSummary(), a.showNeighbors(), a.showNeighbor(), a.showRoutes(), a.showPolicy(), a.showMemory())
+}
+
+func (a *app) showSummary() *cobra.Command {
+	return &cobra.Command{
+		Use: "summary", Short: "The router at a glance", Args: between(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {
+				m, err := r.GetSummary(ctx, connect.NewRequest(&pb.GetSummaryRequest{}))
+				return show(m, err, a.view().Summary)
+			})
+		},
+	}
+}
+
+// show shows an answer.
+func show[T any](m *connect.Response[T], err error, how func(*T) error) error {
+	if err != nil {
+		return err
+	}
+	return how(m.Msg)
+}
+
+func (a *app) showNeighbors() *cobra.Command {
+	return &cobra.Command{
+		Use: "neighbors", Short: "All neighbors with state and counts", Args: between(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {
+				m, err := r.ListNeighbors(ctx, connect.NewRequest(&pb.ListNeighborsRequest{}))
+				return show(m, err, a.view().Neighbors)
+			})
+		},
+	}
+}
+
+func (a *app) showNeighbor() *cobra.Command {
+	return &cobra.Command{
+		Use: "neighbor NAME", Short: "All about one neighbor, by name or address", Args: between(1, 1),
+		ValidArgsFunction: a.completeNeighbors(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {
+				m, err := r.GetNeighbor(ctx, connect.NewRequest(&pb.GetNeighborRequest{Neighbor: args[0]}))
+				return show(m, err, a.view().Neighbor)
+			})
+		},
+	}
+}
+
+func (a *app) showPolicy() *cobra.Command {
+	return &cobra.Command{
+		Use: "policy [NAME]", Short: "Policies, their rules and how often each was hit", Args: between(0, 1),
+		ValidArgsFunction: a.completePolicies,
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {
+				m, err := r.ListPolicies(ctx, connect.NewRequest(&pb.ListPoliciesRequest{Policy: strings.Join(args, "")}))
+				return show(m, err, a.view().Policies)
+			})
+		},
+	}
+}
+
+func (a *app) showMemory() *cobra.Command {
+	return &cobra.Command{
+		Use: "memory", Short: "What takes how much memory", Args: between(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {
+				m, err := r.GetMemory(ctx, connect.NewRequest(&pb.GetMemoryRequest{}))
+				return show(m, err, a.view().Memory)
+			})
+		},
+	}
+}
+
+// routeFlags are the flags of show routes.
+type routeFlags struct {
+	longer, shorter                      bool
+	best, received, rejected, advertised bool
+	count, communities                   bool
+	family                               string
+	originAS                             uint32
+	query                                pb.RouteQuery
+	limit                                uint64
+}
+
+func (a *app) showRoutes() *cobra.Command {
+	o := &routeFlags{}
+	c := &cobra.Command{
+		Use:   "routes [PREFIX]",
+		Short: "Routes, filtered by what they are",
+		Long: `Shows the paths that may be used, the best of each prefix marked with ">".
+Of --best, --received, --rejected and --advertised one can be given. What is
+rejected is marked "x" and what has an unreachable next hop "!".`,
+		Example: `  holdfast show routes 203.0.113.0/24 --longer
+  holdfast show routes --neighbor transit-a --rejected
+  holdfast show routes --neighbor customer-7 --advertised --count
+  holdfast show routes --community 64500:100 --origin-as 64496 --family ipv6`,
+		Args: between(0, 1),
+	}
+	f := c.Flags()
+	f.BoolVar(&o.longer, "longer", false, "the prefix and all inside it")
+	f.BoolVar(&o.shorter, "shorter", false, "the prefix and all that cover it")
+	f.BoolVar(&o.best, "best", false, "only the best path of each prefix")
+	f.BoolVar(&o.received, "received", false, "what neighbors sent, before policy")
+	f.BoolVar(&o.rejected, "rejected", false, "what was rejected, and why")
+	f.BoolVar(&o.advertised, "advertised", false, "what --neighbor is sent")
+	f.BoolVar(&o.count, "count", false, "only how many there are")
+	f.BoolVar(&o.communities, "communities", false, "show communities as well")
+	f.StringVar(&o.family, "family", "", "only `ipv4|ipv6`")
+	f.StringVar(&o.query.Neighbor, "neighbor", "", "only of this neighbor, by `name` or address")
+	f.StringArrayVar(&o.query.Communities, "community", nil, "only with this `community`, such as 64500:100 or 64500:*; all if repeated")
+	f.StringVar(&o.query.AsPath, "as-path", "", "only where the AS path matches this `pattern`")
+	f.Uint32Var(&o.originAS, "origin-as", 0, "only from this origin `AS`")
+	f.Uint64Var(&o.limit, "limit", 0, "no more than this `number` of paths")
+	c.MarkFlagsMutuallyExclusive("longer", "shorter")
+	c.MarkFlagsMutuallyExclusive("best", "received", "rejected", "advertised")
+	c.MarkFlagsMutuallyExclusive("count", "limit")
+	complete(c, "neighbor", a.completeNeighbors(1))
+	complete(c, "family", cobra.FixedCompletions([]string{"ipv4", "ipv6"}, cobra.ShellCompDirectiveNoFileComp))
+	c.ValidArgsFunction = cobra.NoFileCompletions
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if err := o.finish(args, c.Flags().Changed("origin-as")); err != nil {
+			return err
+		}
+		if o.count {
+			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {
+				m, err := r.CountRoutes(ctx, connect.NewRequest(&pb.CountRoutesRequest{Query: &o.query}))
+				return show(m, err, a.view().RouteCount)
+			})
+		}
+		return a.listRoutes(c.Context(), o)
+	}
+	return c
+}
+
+// finish makes a query of the flags.
+func (o *routeFlags) finish(args []string, origin bool) error {
+	q := &o.query
+	if len(args) > 0 {
+		q.Prefix = args[0]
+	}
+	switch o.family {
+	case "":
+	case "ipv4":
+		q.Family = pb.Family_FAMILY_IPV4
+	case "ipv6":
+		q.Family = pb.Family_FAMILY_IPV6
+	default:
+		return fmt.Errorf("there is no family %q: write ipv4 or ipv6", o.family)
+	}
+	switch {
+	case o.longer:
+		q.Match = pb.PrefixMatch_PREFIX_MATCH_LONGER
+	case o.shorter:
+		q.Match = pb.PrefixMatch_PREFIX_MATCH_SHORTER
+	}
+	if q.Match != 0 && q.Prefix == "" {
+		return fmt.Errorf("--longer and --shorter need a prefix")
+	}
+	switch {
+	case o.best:
+		q.View = pb.RouteView_ROUTE_VIEW_BEST
+	case o.received:
+		q.View = pb.RouteView_ROUTE_VIEW_RECEIVED
+	case o.rejected:
+		q.View = pb.RouteView_ROUTE_VIEW_REJECTED
+	case o.advertised:
+		q.View = pb.RouteView_ROUTE_VIEW_ADVERTISED
+		if q.Neighbor == "" {
+			return fmt.Errorf("--advertised needs --neighbor: to whom?")
+		}
+	}
+	if origin {
+		q.OriginAsn = &o.originAS
+	}
+	return nil
+}
+
+// listRoutes shows routes as they come.
+func (a *app) listRoutes(ctx context.Context, o *routeFlags) error {
+	r := api.Dial(a.socket)
+	defer r.Close()
+	p := a.progress("waiting for the first routes")
+	defer p.stop()
+	stream, err := r.ListRoutes(ctx, connect.NewRequest(&pb.ListRoutesRequest{Query: &o.query, Limit: o.limit}))
+	if err != nil {
+		return r.Error(err)
+	}
+	defer stream.Close()
+	var n uint64
+	var out view.Routes
+	for stream.Receive() {
+		if out == nil {
+			if terminal(a.Out) {
+				p.stop() // the routes themselves show that it goes on
+			}
+			out = a.view().Routes(o.columns())
+		}
+		for _, route := range stream.Msg().Routes {
+			if err := out.Add(route); err != nil {
+				return err
+			}
+		}
+		n += uint64(len(stream.Msg().Routes))
+		p.say(view.Count(n) + " routes")
+	}
+	if err := stream.Err(); err != nil {
+		return r.Error(err)
+	}
+	if out == nil {
+		out = a.view().Routes(o.columns())
+	}
+	return out.Close()
+}
+
+func (o *routeFlags) columns() view.RouteColumns {
+	return view.RouteColumns{Communities: o.communities, Reasons: o.rejected || o.received}
+}
+
+func (a *app) lookupCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "lookup ADDRESS", Short: "The route that packets to an address take", Args: between(1, 1),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {
+				m, err := r.Lookup(ctx, connect.NewRequest(&pb.LookupRequest{Address: args[0]}))
+				return show(m, err, a.view().Lookup)
+			})
+		},
+	}
+}
+
+func (a *app) explainCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "explain PREFIX", Short: "Every path of a prefix, and the step that decided about it", Args: between(1, 1),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {
+				m, err := r.Explain(ctx, connect.NewRequest(&pb.ExplainRequest{Prefix: args[0]}))
+				return show(m, err, a.view().Explain)
+			})
+		},
+	}
+}

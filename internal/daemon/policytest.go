@@ -1,0 +1,120 @@
+package daemon
+
+import (
+	"strings"
+
+	"holdfast/internal/api"
+	"holdfast/internal/config"
+	"holdfast/internal/policy"
+)
+
+// TestPolicy tries a policy of a configuration on a route. What is running and
+// what is only in a file are tried alike.
+func TestPolicy(cfg *config.Config, t api.PolicyTest) (api.PolicyResult, error) {
+	p := cfg.Policy(t.Policy)
+	if p == nil {
+		var names []string
+		for _, q := range cfg.Policies {
+			names = append(names, q.Name)
+		}
+		return api.PolicyResult{}, api.NotFound("there is no policy %q; there are: %s", t.Policy, strings.Join(names, ", "))
+	}
+	from := policySource(t.Source)
+	ctx := policy.Context{ASN: cfg.Router.ASN, DefaultLocalPref: cfg.Router.DefaultLocalPref}
+	for _, name := range []string{t.Neighbor, t.To} {
+		if name == "" {
+			continue
+		}
+		n := configured(cfg, name)
+		if n == nil {
+			return api.PolicyResult{}, api.NotFound("there is no neighbor %q", name)
+		}
+		// The slots are those of the other side of the session.
+		ctx.Neighbor, ctx.Prefixes, ctx.OriginASNs = n.Name, n.Prefixes, n.OriginASNs
+		if name == t.Neighbor {
+			from = policy.Source{Kind: policy.IBGP, Neighbor: n.Name, Group: n.Group, Relation: n.Transport.Role.Relation()}
+			if n.EBGP() {
+				from.Kind = policy.EBGP
+			}
+		}
+	}
+	route := policy.Route{Attrs: &t.Attrs, Source: &from}
+	if t.To == "" {
+		ctx.From = &from
+	}
+	program, err := policy.Compile([]*policy.Policy{p}, ctx)
+	if err != nil {
+		return api.PolicyResult{}, api.Invalid("cannot use policy %q: %s", t.Policy, err)
+	}
+	var scratch policy.Scratch // which the result refers to
+	res := program.Eval(program.Variant(t.Prefix), &route, &scratch)
+	return api.PolicyResult{
+		Accepted: res.Accept, Attrs: t.Attrs, Weight: res.Weight,
+		Steps: policySteps(p, program.Matched(res.Trace)),
+	}, nil
+}
+
+// policySteps lists the rules up to the one that decided, and the end of the
+// policy if none did.
+func policySteps(p *policy.Policy, matched []policy.Label) []api.PolicyStep {
+	var steps []api.PolicyStep
+	for i := range p.Rules {
+		r := &p.Rules[i]
+		s := api.PolicyStep{
+			Rule: api.RuleRef{Policy: p.Name, Rule: r.Name, Position: position(r.Pos)},
+			Then: r.Then.String(),
+		}
+		if len(matched) > 0 && matched[0].Rule == r.Name && matched[0].Pos == r.Pos {
+			s.Matched, matched = true, matched[1:]
+		}
+		steps = append(steps, s)
+		if s.Matched && r.Then != policy.Continue {
+			return steps
+		}
+	}
+	return append(steps, api.PolicyStep{
+		Rule: api.RuleRef{Policy: p.Name, Position: position(p.Pos)}, Matched: true, Then: policy.Reject.String(),
+	})
+}
+
+// configured finds a neighbor by name or address.
+func configured(cfg *config.Config, name string) *config.Neighbor {
+	for _, n := range cfg.Neighbors {
+		if n.Name == name || n.Transport.Address.String() == name {
+			return n
+		}
+	}
+	return nil
+}
+
+func policySource(s api.Source) policy.Source {
+	switch s {
+	case api.SourceOriginated:
+		return policy.Source{Kind: policy.Originated}
+	case api.SourceKernel:
+		return policy.Source{Kind: policy.Kernel}
+	case api.SourceIBGP:
+		return policy.Source{Kind: policy.IBGP}
+	case api.SourceCustomer:
+		return policy.Source{Kind: policy.EBGP, Relation: policy.Customer}
+	case api.SourceProvider:
+		return policy.Source{Kind: policy.EBGP, Relation: policy.Provider}
+	case api.SourcePeer:
+		return policy.Source{Kind: policy.EBGP, Relation: policy.Peer}
+	}
+	return policy.Source{Kind: policy.EBGP}
+}
+
+func position(p policy.Pos) api.Position { return api.Position{File: p.File, Line: p.Line} }
+
+// Diagnostics converts what was found about a configuration.
+func Diagnostics(ds config.Diagnostics) []api.Diagnostic {
+	var out []api.Diagnostic
+	for _, d := range ds {
+		out = append(out, api.Diagnostic{
+			Warning: d.Severity == config.Warning, Position: position(d.Pos), Column: d.Pos.Column,
+			Message: d.Message, Mend: d.Fix, Source: d.Source, Width: d.Width,
+		})
+	}
+	return out
+}

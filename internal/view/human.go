@@ -1,0 +1,210 @@
+package view
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	pb "holdfast/internal/api/holdfastv1"
+)
+
+// human writes aligned text.
+type human struct {
+	w io.Writer
+	o Options
+}
+
+func (h *human) print(b *strings.Builder) error {
+	_, err := io.WriteString(h.w, b.String())
+	return err
+}
+
+func (h *human) printf(format string, args ...any) error {
+	_, err := fmt.Fprintf(h.w, format, args...)
+	return err
+}
+
+func (h *human) table(headings ...string) *table { return newTable(h.w, h.o.Color, headings...) }
+
+func (h *human) Done(text string) error { return h.printf("%s\n", text) }
+
+func versionText(v *pb.GetVersionResponse) string {
+	s := "holdfast " + v.Version
+	if v.Commit != "" {
+		s += " (" + v.Commit[:min(12, len(v.Commit))] + ")"
+	}
+	return s + ", " + v.Go
+}
+
+func (h *human) Version(own, running *pb.GetVersionResponse) error {
+	if err := h.printf("%s\n", versionText(own)); err != nil || running == nil {
+		return err
+	}
+	return h.printf("running: %s\n", versionText(running))
+}
+
+func (h *human) Summary(m *pb.GetSummaryResponse) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Router %s, AS %d, holdfast %s\n", m.RouterId, m.Asn, m.Version)
+	var f facts
+	f.add("Running for", fmt.Sprintf("%s, since %s", h.ago(m.Started), clock(m.Started)))
+	f.add("Configuration", fmt.Sprintf("%s, revision %d, for %s", m.ConfigPath, m.Revision, h.ago(m.Configured)))
+	f.add("Listening on", strings.Join(m.Listen, ", "))
+	neighbors := fmt.Sprintf("%d of %d established", m.Established, m.Neighbors)
+	if m.Shutdown > 0 {
+		neighbors += fmt.Sprintf(", %d shut down", m.Shutdown)
+	}
+	f.add("Neighbors", neighbors)
+	f.write(&b, "  ")
+	b.WriteByte('\n')
+	if err := h.print(&b); err != nil {
+		return err
+	}
+	t := h.table("TABLE", ">PREFIXES", ">PATHS", ">ORIGINATED")
+	for _, f := range m.Tables {
+		t.texts(familyNames[f.Family], Count(f.Prefixes), Count(f.Paths), Count(f.Originated))
+	}
+	return t.close()
+}
+
+func (h *human) Memory(m *pb.GetMemoryResponse) error {
+	t := h.table("STRUCTURE", ">COUNT", ">BYTES", ">EACH")
+	var sum uint64
+	for _, i := range m.Items {
+		each := ""
+		if i.Count > 0 {
+			each = strconv.FormatFloat(float64(i.Bytes)/float64(i.Count), 'f', 1, 64)
+		}
+		count := ""
+		if i.Count > 0 {
+			count = Count(i.Count)
+		}
+		t.texts(i.Name, count, Bytes(i.Bytes), each)
+		sum += i.Bytes
+	}
+	if err := t.close(); err != nil {
+		return err
+	}
+	var f facts
+	f.add("Sum", Bytes(sum))
+	if m.Paths > 0 {
+		f.add("Paths", fmt.Sprintf("%s, %.1f bytes each", Count(m.Paths), float64(sum)/float64(m.Paths)))
+	}
+	f.add("Heap in use", Bytes(m.HeapBytes))
+	f.add("Process", Bytes(m.ResidentBytes)+" resident")
+	var b strings.Builder
+	b.WriteByte('\n')
+	f.write(&b, "")
+	return h.print(&b)
+}
+
+func (h *human) Cleared(m *pb.ClearNeighborsResponse) error {
+	if len(m.Neighbors) == 0 {
+		return h.printf("no session to clear\n")
+	}
+	return h.printf("cleared %s: %s\n", plural(uint64(len(m.Neighbors)), "neighbor", "neighbors"), strings.Join(m.Neighbors, ", "))
+}
+
+func (h *human) changes(all []*pb.Change) error {
+	marks := map[pb.ChangeKind]string{
+		pb.ChangeKind_CHANGE_KIND_ADDED: "+", pb.ChangeKind_CHANGE_KIND_REMOVED: "-", pb.ChangeKind_CHANGE_KIND_CHANGED: "~",
+	}
+	for _, c := range all {
+		line := marks[c.Kind] + " " + c.Object
+		if c.Detail != "" {
+			line += ": " + c.Detail
+		}
+		if at := position(c.Position); at != "" {
+			line += " (" + at + ")"
+		}
+		if err := h.printf("%s\n", line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *human) Reloaded(m *pb.ReloadResponse) error {
+	if !m.Changed {
+		return h.printf("nothing changed: revision %d goes on\n", m.Revision)
+	}
+	if err := h.changes(m.Changes); err != nil {
+		return err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "revision %d is running\n", m.Revision)
+	if len(m.ResetNeighbors) > 0 {
+		fmt.Fprintf(&b, "sessions reset: %s\n", strings.Join(m.ResetNeighbors, ", "))
+	}
+	if len(m.PendingNeighbors) > 0 {
+		fmt.Fprintf(&b, "changes wait for the next session of: %s\n", strings.Join(m.PendingNeighbors, ", "))
+	}
+	return h.print(&b)
+}
+
+// sourceLine shows the line with a mark below what is meant, and what to do.
+func sourceLine(d *pb.Diagnostic) string {
+	var b strings.Builder
+	if d.Width > 0 {
+		number := strconv.Itoa(int(d.Position.GetLine()))
+		fmt.Fprintf(&b, "  %s | %s\n", number, d.Source)
+		fmt.Fprintf(&b, "  %s | %s%s\n", blank(number, len(number)),
+			blank(d.Source, int(d.Position.GetColumn())-1), strings.Repeat("^", int(min(d.Width, 200))))
+	}
+	if d.Mend != "" {
+		fmt.Fprintf(&b, "  %s\n", d.Mend)
+	}
+	return b.String()
+}
+
+// blank is as wide as the first n characters of line: tabs stay tabs.
+func blank(line string, n int) string {
+	var b strings.Builder
+	for _, r := range line {
+		if n--; n < 0 {
+			break
+		}
+		if r != '\t' {
+			r = ' '
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func (h *human) Checked(m *pb.CheckConfigResponse, against bool) error {
+	var errors, warnings uint64
+	for _, d := range m.Diagnostics {
+		kind := "error"
+		if d.Severity == pb.Severity_SEVERITY_WARNING {
+			kind = "warning"
+			warnings++
+		} else {
+			errors++
+		}
+		line := kind + ": " + d.Message
+		if at := position(d.Position); at != "" {
+			line = at + ": " + line
+		}
+		if err := h.printf("%s\n%s", line, sourceLine(d)); err != nil {
+			return err
+		}
+	}
+	if err := h.changes(m.Changes); err != nil {
+		return err
+	}
+	state := "is valid"
+	switch {
+	case errors > 0:
+		state = "has " + plural(errors, "error", "errors")
+	case against && len(m.Changes) == 0:
+		state = "is valid and says what is running"
+	case against:
+		state = "is valid and differs from what is running in " + plural(uint64(len(m.Changes)), "place", "places")
+	}
+	if warnings > 0 {
+		state += ", " + plural(warnings, "warning", "warnings")
+	}
+	return h.printf("%s %s\n", m.ConfigPath, state)
+}

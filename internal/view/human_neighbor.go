@@ -1,0 +1,285 @@
+package view
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	pb "holdfast/internal/api/holdfastv1"
+)
+
+// state is what a neighbor does, with a colour.
+func state(n *pb.Neighbor) cell {
+	switch {
+	case n.Shutdown:
+		return cell{"Shutdown", bad}
+	case n.State == pb.SessionState_SESSION_STATE_ESTABLISHED:
+		return cell{stateNames[n.State], good}
+	}
+	return cell{stateNames[n.State], bad}
+}
+
+func (h *human) Neighbors(m *pb.ListNeighborsResponse) error {
+	t := h.table("NEIGHBOR", "ADDRESS", ">AS", "STATE", ">FOR", ">RECEIVED", ">ACCEPTED", ">ADVERTISED", "LAST RESET")
+	for _, n := range m.Neighbors {
+		var received, accepted, advertised uint64
+		for _, f := range n.Families {
+			received, accepted, advertised = received+f.Received, accepted+f.Accepted, advertised+f.Advertised
+		}
+		last := ""
+		if r := n.LastReset; r != nil {
+			last = h.ago(r.At) + " ago: " + r.Reason
+		}
+		t.row(cell{text: n.Name}, cell{text: n.Address}, cell{text: strconv.FormatUint(uint64(n.Asn), 10)}, state(n),
+			cell{text: h.ago(n.Since)}, cell{text: Count(received)}, cell{text: Count(accepted)},
+			cell{text: Count(advertised)}, cell{text: last})
+	}
+	return t.close()
+}
+
+func (h *human) Neighbor(m *pb.GetNeighborResponse) error {
+	d := m.Neighbor
+	n := d.Neighbor
+	var b strings.Builder
+	h.neighborFacts(&b, d)
+	if err := h.print(&b); err != nil {
+		return err
+	}
+	for _, section := range []func(*pb.NeighborDetail) *table{h.prefixes, h.timers, h.capabilities, h.counters} {
+		if err := h.printf("\n"); err != nil {
+			return err
+		}
+		if err := section(d).close(); err != nil {
+			return err
+		}
+	}
+	return h.prefixLimits(n)
+}
+
+func (h *human) neighborFacts(b *strings.Builder, d *pb.NeighborDetail) {
+	n := d.Neighbor
+	kind := "external"
+	if n.Asn == n.LocalAsn {
+		kind = "internal"
+	}
+	fmt.Fprintf(b, "Neighbor %s, %s, AS %d, %s\n", n.Name, n.Address, n.Asn, kind)
+	var f facts
+	f.add("Description", n.Description)
+	f.add("Group", n.Group)
+	s := state(n)
+	text := s.text
+	if h.o.Color {
+		text = string(s.paint) + text + reset
+	}
+	if n.Shutdown {
+		text += ", session " + stateNames[n.State]
+	}
+	if ago := h.ago(n.Since); ago != "" {
+		text += " for " + ago
+	}
+	f.add("State", text)
+	if n.ShutdownMessage != "" {
+		f.add("Message", strconv.Quote(n.ShutdownMessage))
+	}
+	f.add("Router ID", n.RouterId)
+	f.add("Local AS", strconv.FormatUint(uint64(n.LocalAsn), 10))
+	if n.Role != "" {
+		role := "we are their " + n.Role
+		if theirs := d.Negotiated.GetRole(); theirs != "" {
+			role += ", they say they are our " + theirs
+		}
+		f.add("Role", role)
+	}
+	if d.Local != "" || d.Remote != "" {
+		f.add("Connection", d.Local+" to "+d.Remote)
+	}
+	var transport []string
+	for _, t := range []struct {
+		on   bool
+		text string
+	}{
+		{d.Passive, "passive"}, {d.MultihopTtl > 0, fmt.Sprintf("multihop, TTL %d", d.MultihopTtl)},
+		{d.Gtsm, "TTL security (GTSM)"}, {d.Md5, "MD5 password"},
+	} {
+		if t.on {
+			transport = append(transport, t.text)
+		}
+	}
+	f.add("Transport", strings.Join(transport, "; "))
+	f.add("Import", policies(d.Import, n))
+	f.add("Export", policies(d.Export, n))
+	if d.UpdateGroup > 0 {
+		f.add("Update group", strconv.FormatUint(uint64(d.UpdateGroup), 10))
+	}
+	if r := n.LastReset; r == nil {
+		f.add("Last reset", "none since the start")
+	} else {
+		f.add("Last reset", fmt.Sprintf("%s ago (%s): %s", h.ago(r.At), clock(r.At), r.Reason))
+		f.add("NOTIFICATION", notification(r.Notification))
+	}
+	f.write(b, "  ")
+}
+
+// policies says what stands where none is configured: nothing passes to and
+// from another AS (RFC 8212).
+func policies(names []string, n *pb.Neighbor) string {
+	switch {
+	case len(names) > 0:
+		return strings.Join(names, ", ")
+	case n.Asn == n.LocalAsn:
+		return "no policy: everything passes"
+	}
+	return "no policy: nothing passes"
+}
+
+func notification(n *pb.Notification) string {
+	if n == nil {
+		return ""
+	}
+	way := "received"
+	if n.Sent {
+		way = "sent"
+	}
+	s := fmt.Sprintf("%s %d/%d, %s", way, n.Code, n.Subcode, n.Text)
+	switch {
+	case n.ShutdownMessage != "":
+		s += ": " + strconv.Quote(n.ShutdownMessage)
+	case len(n.Data) > 32:
+		s += fmt.Sprintf(", data 0x%x… (%d bytes)", n.Data[:32], len(n.Data))
+	case len(n.Data) > 0:
+		s += fmt.Sprintf(", data 0x%x", n.Data)
+	}
+	return s
+}
+
+func (h *human) indented(headings ...string) *table {
+	t := h.table(headings...)
+	t.indent = "  "
+	return t
+}
+
+func (h *human) prefixes(d *pb.NeighborDetail) *table {
+	t := h.indented("PREFIXES", ">RECEIVED", ">ACCEPTED", ">REJECTED", ">ADVERTISED", ">LIMIT", "END-OF-RIB")
+	for _, f := range d.Neighbor.Families {
+		limit := "none"
+		if f.Limit != nil {
+			limit = Count(f.Limit.Max)
+		}
+		eor := "not negotiated"
+		if f.Negotiated {
+			eor = map[[2]bool]string{
+				{true, true}: "received, sent", {true, false}: "received", {false, true}: "sent", {false, false}: "none yet",
+			}[[2]bool{f.EndOfRibReceived, f.EndOfRibSent}]
+		}
+		t.texts(familyNames[f.Family], Count(f.Received), Count(f.Accepted), Count(f.Rejected), Count(f.Advertised), limit, eor)
+	}
+	return t
+}
+
+// prefixLimits says what happens at the limits.
+func (h *human) prefixLimits(n *pb.Neighbor) error {
+	var b strings.Builder
+	for _, f := range n.Families {
+		l := f.Limit
+		if l == nil {
+			continue
+		}
+		what := "accepted"
+		if l.CountsReceived {
+			what = "received"
+		}
+		action := l.Action
+		if l.RestartIn.AsDuration() > 0 {
+			action += " after " + Duration(l.RestartIn.AsDuration())
+		}
+		fmt.Fprintf(&b, "  Limit %s: more than %s %s: %s", familyNames[f.Family], Count(l.Max), what, action)
+		if l.WarnAt > 0 {
+			fmt.Fprintf(&b, "; warning at %s", Count(l.WarnAt))
+		}
+		b.WriteByte('\n')
+	}
+	if b.Len() == 0 {
+		return nil
+	}
+	return h.printf("\n%s", b.String())
+}
+
+func (h *human) timers(d *pb.NeighborDetail) *table {
+	t := h.indented("TIMER", ">CONFIGURED", ">NEGOTIATED")
+	c, g := d.ConfiguredTimers, d.Negotiated.GetTimers()
+	negotiated := func(text string) string {
+		if g == nil {
+			return ""
+		}
+		return text
+	}
+	t.texts("hold", seconds(c.GetHold()), negotiated(seconds(g.GetHold())))
+	t.texts("keepalive", seconds(c.GetKeepalive()), negotiated(seconds(g.GetKeepalive())))
+	t.texts("send hold", seconds(c.GetSendHold()), negotiated(seconds(g.GetSendHold())))
+	t.texts("connect retry", seconds(c.GetConnectRetry()), "")
+	return t
+}
+
+// capabilities shows both ways side by side: those of one code together.
+func (h *human) capabilities(d *pb.NeighborDetail) *table {
+	type row struct {
+		name  string
+		texts [2][]string
+		has   [2]bool
+	}
+	var rows []*row
+	byCode := map[uint32]*row{}
+	for way, all := range [2][]*pb.Capability{d.CapabilitiesSent, d.CapabilitiesReceived} {
+		for _, c := range all {
+			r := byCode[c.Code]
+			if r == nil {
+				r = &row{name: c.Name}
+				byCode[c.Code] = r
+				rows = append(rows, r)
+			}
+			r.has[way] = true
+			if c.Text != "" {
+				r.texts[way] = append(r.texts[way], c.Text)
+			}
+		}
+	}
+	t := h.indented("CAPABILITY", "SENT", "RECEIVED")
+	for _, r := range rows {
+		var shown [2]string
+		for way := range shown {
+			switch {
+			case !r.has[way]:
+				shown[way] = "no"
+			case r.texts[way] == nil:
+				shown[way] = "yes"
+			default:
+				shown[way] = strings.Join(r.texts[way], ", ")
+			}
+		}
+		t.texts(r.name, shown[0], shown[1])
+	}
+	return t
+}
+
+func (h *human) counters(d *pb.NeighborDetail) *table {
+	c := d.Counters
+	in, out := c.GetIn(), c.GetOut()
+	t := h.indented("MESSAGES", ">RECEIVED", ">SENT")
+	for _, r := range []struct {
+		name    string
+		in, out uint64
+	}{
+		{"OPEN", in.GetOpen(), out.GetOpen()}, {"UPDATE", in.GetUpdate(), out.GetUpdate()},
+		{"NOTIFICATION", in.GetNotification(), out.GetNotification()},
+		{"KEEPALIVE", in.GetKeepalive(), out.GetKeepalive()}, {"ROUTE-REFRESH", in.GetRefresh(), out.GetRefresh()},
+	} {
+		t.texts(r.name, Count(r.in), Count(r.out))
+	}
+	t.texts("bytes", Count(in.GetBytes()), Count(out.GetBytes()))
+	t.texts("treated as withdraw", Count(c.GetTreatAsWithdraw()), "")
+	t.texts("attributes discarded", Count(c.GetAttributesDiscarded()), "")
+	t.texts("too large to send", "", Count(c.GetUnsendable()))
+	t.texts("waiting to be sent", "", Count(c.GetQueued()))
+	t.texts("sessions established", Count(c.GetSessions()), "")
+	return t
+}

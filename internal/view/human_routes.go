@@ -1,0 +1,240 @@
+package view
+
+import (
+	"bufio"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"holdfast/internal/api"
+	pb "holdfast/internal/api/holdfastv1"
+)
+
+// marks stand before routes.
+var marks = map[pb.RouteStatus]cell{
+	pb.RouteStatus_ROUTE_STATUS_BEST:        {">", good},
+	pb.RouteStatus_ROUTE_STATUS_BACKUP:      {" ", plain},
+	pb.RouteStatus_ROUTE_STATUS_REJECTED:    {"x", bad},
+	pb.RouteStatus_ROUTE_STATUS_UNREACHABLE: {"!", bad},
+}
+
+func (h *human) Routes(c RouteColumns) Routes {
+	w := bufio.NewWriterSize(h.w, 64<<10)
+	headings := []string{" ", "PREFIX", "NEXT HOP", "NEIGHBOR", ">PREF", ">MED", "ORIGIN", "AS PATH"}
+	if c.Communities {
+		headings = append(headings, "COMMUNITIES")
+	}
+	if c.Reasons {
+		headings = append(headings, "REASON")
+	}
+	return &humanRoutes{w: w, columns: c, t: newTable(w, h.o.Color, headings...)}
+}
+
+// humanRoutes is a table with a line for each path.
+type humanRoutes struct {
+	w       *bufio.Writer
+	t       *table
+	columns RouteColumns
+}
+
+func (r *humanRoutes) Add(m *pb.Route) error {
+	a := m.Attributes
+	p := m.Prefix
+	if m.PathId != 0 {
+		p += " #" + strconv.FormatUint(uint64(m.PathId), 10)
+	}
+	row := []cell{
+		marks[m.Status], {text: p}, {text: nextHop(m)}, {text: from(m)},
+		{text: number(a.GetLocalPref(), a != nil && a.LocalPref != nil)},
+		{text: number(a.GetMed(), a != nil && a.Med != nil)},
+		{text: word(a.GetOrigin())}, {text: path(m)},
+	}
+	if r.columns.Communities {
+		row = append(row, cell{text: strings.Join(communities(a), " ")})
+	}
+	if r.columns.Reasons {
+		row = append(row, cell{text: reason(m)})
+	}
+	return r.t.row(row...)
+}
+
+func (r *humanRoutes) Close() error {
+	if err := r.t.close(); err != nil {
+		return err
+	}
+	return r.w.Flush()
+}
+
+func number(v uint32, present bool) string {
+	if !present {
+		return ""
+	}
+	return strconv.FormatUint(uint64(v), 10)
+}
+
+func nextHop(m *pb.Route) string {
+	if s := m.Attributes.GetNextHop(); s != "" {
+		return s
+	}
+	return "-"
+}
+
+// from is the neighbor, or how else the route came here.
+func from(m *pb.Route) string {
+	if m.Neighbor != "" {
+		return m.Neighbor
+	}
+	return "(" + word(m.Source) + ")"
+}
+
+func path(m *pb.Route) string {
+	if s := api.ASPathText(m.Attributes.GetAsPath()); s != "" {
+		return s
+	}
+	return "(empty)"
+}
+
+func communities(a *pb.Attributes) []string {
+	var all []string
+	for _, c := range a.GetCommunities() {
+		all = append(all, api.CommunityText(c))
+	}
+	for _, c := range a.GetLargeCommunities() {
+		all = append(all, api.LargeCommunityText(c))
+	}
+	for _, c := range a.GetExtCommunities() {
+		all = append(all, api.ExtCommunityText(c))
+	}
+	for _, c := range a.GetIpv6Communities() {
+		all = append(all, fmt.Sprintf("0x%x", c))
+	}
+	return all
+}
+
+// reason is why a route is not used, with the rule.
+func reason(m *pb.Route) string {
+	switch {
+	case m.Rule != nil && m.Status == pb.RouteStatus_ROUTE_STATUS_REJECTED:
+		return ruleText(m.Rule)
+	case m.Reason != "":
+		return m.Reason
+	case m.Status == pb.RouteStatus_ROUTE_STATUS_UNREACHABLE:
+		return "next hop unreachable"
+	}
+	return ""
+}
+
+func (h *human) RouteCount(m *pb.CountRoutesResponse) error {
+	return h.printf("%s, %s\n", plural(m.Prefixes, "prefix", "prefixes"), plural(m.Paths, "path", "paths"))
+}
+
+func (h *human) Lookup(m *pb.LookupResponse) error {
+	if err := h.printf("%s, %s\n\n", m.Prefix, plural(uint64(len(m.Routes)), "path", "paths")); err != nil {
+		return err
+	}
+	list := h.Routes(RouteColumns{Communities: true})
+	for _, r := range m.Routes {
+		if err := list.Add(r); err != nil {
+			return err
+		}
+	}
+	return list.Close()
+}
+
+func (h *human) Explain(m *pb.ExplainResponse) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s, %s\n", m.Prefix, plural(uint64(len(m.Candidates)), "path", "paths"))
+	for i, c := range m.Candidates {
+		r := c.Route
+		mark := marks[r.Status]
+		if h.o.Color && mark.paint != plain {
+			mark.text = string(mark.paint) + mark.text + reset
+		}
+		id := ""
+		if r.PathId != 0 {
+			id = fmt.Sprintf(", path id %d", r.PathId)
+		}
+		where := ""
+		if r.NeighborAddress != "" {
+			where = " (" + r.NeighborAddress + ")"
+		}
+		fmt.Fprintf(&b, "\n%s %d. %s%s%s: %s\n", mark.text, i+1, from(r), where, id, verdict(c))
+		var f facts
+		if r.Status == pb.RouteStatus_ROUTE_STATUS_REJECTED {
+			f.add("Rejected by", ruleText(r.Rule))
+		} else {
+			f.add("Accepted by", ruleText(r.Rule))
+		}
+		h.attributes(&f, r.Attributes, r.Weight)
+		f.add("Source", word(r.Source))
+		if r.Learned != nil {
+			f.add("Learned", h.ago(r.Learned)+" ago ("+clock(r.Learned)+")")
+		}
+		f.add("Last change", r.Cause)
+		f.write(&b, "     ")
+	}
+	return h.print(&b)
+}
+
+// verdict is what the decision process said about a path.
+func verdict(c *pb.Candidate) string {
+	switch c.Route.Status {
+	case pb.RouteStatus_ROUTE_STATUS_BEST:
+		return "best"
+	case pb.RouteStatus_ROUTE_STATUS_REJECTED:
+		if c.Route.Reason != "" {
+			return "rejected, " + c.Route.Reason
+		}
+		return "rejected"
+	case pb.RouteStatus_ROUTE_STATUS_UNREACHABLE:
+		return "not used, next hop unreachable"
+	}
+	if c.Lost == nil {
+		return "not preferred"
+	}
+	s := fmt.Sprintf("step %d: %s", c.Lost.Step, c.Lost.Rule)
+	if c.Lost.Detail != "" {
+		s += " (" + c.Lost.Detail + ")"
+	}
+	if c.Lost.To != "" {
+		s = "loses to " + c.Lost.To + " at " + s
+	}
+	return s
+}
+
+// attributes lists what is present.
+func (h *human) attributes(f *facts, a *pb.Attributes, weight uint32) {
+	if a == nil {
+		return
+	}
+	nh := a.NextHop
+	if a.NextHopLinkLocal != "" {
+		nh += ", " + a.NextHopLinkLocal
+	}
+	f.add("Next hop", nh)
+	if s := api.ASPathText(a.AsPath); s != "" {
+		f.add("AS path", s)
+	} else {
+		f.add("AS path", "(empty)")
+	}
+	f.add("Origin", word(a.Origin))
+	f.add("Local pref", number(a.GetLocalPref(), a.LocalPref != nil))
+	f.add("MED", number(a.GetMed(), a.Med != nil))
+	f.add("Weight", number(weight, weight != 0))
+	f.add("Communities", strings.Join(communities(a), " "))
+	if a.AtomicAggregate {
+		f.add("Atomic aggregate", "yes")
+	}
+	if g := a.Aggregator; g != nil {
+		f.add("Aggregator", fmt.Sprintf("AS %d, %s", g.Asn, g.Address))
+	}
+	f.add("Originator ID", a.OriginatorId)
+	f.add("Cluster list", strings.Join(a.ClusterList, " "))
+	f.add("Only to customer", number(a.GetOnlyToCustomer(), a.OnlyToCustomer != nil))
+	if a.Aigp != nil {
+		f.add("AIGP", strconv.FormatUint(*a.Aigp, 10))
+	}
+	for _, o := range a.Other {
+		f.add(fmt.Sprintf("Attribute %d", o.Type), fmt.Sprintf("flags 0x%02x, 0x%x", o.Flags, o.Value))
+	}
+}
