@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"holdfast/internal/prefix"
+	"holdfast/internal/wire"
 )
 
 // Kind says which part of a Record is meaningful.
@@ -145,6 +146,24 @@ func (e *Entry) Normalize(dst []byte) (block, nextHop []byte) {
 		rest = rest[n:]
 	}
 	return dst, nextHop
+}
+
+// announced stands for the NLRI of an entry, which has its prefix elsewhere.
+var announced = []byte{0}
+
+// Update is the entry as if wire.Split had taken it out of an UPDATE, so that
+// Validate can judge it and Block return it. Its NLRI is not to be decoded. The
+// attributes are put together in scratch.
+func (e *Entry) Update(f prefix.Family, scratch []byte) (u wire.Update) {
+	var nextHop []byte
+	u.Attrs, nextHop = e.Normalize(scratch[:0])
+	if f == prefix.IPv4 && len(nextHop) <= 4 {
+		u.Announced = wire.NLRI{Data: announced}
+	} else {
+		u.HasReach, u.ReachNextHop = true, nextHop
+		u.Reach = wire.NLRI{Data: announced, Family: f, MP: true}
+	}
+	return u
 }
 
 // attribute measures the path attribute at the start of b: n bytes, of which
