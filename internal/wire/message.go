@@ -13,7 +13,7 @@ const marker = "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff
 // are negotiated, MaxExtendedLen.
 func ParseHeader(b []byte, maxLen int) (typ uint8, length int, err *Error) {
 	if string(b[:16]) != marker {
-		return 0, 0, &Error{Code: 1, Subcode: 1, Why: "the header's marker is not all ones"}
+		return 0, 0, &Error{Code: CodeHeader, Subcode: 1, Why: "the header's marker is not all ones"}
 	}
 	typ, length = b[18], int(binary.BigEndian.Uint16(b[16:]))
 	lo, hi := HeaderLen, maxLen
@@ -30,11 +30,11 @@ func ParseHeader(b []byte, maxLen int) (typ uint8, length int, err *Error) {
 		lo = 23
 	}
 	if length < lo || length > hi {
-		return typ, length, &Error{Code: 1, Subcode: 2, Data: b[16:18:18],
+		return typ, length, &Error{Code: CodeHeader, Subcode: 2, Data: b[16:18:18],
 			Why: messageName(typ) + " has a wrong length"}
 	}
 	if typ < MsgOpen || typ > MsgRefresh {
-		return typ, length, &Error{Code: 1, Subcode: 3, Data: b[18:19:19], Why: "unknown message type"}
+		return typ, length, &Error{Code: CodeHeader, Subcode: 3, Data: b[18:19:19], Why: "unknown message type"}
 	}
 	return typ, length, nil
 }
@@ -128,21 +128,5 @@ func AppendUpdate(dst []byte, f prefix.Family, withdrawn, attrs, nextHop, nlri [
 	binary.BigEndian.PutUint16(dst[at-2:], uint16(len(dst)-at))
 	dst = append(dst, nlri...)
 	Finish(dst, start)
-	return dst
-}
-
-// Subtypes of ROUTE-REFRESH (RFC 2918, RFC 7313 section 3.2).
-const (
-	RefreshRequest = 0
-	RefreshBegin   = 1
-	RefreshEnd     = 2
-)
-
-// AppendRefresh writes a ROUTE-REFRESH.
-func AppendRefresh(dst []byte, f prefix.Family, subtype uint8) []byte {
-	at := len(dst)
-	dst = AppendHeader(dst, MsgRefresh)
-	dst = append(dst, 0, byte(f.AFI()), subtype, 1)
-	Finish(dst, at)
 	return dst
 }

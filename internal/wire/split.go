@@ -38,9 +38,8 @@ const (
 	attrOTC             = 35
 )
 
-// Subcodes of UPDATE Message Error, code 3 (RFC 4271 section 6.3).
+// Subcodes of UPDATE Message Error (RFC 4271 section 6.3).
 const (
-	codeUpdate      = 3
 	subAttrList     = 1
 	subUnrecognized = 2
 	subOptionalAttr = 9
@@ -55,7 +54,7 @@ const (
 )
 
 func updateError(sub uint8, format string, args ...any) *Error {
-	return &Error{Code: codeUpdate, Subcode: sub, Why: fmt.Sprintf(format, args...)}
+	return &Error{Code: CodeUpdate, Subcode: sub, Why: fmt.Sprintf(format, args...)}
 }
 
 // Split takes the body of an UPDATE (without the header) apart. It looks at
@@ -66,7 +65,7 @@ func updateError(sub uint8, format string, args ...any) *Error {
 func Split(body []byte, o *Options, u *Update) *Error {
 	*u = Update{}
 	if len(body) < minUpdate {
-		return &Error{Code: 1, Subcode: 2, Why: "UPDATE is too short",
+		return &Error{Code: CodeHeader, Subcode: 2, Why: "UPDATE is too short",
 			Data: binary.BigEndian.AppendUint16(nil, uint16(len(body)+HeaderLen))}
 	}
 	w := int(binary.BigEndian.Uint16(body))

@@ -71,7 +71,7 @@ func (j *judge) ignore(t uint8) {
 func (j *judge) reset(sub uint8, data []byte, format string, args ...any) {
 	if j.Action < Reset {
 		j.raise(Reset, format, args...)
-		j.Err = &Error{Code: codeUpdate, Subcode: sub, Data: data, Why: j.Why}
+		j.Err = &Error{Code: CodeUpdate, Subcode: sub, Data: data, Why: j.Why}
 	}
 }
 
