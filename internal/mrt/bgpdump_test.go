@@ -40,7 +40,7 @@ func (p *printer) record(r *Reader, rec *Record) {
 		}
 		for _, e := range rec.Entries {
 			n := r.Neighbors()[e.Neighbor]
-			route := rec.Prefix.String()
+			route := addrText(rec.Prefix)
 			if rec.AddPath {
 				route += fmt.Sprintf("|%d", e.PathID)
 			}
@@ -89,7 +89,7 @@ func (p *printer) list(head string, rec *Record, l wire.NLRI, attributes func() 
 		text = attributes()
 	}
 	for _, route := range p.routes {
-		fmt.Fprintf(&p.out, "%s|%v|%d|%v%s\n", head, addrText(rec.PeerAddr), rec.PeerAS, route.Prefix, text)
+		fmt.Fprintf(&p.out, "%s|%s|%d|%s%s\n", head, addrText(rec.PeerAddr), rec.PeerAS, addrText(route.Prefix), text)
 	}
 }
 
@@ -137,7 +137,7 @@ func find(attrs []byte, kind byte) []byte {
 
 // addrText shortens a single group of zeros as well (RFC 5952 section 4.2.2
 // does not).
-func addrText(a netip.Addr) string {
+func addrText(a fmt.Stringer) string {
 	s := a.String()
 	if !strings.Contains(s, "::") {
 		s = strings.Replace(s, ":0:", "::", 1)
