@@ -110,6 +110,7 @@ func drawAttrs(t *rapid.T) wire.Attrs {
 }
 
 func (l *lab) check(t *rapid.T, prefixes []prefix.Prefix) {
+	l.twin.Changed()
 	for _, p := range prefixes {
 		want := l.twin.Best(p)
 		id := l.t.Lookup(p)

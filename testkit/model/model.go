@@ -25,13 +25,8 @@ type Neighbor struct {
 	Import, Export Policy // nil: none configured
 	AllowOwnAS     int
 	Up             bool
-	NextHop        []byte // what it is told as our own
-	routes         map[routeKey]wire.Attrs
-}
-
-type routeKey struct {
-	p  prefix.Prefix
-	id uint32
+	NextHop        []byte                                  // what it is told as our own
+	routes         map[prefix.Prefix]map[uint32]wire.Attrs // by path ID
 }
 
 // Router is the model.
@@ -41,7 +36,13 @@ type Router struct {
 	Neighbors                []*Neighbor
 	Local                    map[prefix.Prefix]wire.Attrs
 	Aggregates               map[prefix.Prefix]wire.Attrs
+
+	best map[prefix.Prefix]*Path // what Best has found since Changed
 }
+
+// Changed must be called after the router or a neighbor has been changed, and
+// before Best or Advertised are asked again.
+func (r *Router) Changed() { r.best = map[prefix.Prefix]*Path{} }
 
 // Path is a candidate for a prefix.
 type Path struct {
@@ -53,13 +54,16 @@ type Path struct {
 // Announce and Withdraw are what a neighbor's UPDATE says.
 func (n *Neighbor) Announce(p prefix.Prefix, pathID uint32, a wire.Attrs) {
 	if n.routes == nil {
-		n.routes = map[routeKey]wire.Attrs{}
+		n.routes = map[prefix.Prefix]map[uint32]wire.Attrs{}
 	}
-	n.routes[routeKey{p, pathID}] = a
+	if n.routes[p] == nil {
+		n.routes[p] = map[uint32]wire.Attrs{}
+	}
+	n.routes[p][pathID] = a
 }
 
 // Withdraw takes a route back.
-func (n *Neighbor) Withdraw(p prefix.Prefix, pathID uint32) { delete(n.routes, routeKey{p, pathID}) }
+func (n *Neighbor) Withdraw(p prefix.Prefix, pathID uint32) { delete(n.routes[p], pathID) }
 
 // Clear takes all back, as the end of a session does.
 func (n *Neighbor) Clear() { clear(n.routes) }
@@ -74,8 +78,8 @@ func (r *Router) Prefixes() []prefix.Prefix {
 		seen[p] = true
 	}
 	for _, n := range r.Neighbors {
-		for k := range n.routes {
-			seen[k.p] = true
+		for p := range n.routes {
+			seen[p] = true
 		}
 	}
 	var ps []prefix.Prefix
@@ -98,9 +102,9 @@ func (r *Router) Paths(p prefix.Prefix) (paths []Path) {
 		if !n.Up {
 			continue
 		}
-		for k, a := range n.routes {
-			if k.p == p && r.accept(n, p, &a) {
-				paths = append(paths, Path{n, k.id, a})
+		for id, a := range n.routes[p] {
+			if r.accept(n, p, &a) {
+				paths = append(paths, Path{n, id, a})
 			}
 		}
 	}
@@ -134,9 +138,18 @@ func (r *Router) accept(n *Neighbor, p prefix.Prefix, a *wire.Attrs) bool {
 	return n.Import(p, a)
 }
 
-// Best is the best path of a prefix, nil if there is none: RFC 4271 section
-// 9.1.2 as a series of eliminations.
+// Best is the best path of a prefix, nil if there is none.
 func (r *Router) Best(p prefix.Prefix) *Path {
+	if b, ok := r.best[p]; ok {
+		return b
+	}
+	b := r.decide(p)
+	r.best[p] = b
+	return b
+}
+
+// decide is RFC 4271 section 9.1.2 as a series of eliminations.
+func (r *Router) decide(p prefix.Prefix) *Path {
 	left := r.Paths(p)
 	keep := func(rank func(Path) int64) {
 		if len(left) == 0 {

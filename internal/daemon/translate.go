@@ -1,0 +1,178 @@
+package daemon
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"net/netip"
+
+	"holdfast/internal/config"
+	"holdfast/internal/engine"
+	"holdfast/internal/export"
+	"holdfast/internal/packet"
+	"holdfast/internal/policy"
+	"holdfast/internal/prefix"
+	"holdfast/internal/rib"
+	"holdfast/internal/wire"
+)
+
+// numbers gives neighbors their IDs. A name keeps its ID for as long as the
+// process runs, so that an ID never means two neighbors.
+type numbers map[string]packet.ID
+
+func (m numbers) of(name string) (packet.ID, error) {
+	if id, ok := m[name]; ok {
+		return id, nil
+	}
+	if len(m) >= math.MaxUint16 {
+		return 0, fmt.Errorf("cannot number neighbor %q: this process has seen %d names; restart it", name, len(m))
+	}
+	id := packet.ID(len(m) + 1)
+	m[name] = id
+	return id, nil
+}
+
+func id32(a netip.Addr) uint32 {
+	b := a.As4()
+	return binary.BigEndian.Uint32(b[:])
+}
+
+// engineConfig compiles a configuration for the engine.
+func engineConfig(cfg *config.Config, ids numbers, revision uint32) (engine.Config, error) {
+	r := &cfg.Router
+	out := engine.Config{
+		Revision: revision, ASN: r.ASN, RouterID: id32(r.ID), ClusterID: id32(r.ClusterID),
+		Decision: rib.Options{AlwaysCompareMED: r.AlwaysCompareMED, DefaultLocalPref: r.DefaultLocalPref},
+	}
+	for _, n := range cfg.Neighbors {
+		en, err := engineNeighbor(cfg, n, ids)
+		if err != nil {
+			return out, err
+		}
+		out.Neighbors = append(out.Neighbors, en)
+	}
+	for _, o := range cfg.Originates {
+		for _, p := range o.List {
+			a, ok, err := localAttrs(cfg, o.Name, p, o.Set, o.Policy)
+			if err != nil {
+				return out, err
+			}
+			if ok {
+				out.Originate = append(out.Originate, engine.Origination{Prefix: p, Attrs: a})
+			}
+		}
+	}
+	for _, g := range cfg.Aggregates {
+		a, ok, err := localAttrs(cfg, g.Name, g.Prefix, g.Set, g.Policy)
+		if err != nil {
+			return out, err
+		}
+		if ok {
+			// RFC 4271 section 9.2.2.2: the paths of the parts are left out.
+			a.Has |= wire.HasAtomicAggregate | wire.HasAggregator
+			a.AggregatorAS, a.AggregatorID = r.ASN, out.RouterID
+			out.Aggregate = append(out.Aggregate, engine.Aggregate{Prefix: g.Prefix, Attrs: a})
+		}
+	}
+	return out, nil
+}
+
+func source(n *config.Neighbor) policy.Source {
+	s := policy.Source{Kind: policy.IBGP, Neighbor: n.Name, Group: n.Group, Relation: n.Transport.Role.Relation()}
+	if n.EBGP() {
+		s.Kind = policy.EBGP
+	}
+	return s
+}
+
+func engineNeighbor(cfg *config.Config, n *config.Neighbor, ids numbers) (engine.Neighbor, error) {
+	id, err := ids.of(n.Name)
+	if err != nil {
+		return engine.Neighbor{}, err
+	}
+	t := &n.Transport
+	out := engine.Neighbor{
+		ID: id, Name: n.Name, Addr: t.Address, ASN: t.ASN, LocalASN: t.LocalASN, EBGP: n.EBGP(), Source: source(n),
+		Checks: engine.Checks{EnforceFirstAS: n.EnforceFirstAS, AllowOwnAS: int(n.AllowOwnAS), MaxPathLength: int(n.MaxASPathLength)},
+	}
+	for f := range prefix.Family(prefix.Families) {
+		if !t.Families[f] {
+			continue
+		}
+		c := &n.Families[f]
+		out.AddPath = out.AddPath || t.AddPathReceive[f]
+		out.Client = out.Client || c.RouteReflectorClient
+		e := &out.Families[f]
+		if e.Import, err = compile(cfg, n, c.Import, &out.Source); err != nil {
+			return out, err
+		}
+		if e.Export, err = compile(cfg, n, c.Export, nil); err != nil {
+			return out, err
+		}
+		e.NextHop, e.NextHopAddr = nextHop(c.NextHop)
+		e.Limit = limit(c.MaxPrefixes)
+		e.RemovePrivate, e.ASOverride, e.DefaultOriginate = c.RemovePrivateAS, c.ASOverride, c.DefaultOriginate
+	}
+	return out, nil
+}
+
+// compile returns nil where no policy was given.
+func compile(cfg *config.Config, n *config.Neighbor, names []string, from *policy.Source) (*policy.Program, error) {
+	if names == nil {
+		return nil, nil
+	}
+	return policy.Compile(cfg.Chain(names), policy.Context{
+		ASN: cfg.Router.ASN, From: from, Neighbor: n.Name, Prefixes: n.Prefixes, OriginASNs: n.OriginASNs,
+	})
+}
+
+func nextHop(n config.NextHop) (export.NextHopKind, netip.Addr) {
+	switch n.Mode {
+	case policy.NextHopSelf:
+		return export.NextHopSelf, netip.Addr{}
+	case policy.NextHopUnchanged:
+		return export.NextHopUnchanged, netip.Addr{}
+	case policy.NextHopAddress:
+		return export.NextHopSelf, n.Address
+	}
+	return export.NextHopAuto, netip.Addr{}
+}
+
+func limit(m config.MaxPrefixes) engine.Limit {
+	l := engine.Limit{Max: int(m.Limit), Warn: int(uint64(m.Limit) * uint64(m.Warn) / 100), AfterPolicy: m.Accepted, RestartIn: m.RestartAfter}
+	switch m.Action {
+	case config.LimitShutdown:
+		l.Action = engine.LimitShutdown
+	case config.LimitWarn:
+		l.Action = engine.LimitWarn
+	case config.LimitRestart:
+		l.Action = engine.LimitRestart
+	}
+	return l
+}
+
+// localAttrs are the attributes of a route of our own, by the set block and the
+// policies of what makes it. A policy may reject it: ok is false then.
+func localAttrs(cfg *config.Config, name string, p prefix.Prefix, set policy.Actions, names []string) (a wire.Attrs, ok bool, err error) {
+	a.Has = wire.HasOrigin | wire.HasASPath
+	then := policy.Accept
+	if len(names) > 0 {
+		then = policy.Continue
+	}
+	chain := append([]*policy.Policy{{Name: name, Rules: []policy.Rule{{Name: "set", Set: set, Then: then}}}}, cfg.Chain(names)...)
+	program, err := policy.Compile(chain, policy.Context{ASN: cfg.Router.ASN, From: &policy.Source{Kind: policy.Originated}})
+	if err != nil {
+		return a, false, err
+	}
+	var scratch policy.Scratch
+	r := program.Eval(program.Variant(p), &policy.Route{Attrs: &a}, &scratch)
+	return cloneAttrs(a), r.Accept, nil
+}
+
+// cloneAttrs copies what aliases a store or a scratch.
+func cloneAttrs(a wire.Attrs) wire.Attrs {
+	for _, b := range []*[]byte{&a.ASPath, &a.NextHop, &a.Communities, &a.ExtCommunities, &a.LargeCommunities, &a.IPv6Communities, &a.ClusterList, &a.Other} {
+		*b = append([]byte(nil), *b...)
+	}
+	return a
+}

@@ -1,0 +1,88 @@
+package engine
+
+import (
+	"net/netip"
+	"time"
+
+	"holdfast/internal/export"
+	"holdfast/internal/packet"
+	"holdfast/internal/policy"
+	"holdfast/internal/prefix"
+	"holdfast/internal/rib"
+	"holdfast/internal/wire"
+)
+
+// Config is what the engine routes by. Programs are compiled by the caller.
+type Config struct {
+	Revision  uint32 // the cause of what a change of configuration changes
+	ASN       uint32
+	RouterID  uint32
+	ClusterID uint32
+	Decision  rib.Options // SharedNeighborAS is the engine's own
+	Neighbors []Neighbor
+	Originate []Origination
+	Aggregate []Aggregate
+}
+
+// Neighbor is the routing side of a configured neighbor.
+type Neighbor struct {
+	ID       packet.ID // stays the same as long as the neighbor is configured
+	Name     string
+	Addr     netip.Addr
+	ASN      uint32
+	LocalASN uint32
+	Source   policy.Source // of its routes
+	EBGP     bool
+	Client   bool // route reflector client (RFC 4456)
+	AddPath  bool // may send several paths for a prefix
+	Checks   Checks
+	Families [prefix.Families]Family
+}
+
+// Checks refuse routes whatever the policy says.
+type Checks struct {
+	EnforceFirstAS bool // the path of an eBGP route begins with the neighbor's AS
+	AllowOwnAS     int  // how often the path may have our AS
+	MaxPathLength  int  // 0: any
+}
+
+// Family is what holds for a neighbor in one family.
+type Family struct {
+	Import, Export   *policy.Program // nil: none configured
+	NextHop          export.NextHopKind
+	NextHopAddr      netip.Addr // instead of the session's own address, if valid
+	Limit            Limit
+	RemovePrivate    bool
+	ASOverride       bool
+	DefaultOriginate bool
+}
+
+// Limit is a maximum of prefixes; Max 0 is none.
+type Limit struct {
+	Max         int
+	Warn        int // warn from here on; 0: never before Max
+	AfterPolicy bool
+	Action      LimitAction
+	RestartIn   time.Duration // of LimitRestart
+}
+
+// LimitAction is what happens above a limit.
+type LimitAction uint8
+
+const (
+	LimitRestart LimitAction = iota // end the session, try again after RestartIn
+	LimitWarn
+	LimitShutdown // end the session until somebody enables the neighbor
+)
+
+// Origination is a route of this router's own.
+type Origination struct {
+	Prefix prefix.Prefix
+	Attrs  wire.Attrs // NextHop empty: our own address
+}
+
+// Aggregate is a route that exists as long as a more specific one does.
+type Aggregate struct {
+	Prefix prefix.Prefix
+	Attrs  wire.Attrs
+}

@@ -1,0 +1,227 @@
+package engine
+
+import (
+	"holdfast/internal/attr"
+	"holdfast/internal/export"
+	"holdfast/internal/packet"
+	"holdfast/internal/policy"
+	"holdfast/internal/prefix"
+	"holdfast/internal/rib"
+	"holdfast/internal/wire"
+)
+
+// Configure makes cfg the running configuration. Sessions stay as they are;
+// what neighbors are sent and what is accepted from them is worked out again
+// from what is stored, and only differences are sent. Sessions of neighbors
+// that cfg has no more must be down.
+func (c *Core) Configure(cfg Config) {
+	cause := rib.NewCause(rib.CauseRevision, cfg.Revision)
+	old := c.cfg
+	c.cfg = cfg
+	c.infos[0].RouterID = cfg.RouterID
+	c.sources[0].Source = policy.Source{Kind: policy.Originated}
+	revise := c.setNeighbors(cfg.Neighbors)
+	decision := cfg.Decision
+	decision.SharedNeighborAS = sharedNeighborAS(cfg.Neighbors)
+	again := false
+	for f, t := range c.tables {
+		again = again || t.Decision != decision
+		t.Decision = decision
+		c.envs[f].ClusterID = cfg.ClusterID
+		c.setDefault(prefix.Family(f))
+	}
+	if old.ASN != cfg.ASN || old.ClusterID != cfg.ClusterID || old.RouterID != cfg.RouterID {
+		for i := range c.neighbors {
+			revise[packet.ID(i)] = true
+		}
+	}
+	c.revise(revise, cause)
+	if again {
+		c.redecide(cause)
+	}
+	c.setOriginations(cfg.Originate, cause)
+	c.setAggregates(cfg.Aggregate, cause)
+	c.regroup(old.ClusterID != cfg.ClusterID)
+}
+
+// setNeighbors takes the neighbors' settings over and returns those whose
+// routes must be judged again.
+func (c *Core) setNeighbors(want []Neighbor) map[packet.ID]bool {
+	revise := map[packet.ID]bool{}
+	for _, w := range want {
+		for int(w.ID) >= len(c.neighbors) {
+			c.neighbors = append(c.neighbors, &neighbor{})
+			c.infos = append(c.infos, rib.NeighborInfo{})
+			c.sources = append(c.sources, export.Neighbor{})
+		}
+		n := c.neighbors[w.ID]
+		changed := n.Checks != w.Checks || n.ASN != w.ASN || n.LocalASN != w.LocalASN || n.EBGP != w.EBGP
+		for f := range w.Families {
+			was, is := &n.Families[f], &w.Families[f]
+			var same bool
+			if is.Import, same = keep(was.Import, is.Import); !same {
+				changed = true
+			}
+			is.Export, _ = keep(was.Export, is.Export)
+		}
+		n.Neighbor = w
+		if changed {
+			revise[w.ID] = true
+		}
+		info := &c.infos[w.ID]
+		info.EBGP = w.EBGP
+		info.Addr = w.Addr.As16()
+		c.sources[w.ID] = export.Neighbor{Source: w.Source, Client: w.Client}
+	}
+	return revise
+}
+
+// keep prefers the program that runs, with its counters, to an equal one.
+func keep(old, new *policy.Program) (p *policy.Program, same bool) {
+	if old == nil || new == nil {
+		return new, old == new
+	}
+	if !old.Equal(new) {
+		return new, false
+	}
+	old.Relabel(new)
+	return old, true
+}
+
+// sharedNeighborAS reports whether two paths may have come through the same
+// neighbor AS, so that MED may decide between them.
+func sharedNeighborAS(neighbors []Neighbor) bool {
+	seen := map[uint32]bool{}
+	for _, n := range neighbors {
+		if !n.EBGP || n.AddPath || !n.Checks.EnforceFirstAS || seen[n.ASN] {
+			return true
+		}
+		seen[n.ASN] = true
+	}
+	return false
+}
+
+// setDefault makes the block and the pinned prefix of default-originate.
+func (c *Core) setDefault(f prefix.Family) {
+	e := c.envs[f]
+	want := false
+	for _, n := range c.cfg.Neighbors {
+		want = want || n.Families[f].DefaultOriginate
+	}
+	if want && e.DefaultRoute == 0 {
+		e.DefaultRoute = c.local(f, wire.Attrs{})
+		c.tables[f].Pin(prefix.Prefix{Family: f})
+	}
+}
+
+// revise judges the routes of some neighbors again. Their memos are dropped
+// first: nothing of the old policies is left.
+func (c *Core) revise(which map[packet.ID]bool, cause rib.Cause) {
+	if len(which) == 0 {
+		return
+	}
+	var stale []attr.Handle
+	c.store.Each(func(h attr.Handle, r *attr.Record) {
+		if which[r.Key.Neighbor] && r.Key.Neighbor != 0 {
+			stale = append(stale, h)
+		}
+	})
+	for _, h := range stale {
+		c.store.Retain(h, 1) // forgetting one may free another
+	}
+	for _, h := range stale {
+		c.imports.Forget(h)
+	}
+	for _, h := range stale {
+		c.store.Release(h)
+	}
+	c.eachSlice(func(f prefix.Family, from rib.ID) rib.ID {
+		return c.tables[f].Revise(from, walkSlice, cause,
+			func(id packet.ID) bool { return which[id] && id != 0 },
+			func(p prefix.Prefix, path *rib.Path) (attr.Handle, uint8) {
+				r := c.judge(c.neighbors[path.Neighbor], f, path.Pre, p)
+				return r.To, r.Reason
+			},
+			func(id packet.ID, d rib.Delta) { c.count(c.neighbors[id], f, d) })
+	})
+}
+
+func (c *Core) redecide(cause rib.Cause) {
+	c.eachSlice(func(f prefix.Family, from rib.ID) rib.ID { return c.tables[f].Redecide(from, walkSlice, cause) })
+}
+
+// eachSlice walks over all tables as a job.
+func (c *Core) eachSlice(step func(prefix.Family, rib.ID) rib.ID) {
+	for f := range prefix.Family(prefix.Families) {
+		from := rib.ID(1)
+		c.jobs = append(c.jobs, job{0, func() bool {
+			from = step(f, from)
+			return from == 0
+		}})
+	}
+}
+
+// regroup puts the members of the update groups where they belong now.
+func (c *Core) regroup(encoding bool) {
+	for f := range c.groups {
+		for _, g := range append([]*export.Group(nil), c.groups[f]...) {
+			c.regroupOne(g, encoding)
+		}
+	}
+}
+
+func (c *Core) regroupOne(g *export.Group, encoding bool) {
+	type place struct {
+		p       export.Params
+		nextHop []byte
+	}
+	places := map[*export.Member]place{}
+	first, alike := export.Params{}, true
+	for i, m := range g.Members() {
+		p, nextHop := c.params(c.neighbors[m.ID], g.Family)
+		places[m] = place{p, nextHop}
+		if i == 0 {
+			first = p
+		}
+		alike = alike && p == first
+	}
+	if alike && first == g.Params {
+		if encoding {
+			g.RedoAll(true)
+		}
+		for m, pl := range places {
+			m.SetNextHop(pl.nextHop)
+		}
+		return
+	}
+	if alike && c.findGroup(first) == nil {
+		// The usual case: a policy that all of them have in common was edited.
+		old := g.Params
+		old.Policy = first.Policy
+		g.Replace(first, c.neighbors[g.Members()[0].ID].Families[g.Family].Export, encoding || old != first)
+		for m, pl := range places {
+			m.SetNextHop(pl.nextHop)
+		}
+		return
+	}
+	for m, pl := range places {
+		if pl.p == g.Params {
+			m.SetNextHop(pl.nextHop)
+			continue
+		}
+		n := c.neighbors[m.ID]
+		old := g.Params
+		old.Policy = pl.p.Policy
+		n.members[g.Family] = c.group(pl.p, n).Move(m, pl.nextHop, encoding || old != pl.p)
+	}
+	c.dropEmpty(g)
+}
+
+func (c *Core) findGroup(p export.Params) *export.Group {
+	for _, g := range c.groups[p.Family] {
+		if g.Params == p {
+			return g
+		}
+	}
+	return nil
+}

@@ -1,0 +1,186 @@
+// Package engine owns the routing tables. Sessions hand it UPDATEs; it interns
+// their attributes, applies import policies, decides, and feeds the update
+// groups. One goroutine does all of it, so nothing here has a lock.
+//
+// Core is that machine without goroutine, clock or socket: what it does follows
+// from the order of its inputs alone. Engine is the loop around it.
+package engine
+
+import (
+	"log/slog"
+	"slices"
+
+	"holdfast/internal/attr"
+	"holdfast/internal/export"
+	"holdfast/internal/packet"
+	"holdfast/internal/policy"
+	"holdfast/internal/prefix"
+	"holdfast/internal/rib"
+	"holdfast/internal/session"
+	"holdfast/internal/wire"
+)
+
+// Amounts of work between two looks at the mailbox. They bound how long a
+// command or another neighbor's update waits.
+const (
+	batchOps    = 256  // routes looked up together
+	walkSlice   = 4096 // prefixes of a walk over the table
+	drainSlice  = 8192 // prefixes that a group looks at
+	catchUpStep = 4096 // prefixes that a member catches up with
+)
+
+// Core is the routing machine.
+type Core struct {
+	log    *slog.Logger
+	cfg    Config
+	store  *attr.Store
+	tables [prefix.Families]*rib.Table
+	envs   [prefix.Families]*export.Env
+	groups [prefix.Families][]*export.Group
+
+	// By packet.ID; 0 is the router itself.
+	neighbors []*neighbor
+	infos     []rib.NeighborInfo
+	sources   []export.Neighbor
+
+	imports    *attr.Memo
+	jobs       []job
+	aggregates [prefix.Families][]*aggregate
+	originated map[prefix.Prefix]attr.Handle // the originations that stand
+	now        uint32                        // seconds since the start
+	nextGroup  uint32
+
+	ops     [prefix.Families][]rib.Op
+	routes  []wire.Route
+	attrs   wire.Attrs
+	scratch policy.Scratch
+	block   []byte
+	canon   []byte
+}
+
+// neighbor is the state of one that is configured.
+type neighbor struct {
+	Neighbor
+	up      bool
+	est     session.Established
+	out     session.Out
+	members [prefix.Families]*export.Member
+	counts  [prefix.Families]counts
+	// closing: the engine has asked for the session's end and ignores the rest.
+	closing bool
+	bad     BadUpdates
+}
+
+type counts struct {
+	paths, accepted int
+	warned          bool
+	endOfRIB        bool // received
+}
+
+// BadUpdates counts UPDATEs that RFC 7606 had something to say about.
+type BadUpdates struct {
+	Withdrawn, Discarded, Unsendable uint64
+}
+
+// job is work over a whole table, done in slices.
+type job struct {
+	neighbor packet.ID // whose coming up must wait for it, or 0
+	step     func() (done bool)
+}
+
+// NewCore returns a machine without neighbors.
+func NewCore(log *slog.Logger) *Core {
+	c := &Core{log: log, store: attr.NewStore(), originated: map[prefix.Prefix]attr.Handle{}}
+	c.imports = attr.NewMemo(c.store)
+	c.store.OnFree = c.forget
+	c.neighbors = []*neighbor{{}}
+	c.infos = []rib.NeighborInfo{{Local: true}}
+	c.sources = []export.Neighbor{{}}
+	for f := range prefix.Family(prefix.Families) {
+		c.tables[f] = rib.New(f, c.store, &c.infos)
+		c.envs[f] = &export.Env{Store: c.store, Table: c.tables[f], Neighbors: &c.infos, Sources: &c.sources,
+			Unsendable: c.unsendable, Referenced: func(id rib.ID) bool { return c.referenced(f, id) }}
+	}
+	return c
+}
+
+// forget drops a block that is being freed from every memo.
+func (c *Core) forget(h attr.Handle) {
+	c.imports.Forget(h)
+	for f := range c.groups {
+		for _, g := range c.groups[f] {
+			g.Forget(h)
+		}
+	}
+}
+
+func (c *Core) referenced(f prefix.Family, id rib.ID) bool {
+	return slices.ContainsFunc(c.groups[f], func(g *export.Group) bool { return g.Needs(id) })
+}
+
+func (c *Core) unsendable(g *export.Group, p prefix.Prefix) {
+	for _, m := range g.Members() {
+		n := c.neighbors[m.ID]
+		n.bad.Unsendable++
+		c.log.Warn("route does not fit the neighbor's messages: withdrawn there", "neighbor", n.Name, "prefix", p)
+	}
+}
+
+// SetNow tells the time, in seconds since the start.
+func (c *Core) SetNow(now uint32) { c.now = now }
+
+// Work does a slice of what is to be done besides input and reports whether
+// there was anything. When it reports false, only input, or a session that has
+// room again, makes new work.
+func (c *Core) Work() bool {
+	busy := false
+	if len(c.jobs) > 0 {
+		busy = true
+		if j := c.jobs[0]; j.step() {
+			c.jobs = c.jobs[1:]
+		}
+	}
+	c.distribute()
+	for f := range c.groups {
+		for _, g := range c.groups[f] {
+			busy = g.Drain(drainSlice) || busy
+			for _, m := range g.Members() {
+				if m.Busy() {
+					busy = m.Step(catchUpStep) || busy
+				}
+			}
+		}
+	}
+	return busy
+}
+
+// Settle works until nothing is left that can be done now.
+func (c *Core) Settle() {
+	for c.Work() {
+	}
+}
+
+// distribute tells everybody who needs to know what the journals hold.
+func (c *Core) distribute() {
+	for f, t := range c.tables {
+		// Aggregates change the table themselves: go on until it is quiet.
+		for changes := t.Journal(); len(changes) > 0; changes = t.Journal() {
+			for _, ch := range changes {
+				for _, g := range c.groups[f] {
+					g.Touch(ch.ID)
+				}
+				if len(c.aggregates[f]) > 0 {
+					c.contribute(prefix.Family(f), ch)
+				}
+			}
+			if len(c.groups[f]) > 0 {
+				continue // they give prefixes back once they have withdrawn them
+			}
+			for _, ch := range changes {
+				if t.Live(ch.ID) && t.Best(ch.ID) == nil {
+					t.Collect(ch.ID)
+				}
+			}
+		}
+	}
+}

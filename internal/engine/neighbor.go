@@ -1,0 +1,158 @@
+package engine
+
+import (
+	"net/netip"
+
+	"holdfast/internal/export"
+	"holdfast/internal/packet"
+	"holdfast/internal/prefix"
+	"holdfast/internal/rib"
+	"holdfast/internal/session"
+)
+
+// Up says that a neighbor's session is Established.
+func (c *Core) Up(id packet.ID, est session.Established, out session.Out) {
+	n := c.neighbors[id]
+	c.finish(id)
+	n.up, n.closing, n.est, n.out = true, false, est, out
+	info := &c.infos[id]
+	info.Gone = false
+	info.RouterID = est.RemoteID
+	for f := range prefix.Family(prefix.Families) {
+		n.counts[f] = counts{}
+		if est.Read.Families[f] {
+			p, nextHop := c.params(n, f)
+			n.members[f] = c.group(p, n).Join(id, out, nextHop)
+		}
+	}
+}
+
+// Down says that the session has ended. When it returns, nothing uses the
+// session's Out any more; removing the routes goes on in the background.
+func (c *Core) Down(id packet.ID, _ session.Reason) {
+	n := c.neighbors[id]
+	if !n.up {
+		return
+	}
+	n.up, n.out = false, nil
+	for f, m := range n.members {
+		if m != nil {
+			n.members[f] = nil
+			g := m.Group()
+			g.Leave(m)
+			c.dropEmpty(g)
+		}
+	}
+	c.infos[id].Gone = true
+	cause := rib.NewCause(rib.CauseDown, uint32(id))
+	left := 0
+	for f := range prefix.Family(prefix.Families) {
+		if n.counts[f].paths == 0 {
+			continue
+		}
+		left++
+		c.removeRoutes(n, f, false, cause, func() {
+			if left--; left == 0 {
+				c.infos[id].Gone = false
+			}
+		})
+	}
+	if left == 0 {
+		c.infos[id].Gone = false
+	}
+}
+
+// removeRoutes withdraws a neighbor's routes, in slices.
+func (c *Core) removeRoutes(n *neighbor, f prefix.Family, staleOnly bool, cause rib.Cause, done func()) {
+	from := rib.ID(1)
+	c.jobs = append(c.jobs, job{n.ID, func() bool {
+		next, d := c.tables[f].RemoveNeighbor(from, walkSlice, n.ID, staleOnly, cause)
+		c.count(n, f, d)
+		if from = next; from == 0 {
+			done()
+		}
+		return from == 0
+	}})
+}
+
+// finish completes the jobs about a neighbor.
+func (c *Core) finish(id packet.ID) {
+	kept := c.jobs[:0]
+	for _, j := range c.jobs {
+		if j.neighbor != id {
+			kept = append(kept, j)
+			continue
+		}
+		for !j.step() {
+		}
+	}
+	c.jobs = kept
+}
+
+// params is the update group that a neighbor belongs into, and its own next hop.
+func (c *Core) params(n *neighbor, f prefix.Family) (export.Params, []byte) {
+	fc := &n.Families[f]
+	nextHop := ownAddress(n, f)
+	p := export.Params{
+		Family: f, EBGP: n.EBGP, Client: n.Client, AS4: n.est.Write.AS4, ExtMsg: n.est.Write.ExtMsg,
+		LocalASN: n.LocalASN, NextHop: fc.NextHop, NextHopLen: uint8(len(nextHop)),
+		ForeignNextHop: f == prefix.IPv4 && n.est.Write.ExtNH,
+		RemovePrivate:  fc.RemovePrivate, DefaultOriginate: fc.DefaultOriginate,
+	}
+	if fc.ASOverride {
+		p.ASOverride = n.ASN
+	}
+	if fc.Export != nil {
+		p.Policy = fc.Export.Key()
+	}
+	return p, nextHop
+}
+
+// ownAddress is what a neighbor is told as our next hop, empty if there is
+// nothing to tell.
+func ownAddress(n *neighbor, f prefix.Family) []byte {
+	if a := n.Families[f].NextHopAddr; a.IsValid() {
+		return a.AsSlice()
+	}
+	if f == prefix.IPv4 {
+		if a := n.est.NextHop[f]; a.IsValid() {
+			return a.AsSlice()
+		}
+		if !n.est.Write.ExtNH {
+			return nil
+		}
+	}
+	var b []byte
+	for _, a := range []netip.Addr{n.est.NextHop[prefix.IPv6], n.est.LinkLocal} {
+		if a.IsValid() {
+			b = append(b, a.AsSlice()...)
+		}
+	}
+	return b
+}
+
+// group finds or makes the update group with these parameters.
+func (c *Core) group(p export.Params, n *neighbor) *export.Group {
+	if g := c.findGroup(p); g != nil {
+		return g
+	}
+	c.nextGroup++
+	g := export.NewGroup(c.envs[p.Family], p, n.Families[p.Family].Export, c.nextGroup)
+	c.groups[p.Family] = append(c.groups[p.Family], g)
+	return g
+}
+
+// dropEmpty removes a group without members.
+func (c *Core) dropEmpty(g *export.Group) {
+	if len(g.Members()) > 0 {
+		return
+	}
+	gs := c.groups[g.Family]
+	for i := range gs {
+		if gs[i] == g {
+			c.groups[g.Family] = append(gs[:i], gs[i+1:]...)
+			break
+		}
+	}
+	g.Close()
+}

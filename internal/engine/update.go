@@ -1,0 +1,350 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+
+	"holdfast/internal/attr"
+	"holdfast/internal/packet"
+	"holdfast/internal/policy"
+	"holdfast/internal/prefix"
+	"holdfast/internal/rib"
+	"holdfast/internal/session"
+	"holdfast/internal/wire"
+)
+
+// Reasons for which a route received is not used, beside policies.
+const (
+	Accepted uint8 = iota
+	ByPolicy
+	NoPolicy     // eBGP without an import policy (RFC 8212)
+	FirstAS      // the path does not begin with the neighbor's AS
+	OwnAS        // our AS is in the path (RFC 4271 section 9.1.2)
+	OwnOrigin    // ORIGINATOR_ID or CLUSTER_LIST is ours (RFC 4456 section 8)
+	PathTooLong  // max_as_path_length
+	OwnNextHop   // the next hop is this session's own address (RFC 4271 section 6.3)
+	reasonsCount // how many there are
+)
+
+var reasonTexts = [reasonsCount]string{"", "rejected by the import policy",
+	"no import policy, so nothing passes (RFC 8212)", "the AS path does not begin with the neighbor's AS",
+	"our own AS is in the path", "it was reflected back to us", "the AS path is too long",
+	"the next hop is our own address"}
+
+// ReasonText is a reason for people.
+func ReasonText(r uint8) string { return reasonTexts[r] }
+
+// Messages takes UPDATE and ROUTE-REFRESH messages of a neighbor, whole ones,
+// one behind the other, with their headers.
+func (c *Core) Messages(id packet.ID, data []byte) {
+	n := c.neighbors[id]
+	for len(data) >= wire.HeaderLen && n.up && !n.closing {
+		size := int(binary.BigEndian.Uint16(data[16:]))
+		body := data[wire.HeaderLen:size]
+		var err *wire.Error
+		if data[18] == wire.MsgUpdate {
+			err = c.update(n, body)
+		} else {
+			c.flush(n)
+			err = c.refresh(n, body)
+		}
+		if err != nil {
+			c.flush(n)
+			c.close(n, session.Close{Code: err.Code, Subcode: err.Subcode, Data: append([]byte(nil), err.Data...), Text: err.Why})
+			return
+		}
+		data = data[size:]
+	}
+	c.flush(n)
+}
+
+// update takes one UPDATE apart. What it says is queued in c.ops.
+func (c *Core) update(n *neighbor, body []byte) *wire.Error {
+	o := &n.est.Read
+	var u wire.Update
+	if err := wire.Split(body, o, &u); err != nil {
+		return err
+	}
+	// All prefixes are decoded before the first is used: an UPDATE that ends
+	// the session changes nothing.
+	var cut [4]int
+	c.routes = c.routes[:0]
+	for i, l := range [4]*wire.NLRI{&u.Withdrawn, &u.Unreach, &u.Announced, &u.Reach} {
+		if i == 1 && !u.HasUnreach || i == 3 && !u.HasReach {
+			cut[i] = len(c.routes)
+			continue
+		}
+		var err *wire.Error
+		if c.routes, err = l.Decode(c.routes); err != nil {
+			return err
+		}
+		cut[i] = len(c.routes)
+	}
+	gone, here, mp := c.routes[:cut[1]], c.routes[cut[1]:cut[2]], c.routes[cut[2]:cut[3]]
+	if len(gone) > 0 {
+		c.withdraw(n, prefix.IPv4, c.routes[:cut[0]])
+		c.withdraw(n, u.Unreach.Family, c.routes[cut[0]:cut[1]])
+	}
+	if len(here) > 0 {
+		if err := c.announce(n, &u, prefix.IPv4, false, here); err != nil {
+			return err
+		}
+	}
+	if len(mp) > 0 {
+		if err := c.announce(n, &u, u.Reach.Family, true, mp); err != nil {
+			return err
+		}
+	}
+	if len(here)+len(mp) > 0 {
+		return nil
+	}
+	if len(u.Attrs) == 0 || u.HasUnreach {
+		if f, ok := u.EndOfRIB(); ok {
+			n.counts[f].endOfRIB = true
+			return nil
+		}
+	}
+	// Attributes without routes: an error in them cannot be contained (RFC 7606
+	// section 5.2).
+	if len(u.Attrs) > 0 {
+		if _, v := u.Validate(o, u.HasReach, c.canon[:0]); v.Action == wire.Reset {
+			return v.Err
+		}
+	}
+	return nil
+}
+
+func (c *Core) withdraw(n *neighbor, f prefix.Family, routes []wire.Route) {
+	for i := range routes {
+		c.push(n, f, rib.Op{Prefix: routes[i].Prefix, PathID: routes[i].PathID, Neighbor: n.ID})
+	}
+}
+
+func (c *Core) push(n *neighbor, f prefix.Family, op rib.Op) {
+	c.ops[f] = append(c.ops[f], op)
+	if len(c.ops[f]) >= batchOps {
+		c.flushFamily(n, f)
+	}
+}
+
+// announce queues routes that share the attributes of one UPDATE.
+func (c *Core) announce(n *neighbor, u *wire.Update, f prefix.Family, mp bool, routes []wire.Route) *wire.Error {
+	key := attr.Key{Neighbor: n.ID, Family: f}
+	var nextHop []byte
+	if mp {
+		nextHop = u.ReachNextHop
+	}
+	// A block that is known, byte for byte, from this neighbor and family has
+	// been validated before.
+	c.block = c.block[:0]
+	block := u.Block(c.block)
+	var h attr.Handle
+	if n.est.Read.AS4 && !u.Suspect {
+		h = c.store.Find(key, block, nextHop)
+	}
+	if h == 0 {
+		valid, v := u.Validate(&n.est.Read, mp, c.canon[:0])
+		switch v.Action {
+		case wire.Reset:
+			return v.Err
+		case wire.TreatAsWithdraw:
+			n.bad.Withdrawn++
+			c.log.Warn("malformed UPDATE: its routes count as withdrawn (RFC 7606)", "neighbor", n.Name, "error", v.Why, "prefix", routes[0].Prefix, "prefixes", len(routes))
+			c.withdraw(n, f, routes)
+			return nil
+		case wire.AttributeDiscard:
+			n.bad.Discarded++
+			c.log.Warn("malformed attribute discarded (RFC 7606)", "neighbor", n.Name, "error", v.Why, "prefix", routes[0].Prefix)
+		}
+		h = c.store.Intern(key, valid, nextHop)
+	}
+	// One reference for each route; the one that we have is the first's.
+	c.store.Retain(h, len(routes)-1)
+	program := n.Families[f].Import
+	variants := program != nil && program.Variants() > 1
+	var r attr.Result
+	for i := range routes {
+		if variants || i == 0 {
+			r = c.judge(n, f, h, routes[i].Prefix)
+		}
+		if program != nil && r.Reason <= ByPolicy {
+			program.Count(r.Trace, 1)
+		}
+		c.push(n, f, rib.Op{Prefix: routes[i].Prefix, PathID: routes[i].PathID, Neighbor: n.ID, Pre: h, Post: r.To, Reason: r.Reason})
+	}
+	return nil
+}
+
+// judge is what import makes of a block for a prefix.
+func (c *Core) judge(n *neighbor, f prefix.Family, h attr.Handle, p prefix.Prefix) attr.Result {
+	program := n.Families[f].Import
+	variant := uint32(0)
+	if program != nil && program.Variants() > 1 {
+		variant = program.Variant(p)
+	}
+	r, ok := c.imports.Get(h, variant)
+	if !ok {
+		r = c.evaluate(n, program, h, variant)
+		c.imports.Put(h, variant, r)
+		if r.To != 0 && r.To != h {
+			c.store.Release(r.To) // the memo holds it now
+		}
+	}
+	return r
+}
+
+// evaluate returns a block with a reference to it, unless it is h itself.
+func (c *Core) evaluate(n *neighbor, program *policy.Program, h attr.Handle, variant uint32) attr.Result {
+	a := &c.attrs
+	c.store.Parse(h, a)
+	if reason := c.check(n, a); reason != Accepted {
+		return attr.Result{Reason: reason}
+	}
+	if program == nil {
+		if n.EBGP {
+			return attr.Result{Reason: NoPolicy}
+		}
+		return attr.Result{To: h}
+	}
+	rec := c.store.At(h)
+	r := program.Eval(variant, &policy.Route{Attrs: a, Weight: rec.Key.Weight}, &c.scratch)
+	if !r.Accept {
+		return attr.Result{Reason: ByPolicy, Trace: r.Trace}
+	}
+	if !r.Changed && r.Weight == rec.Key.Weight {
+		return attr.Result{To: h, Trace: r.Trace}
+	}
+	key := rec.Key
+	key.Weight = r.Weight
+	return attr.Result{To: c.intern(key, a), Trace: r.Trace}
+}
+
+// intern stores attributes that were changed or made here.
+func (c *Core) intern(key attr.Key, a *wire.Attrs) attr.Handle {
+	mp := key.Family != prefix.IPv4 || len(a.NextHop) != 4
+	c.canon = a.Append(c.canon[:0], mp)
+	if !mp {
+		return c.store.Intern(key, c.canon, nil)
+	}
+	return c.store.Intern(key, c.canon, a.NextHop)
+}
+
+// check refuses what no policy may let in.
+func (c *Core) check(n *neighbor, a *wire.Attrs) uint8 {
+	if n.EBGP && n.Checks.EnforceFirstAS {
+		if first, ok := wire.FirstAS(a.ASPath); !ok || first != n.ASN {
+			return FirstAS
+		}
+	}
+	if wire.PathContains(a.ASPath, n.LocalASN) > n.Checks.AllowOwnAS ||
+		n.LocalASN != c.cfg.ASN && wire.PathContains(a.ASPath, c.cfg.ASN) > n.Checks.AllowOwnAS {
+		return OwnAS
+	}
+	if !n.EBGP {
+		if a.Has&wire.HasOriginatorID != 0 && a.OriginatorID == c.cfg.RouterID {
+			return OwnOrigin
+		}
+		for l := a.ClusterList; len(l) >= 4; l = l[4:] {
+			if binary.BigEndian.Uint32(l) == c.cfg.ClusterID {
+				return OwnOrigin
+			}
+		}
+	}
+	if limit := n.Checks.MaxPathLength; limit > 0 && wire.PathLen(a.ASPath) > limit {
+		return PathTooLong
+	}
+	for _, own := range n.est.NextHop {
+		if b := own.AsSlice(); len(b) > 0 && bytes.HasPrefix(a.NextHop, b) {
+			return OwnNextHop
+		}
+	}
+	return Accepted
+}
+
+// flush carries out what is queued.
+func (c *Core) flush(n *neighbor) {
+	for f := range c.ops {
+		if len(c.ops[f]) > 0 {
+			c.flushFamily(n, prefix.Family(f))
+		}
+	}
+}
+
+func (c *Core) flushFamily(n *neighbor, f prefix.Family) {
+	d := c.tables[f].Apply(c.ops[f], c.now, rib.NewCause(rib.CauseUpdate, uint32(n.ID)))
+	c.ops[f] = c.ops[f][:0]
+	if d.Full > 0 {
+		c.log.Error("the table is full: routes are lost", "family", f, "neighbor", n.Name, "routes", d.Full, "limit", rib.MaxPrefixes)
+	}
+	c.count(n, f, d)
+}
+
+// count keeps a neighbor's numbers and its limit.
+func (c *Core) count(n *neighbor, f prefix.Family, d rib.Delta) {
+	k := &n.counts[f]
+	k.paths += d.Paths
+	k.accepted += d.Accepted
+	l := &n.Families[f].Limit
+	if l.Max == 0 || !n.up || n.closing {
+		return
+	}
+	have := k.paths
+	if l.AfterPolicy {
+		have = k.accepted
+	}
+	warn := l.Warn
+	if warn == 0 {
+		warn = math.MaxInt
+	}
+	switch {
+	case have > l.Max && l.Action != LimitWarn:
+		c.log.Error("too many prefixes: the session ends", "neighbor", n.Name, "family", f, "prefixes", have, "limit", l.Max)
+		// RFC 4486: AFI, SAFI and the limit as data.
+		data := binary.BigEndian.AppendUint16(nil, f.AFI())
+		data = binary.BigEndian.AppendUint32(append(data, 1), uint32(l.Max))
+		cl := session.Close{Code: 6, Subcode: 1, Data: data, Text: "maximum number of prefixes reached"}
+		if l.Action == LimitShutdown {
+			cl.StayDown = true
+		} else {
+			cl.After = l.RestartIn
+		}
+		c.close(n, cl)
+	case have > min(warn, l.Max):
+		if !k.warned {
+			k.warned = true
+			c.log.Warn("many prefixes", "neighbor", n.Name, "family", f, "prefixes", have, "limit", l.Max)
+		}
+	default:
+		k.warned = false
+	}
+}
+
+// close asks the session to end. What it has sent already counts no more.
+func (c *Core) close(n *neighbor, cl session.Close) {
+	n.closing = true
+	n.out.Close(cl)
+}
+
+// refresh answers a ROUTE-REFRESH (RFC 2918, RFC 7313).
+func (c *Core) refresh(n *neighbor, body []byte) *wire.Error {
+	r, err := wire.ParseRefresh(body)
+	if err != nil {
+		return err
+	}
+	f, ok := prefix.FamilyByAFI(r.AFI)
+	if !ok || r.SAFI != 1 || !n.est.Read.Families[f] {
+		return nil // RFC 2918 section 4: not advertised, so ignored
+	}
+	switch r.Subtype {
+	case wire.RefreshRequest:
+		if m := n.members[f]; m != nil {
+			m.Refresh(n.est.EnhancedRefresh)
+		}
+	case wire.RefreshBegin:
+		c.tables[f].MarkStale(n.ID)
+	case wire.RefreshEnd:
+		c.removeRoutes(n, f, true, rib.NewCause(rib.CauseUpdate, uint32(n.ID)), func() {})
+	}
+	return nil
+}

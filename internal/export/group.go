@@ -1,0 +1,426 @@
+package export
+
+import (
+	"slices"
+	"unsafe"
+
+	"holdfast/internal/attr"
+	"holdfast/internal/packet"
+	"holdfast/internal/policy"
+	"holdfast/internal/prefix"
+	"holdfast/internal/rib"
+	"holdfast/internal/slab"
+	"holdfast/internal/wire"
+)
+
+// Group is the Adj-RIB-Out of neighbors that are sent the same.
+type Group struct {
+	Params
+	Number  uint32 // for people
+	env     *Env
+	program *policy.Program // nil: see Params.Policy
+	memo    *attr.Memo
+	out     slab.Array[attr.Handle] // by rib.ID: what members are sent, 0 for nothing
+	count   int                     // prefixes in out
+	members []*Member
+
+	pending []rib.ID // to look at, each once
+	done    int      // of pending
+	queued  slab.Bits
+	force   bool // the same block is a change as well: encoding has changed
+
+	packer packer
+}
+
+// NewGroup returns a group that has nothing out yet; every prefix of the table
+// is pending. program may be nil, with Params.Policy "".
+func NewGroup(env *Env, p Params, program *policy.Program, number uint32) *Group {
+	g := &Group{Params: p, Number: number, env: env, program: program, memo: attr.NewMemo(env.Store)}
+	g.packer = packer{family: p.Family, maxMsg: p.maxMsg()}
+	g.RedoAll(false)
+	return g
+}
+
+// Replace gives the group another program or other parameters; what it has out
+// stays, and only what differs is sent. encoding says that routes with the
+// same block look different now.
+func (g *Group) Replace(p Params, program *policy.Program, encoding bool) {
+	g.memo.Reset()
+	g.Params, g.program = p, program
+	g.packer.maxMsg = p.maxMsg()
+	g.RedoAll(encoding)
+}
+
+// RedoAll looks at every prefix again.
+func (g *Group) RedoAll(force bool) {
+	g.force = g.force || force
+	for id := rib.ID(1); id <= g.env.Table.Top(); id++ {
+		if g.env.Table.Live(id) {
+			g.Touch(id)
+		}
+	}
+}
+
+// Touch says that the best path of a prefix may have changed.
+func (g *Group) Touch(id rib.ID) {
+	if g.queued.Set(uint32(id)) {
+		g.pending = append(g.pending, id)
+	}
+}
+
+// Pending is how many prefixes wait to be looked at.
+func (g *Group) Pending() int { return len(g.pending) - g.done }
+
+// Needs reports whether the group or a member must still do something about id.
+func (g *Group) Needs(id rib.ID) bool {
+	if g.queued.Has(uint32(id)) || g.out.Get(uint32(id)) != 0 {
+		return true
+	}
+	for _, m := range g.members {
+		if !m.inStep && m.dirty.Has(uint32(id)) {
+			return true
+		}
+	}
+	return false
+}
+
+// Forget drops what is known of a block that is being freed.
+func (g *Group) Forget(h attr.Handle) { g.memo.Forget(h) }
+
+// Count is how many prefixes the group announces.
+func (g *Group) Count() int { return g.count }
+
+// Members are those of the group. Not to be changed.
+func (g *Group) Members() []*Member { return g.members }
+
+// Close gives up what the group holds. It has no members any more, and
+// Env.Referenced does not ask it any more.
+func (g *Group) Close() {
+	out := g.out
+	g.out, g.pending, g.done, g.queued = slab.Array[attr.Handle]{}, nil, 0, slab.Bits{}
+	for i := range out.Len() {
+		if h := *out.At(i); h != 0 {
+			g.env.Store.Release(h)
+			g.collect(rib.ID(i))
+		}
+	}
+	g.memo.Reset()
+}
+
+// judge is what the group makes of a best path: the block to send, or 0 and why
+// not. The memo holds the block.
+func (g *Group) judge(h attr.Handle, id rib.ID) attr.Result {
+	variant := uint32(0)
+	if g.program != nil && g.program.Variants() > 1 {
+		variant = g.program.Variant(g.env.Table.Prefix(id))
+	}
+	r, ok := g.memo.Get(h, variant)
+	if !ok {
+		r = g.evaluate(h, variant)
+		g.memo.Put(h, variant, r)
+		if r.To != 0 && r.To != h {
+			g.env.Store.Release(r.To) // the memo holds it now
+		}
+	}
+	if g.program != nil && r.Reason <= ByPolicy {
+		g.program.Count(r.Trace, 1)
+	}
+	return r
+}
+
+// evaluate returns a block with a reference to it, unless it is h itself.
+func (g *Group) evaluate(h attr.Handle, variant uint32) attr.Result {
+	e := g.env
+	rec := e.Store.At(h)
+	src, from := &(*e.Neighbors)[rec.Key.Neighbor], &(*e.Sources)[rec.Key.Neighbor]
+	if !g.EBGP && !src.EBGP && !src.Local && !g.Client && !from.Client {
+		return attr.Result{Reason: IBGPSplit}
+	}
+	var a wire.Attrs
+	e.Store.Parse(h, &a)
+	if g.withheld(a.Communities) {
+		return attr.Result{Reason: ByCommunity}
+	}
+	out, trace := h, uint32(0)
+	switch {
+	case g.program != nil:
+		r := g.program.Eval(variant, &policy.Route{Attrs: &a, Source: &from.Source, Weight: rec.Key.Weight}, &e.scratch)
+		if !r.Accept {
+			return attr.Result{Reason: ByPolicy, Trace: r.Trace}
+		}
+		trace = r.Trace
+		if r.Changed || r.NextHop != policy.NextHopDefault || r.MED {
+			key := rec.Key
+			key.NextHop, key.OwnMED = r.NextHop, r.MED
+			out = internAttrs(e, key, &a)
+		}
+	case g.EBGP:
+		return attr.Result{Reason: NoPolicy}
+	}
+	if reason := g.sendable(out); reason != Sent {
+		if out != h {
+			e.Store.Release(out)
+		}
+		return attr.Result{Reason: reason, Trace: trace}
+	}
+	return attr.Result{To: out, Trace: trace}
+}
+
+// internAttrs stores changed attributes.
+func internAttrs(e *Env, key attr.Key, a *wire.Attrs) attr.Handle {
+	mp := key.Family != prefix.IPv4 || len(a.NextHop) != 4
+	e.buf = a.Append(e.buf[:0], mp)
+	if !mp {
+		return e.Store.Intern(key, e.buf, nil)
+	}
+	return e.Store.Intern(key, e.buf, a.NextHop)
+}
+
+// sendable reports whether a block can be put into the members' messages.
+func (g *Group) sendable(h attr.Handle) uint8 {
+	x := g.encode(h)
+	if x.own && g.NextHopLen == 0 {
+		return NoNextHop
+	}
+	size := wire.HeaderLen + 4 + len(x.attrs) + 1 + int(g.Family.MaxBits())/8
+	if x.nextHop != nil {
+		size += 4 + 5 + len(x.nextHop)
+	}
+	if size > g.maxMsg() || len(x.attrs) > 0xffff {
+		return TooLarge
+	}
+	return Sent
+}
+
+// withheld reports whether well-known communities keep a route from the
+// members (RFC 1997).
+func (g *Group) withheld(communities []byte) bool {
+	for i := 0; i+4 <= len(communities); i += 4 {
+		if communities[i] == 0xff && communities[i+1] == 0xff && communities[i+2] == 0xff {
+			switch communities[i+3] {
+			case 0x01, 0x03: // NO_EXPORT, NO_EXPORT_SUBCONFED
+				if g.EBGP {
+					return true
+				}
+			case 0x02: // NO_ADVERTISE
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// route is what the group sends about a prefix.
+func (g *Group) route(id rib.ID) attr.Result {
+	best := g.env.Table.Best(id)
+	if best == nil {
+		if g.DefaultOriginate && g.env.Table.Prefix(id).Bits == 0 {
+			if reason := g.sendable(g.env.DefaultRoute); reason != Sent {
+				return attr.Result{Reason: reason}
+			}
+			return attr.Result{To: g.env.DefaultRoute}
+		}
+		return attr.Result{Reason: NotBestRoute}
+	}
+	return g.judge(best.Post, id)
+}
+
+// neighborOf tells which neighbor a block came from, 0 for none.
+func (g *Group) neighborOf(h attr.Handle) packet.ID {
+	if h == 0 {
+		return 0
+	}
+	return g.env.Store.At(h).Key.Neighbor
+}
+
+// crowd is how the members in step are doing.
+type crowd struct{ inStep, full, empty int }
+
+func (g *Group) crowd() (c crowd) {
+	for _, m := range g.members {
+		if !m.inStep {
+			continue
+		}
+		c.inStep++
+		switch room := m.sink.Room(); {
+		case room == 0:
+			c.full++
+		case room >= m.capacity:
+			c.empty++
+		}
+	}
+	return c
+}
+
+// Drain looks at up to limit pending prefixes and sends what has changed. It
+// reports whether it did anything: it waits while all members in step are busy,
+// which gives changes time to cancel out. A member that is full while another
+// has nothing to do falls out of step.
+func (g *Group) Drain(limit int) bool {
+	if g.Pending() == 0 {
+		return false
+	}
+	if c := g.crowd(); c.full > 0 {
+		if c.empty == 0 {
+			return false
+		}
+		for _, m := range g.members {
+			if m.inStep && m.sink.Room() == 0 {
+				m.fallBehind()
+			}
+		}
+	}
+	e := g.env
+	b := &e.bucket
+	todo := g.pending[g.done:min(g.done+limit, len(g.pending))]
+	g.warm(todo)
+	for _, id := range todo {
+		g.queued.Clear(uint32(id))
+		g.update(id, b)
+	}
+	g.send(b)
+	b.reset()
+	for _, id := range todo {
+		if g.out.Get(uint32(id)) == 0 {
+			g.collect(id)
+		}
+	}
+	switch g.done += len(todo); {
+	case g.done == len(g.pending):
+		g.pending, g.done, g.force = g.pending[:0], 0, false
+		if cap(g.pending) > 1<<16 {
+			g.pending = nil
+		}
+	case g.done > len(g.pending)/2:
+		g.pending = g.pending[:copy(g.pending, g.pending[g.done:])]
+		g.done = 0
+	}
+	return true
+}
+
+// warm loads what update needs, so that cache misses overlap.
+func (g *Group) warm(ids []rib.ID) {
+	top := rib.ID(0)
+	for _, id := range ids {
+		top = max(top, id)
+	}
+	g.out.Grow(uint32(top))
+}
+
+// update brings one prefix of the Adj-RIB-Out up to date.
+func (g *Group) update(id rib.ID, b *bucket) {
+	e := g.env
+	r := g.route(id)
+	cell := g.out.At(uint32(id))
+	old := *cell
+	if r.Reason == TooLarge && old != 0 {
+		e.Unsendable(g, e.Table.Prefix(id))
+	}
+	if r.To == old && !(g.force && old != 0) {
+		return
+	}
+	if r.To != 0 {
+		e.Store.Retain(r.To, 1)
+	}
+	*cell = r.To
+	from, to := g.neighborOf(old), g.neighborOf(r.To)
+	inStep := false
+	for _, m := range g.members {
+		if m.inStep {
+			inStep = true
+		} else {
+			m.mark(id, old != 0 && from != m.ID)
+		}
+	}
+	if inStep {
+		switch {
+		case r.To == 0:
+			b.withdraw(from, id)
+		default:
+			b.announce(r.To, id)
+			if old != 0 && from != to && to != 0 && g.has(to) {
+				// What it is sent by others no more, as the route is its own now.
+				b.withdrawOnly(to, id)
+			}
+		}
+	}
+	if old == 0 {
+		g.count++
+	}
+	if r.To == 0 {
+		g.count--
+	}
+	e.Store.Release(old)
+}
+
+// has reports whether a neighbor is a member in step.
+func (g *Group) has(n packet.ID) bool {
+	return slices.ContainsFunc(g.members, func(m *Member) bool { return m.ID == n && m.inStep })
+}
+
+// collect frees the ID of a prefix that is gone for everybody.
+func (g *Group) collect(id rib.ID) {
+	if g.env.Table.Best(id) == nil && !g.env.Referenced(id) {
+		g.env.Table.Collect(id)
+	}
+}
+
+// send encodes a round for the members in step.
+func (g *Group) send(b *bucket) {
+	if len(b.items) == 0 {
+		return
+	}
+	g.packer.send = func(p *packet.Packet) { g.deliver(p, b) }
+	g.pack(&g.packer, b, 0)
+	g.packer.flush()
+}
+
+// deliver hands a packet to the members in step. One that has no room left is
+// out of step from here on, about everything of this round.
+func (g *Group) deliver(p *packet.Packet, b *bucket) {
+	for _, m := range g.members {
+		if !m.inStep || len(p.Segments) == 1 && p.Segments[0].Skip == m.ID {
+			continue
+		}
+		if !m.sendPacket(p) {
+			m.fallBehind()
+			for _, it := range b.items {
+				m.mark(it.id, true)
+			}
+		}
+	}
+}
+
+// pack encodes what stands in b: for all members, or for one alone.
+func (g *Group) pack(k *packer, b *bucket, only packet.ID) {
+	for _, h := range b.blocks {
+		skip := packet.ID(0)
+		if only == 0 {
+			skip = g.neighborOf(h)
+		}
+		k.announce(g.encode(h), skip, only, g.chain(b, *b.heads.At(uint32(h))))
+	}
+	for _, n := range b.skip.ids {
+		k.withdraw(n, only, g.chain(b, b.skip.heads[n]))
+	}
+	for _, n := range b.only.ids {
+		k.withdraw(0, n, g.chain(b, b.only.heads[n]))
+	}
+}
+
+// chain iterates over the prefixes of a chain of items.
+func (g *Group) chain(b *bucket, head uint32) func() (prefix.Prefix, bool) {
+	return func() (prefix.Prefix, bool) {
+		if head == 0 {
+			return prefix.Prefix{}, false
+		}
+		it := b.items[head-1]
+		head = it.next
+		return g.env.Table.Prefix(it.id), true
+	}
+}
+
+// Bytes is the memory that the group takes, without its members.
+func (g *Group) Bytes() (adjOut, memo uint64) {
+	return g.out.Bytes(unsafe.Sizeof(attr.Handle(0))) + g.queued.Bytes() + uint64(cap(g.pending))*4, g.memo.Bytes()
+}

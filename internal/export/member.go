@@ -1,0 +1,286 @@
+package export
+
+import (
+	"bytes"
+
+	"holdfast/internal/attr"
+	"holdfast/internal/packet"
+	"holdfast/internal/prefix"
+	"holdfast/internal/rib"
+	"holdfast/internal/slab"
+	"holdfast/internal/wire"
+)
+
+// Member is a neighbor in a group.
+type Member struct {
+	ID       packet.ID
+	group    *Group
+	sink     Sink
+	capacity int
+	nextHop  []byte // its own, of Params.NextHopLen bytes
+
+	// In step: what it has been sent is the group's Adj-RIB-Out, but for its
+	// own routes. Otherwise it differs in the prefixes of dirty; had says which
+	// of these it has been sent before.
+	inStep     bool
+	dirty, had slab.Bits
+	cursor     uint32
+	packer     packer
+	refused    bool // the session took a packet of this step no more
+
+	// Markers that are owed once it is in step.
+	endOfRIB     bool
+	endOfRefresh bool
+	sentEOR      bool
+}
+
+// Join adds a neighbor whose session has just come up: it has nothing, and is
+// owed everything and an End-of-RIB marker.
+func (g *Group) Join(id packet.ID, sink Sink, nextHop []byte) *Member {
+	m := g.add(id, sink, nextHop)
+	m.endOfRIB = true
+	for i := range g.out.Len() {
+		if *g.out.At(i) != 0 {
+			m.mark(rib.ID(i), false)
+		}
+	}
+	m.inStep = m.dirty.Len() == 0
+	return m
+}
+
+func (g *Group) add(id packet.ID, sink Sink, nextHop []byte) *Member {
+	m := &Member{ID: id, group: g, sink: sink, capacity: sink.Room(), nextHop: nextHop}
+	m.packer = packer{family: g.Family, maxMsg: g.maxMsg(), send: m.offer}
+	g.members = append(g.members, m)
+	return m
+}
+
+// Move takes a member over from another group of the same table. It is sent
+// only what differs; with encoding, all that it has is sent again.
+func (g *Group) Move(m *Member, nextHop []byte, encoding bool) *Member {
+	old := m.group
+	if len(g.members) == 0 {
+		for g.Drain(1 << 16) { // nobody to send to: this fills the Adj-RIB-Out
+		}
+	}
+	n := g.add(m.ID, m.sink, nextHop)
+	n.capacity = m.capacity
+	n.endOfRIB, n.endOfRefresh, n.sentEOR = m.endOfRIB, m.endOfRefresh, m.sentEOR
+	for i := range max(g.out.Len(), old.out.Len()) {
+		was, is := m.sees(old.out.Get(i)), n.sees(g.out.Get(i))
+		had := was != 0
+		if !m.inStep && m.dirty.Has(i) {
+			had = m.had.Has(i)
+		} else if was == is && !(encoding && is != 0) {
+			continue
+		}
+		n.mark(rib.ID(i), had)
+	}
+	n.inStep = n.dirty.Len() == 0
+	old.Leave(m)
+	return n
+}
+
+// SetNextHop changes the member's own next hop; what it was sent with another
+// one is sent again.
+func (m *Member) SetNextHop(nextHop []byte) {
+	if !bytes.Equal(m.nextHop, nextHop) {
+		m.nextHop = nextHop
+		m.Refresh(false)
+	}
+}
+
+// Leave takes a member out of its group.
+func (g *Group) Leave(m *Member) {
+	for i, x := range g.members {
+		if x == m {
+			g.members = append(g.members[:i], g.members[i+1:]...)
+			break
+		}
+	}
+	dirty := m.dirty
+	m.dirty, m.had = slab.Bits{}, slab.Bits{}
+	for i, ok := dirty.Next(0); ok; i, ok = dirty.Next(i + 1) {
+		if g.out.Get(i) == 0 && g.env.Table.Live(rib.ID(i)) {
+			g.collect(rib.ID(i))
+		}
+	}
+}
+
+// sees is what of a group's block reaches the member: not its own routes.
+func (m *Member) sees(h attr.Handle) attr.Handle {
+	if h != 0 && m.group.neighborOf(h) == m.ID {
+		return 0
+	}
+	return h
+}
+
+// mark says that the member differs from the group in a prefix.
+func (m *Member) mark(id rib.ID, had bool) {
+	if m.dirty.Set(uint32(id)) && had {
+		m.had.Set(uint32(id))
+	}
+}
+
+func (m *Member) fallBehind() {
+	m.inStep, m.cursor = false, 0
+}
+
+// Refresh sends the member everything again, between markers if it knows them
+// (RFC 7313).
+func (m *Member) Refresh(enhanced bool) {
+	if enhanced && !m.endOfRefresh {
+		m.endOfRefresh = true
+		m.raw(wire.AppendRefresh(nil, m.group.Family, wire.RefreshBegin))
+	}
+	for i := range m.group.out.Len() {
+		if m.sees(*m.group.out.At(i)) != 0 {
+			m.mark(rib.ID(i), true)
+		}
+	}
+	m.fallBehind()
+}
+
+// Busy reports whether Step has something to do.
+func (m *Member) Busy() bool { return !m.inStep || m.owes() }
+
+func (m *Member) owes() bool { return m.endOfRIB || m.endOfRefresh }
+
+// InStep reports whether the member has been sent all that the group has out.
+func (m *Member) InStep() bool { return m.inStep }
+
+// SentEndOfRIB reports whether the first transfer is complete.
+func (m *Member) SentEndOfRIB() bool { return m.sentEOR }
+
+// Step sends up to limit of the prefixes in which the member differs and
+// reports whether it did anything. At the end come the markers it is owed.
+func (m *Member) Step(limit int) bool {
+	if m.sink.Room() == 0 {
+		return false
+	}
+	if m.inStep {
+		if m.owes() && m.group.Pending() == 0 {
+			m.markers()
+			return true
+		}
+		return false
+	}
+	g := m.group
+	b := &g.env.bucket
+	for i, ok := m.dirty.Next(m.cursor); ok && limit > 0; i, ok = m.dirty.Next(i + 1) {
+		limit--
+		m.cursor = i + 1
+		if h := m.sees(g.out.Get(i)); h != 0 {
+			b.announce(h, rib.ID(i))
+		} else if m.had.Has(i) {
+			b.withdraw(0, rib.ID(i))
+		} else {
+			m.clean(i)
+		}
+	}
+	m.refused = false
+	g.pack(&m.packer, b, m.ID)
+	m.packer.flush()
+	for _, it := range b.items {
+		if m.refused {
+			m.had.Set(uint32(it.id)) // perhaps: a withdrawal too many does no harm
+		} else {
+			m.clean(uint32(it.id))
+		}
+	}
+	b.reset()
+	if m.dirty.Len() == 0 {
+		m.inStep = true
+		m.dirty.Reset()
+		m.had.Reset()
+	} else if limit > 0 || m.refused {
+		m.cursor = 0
+	}
+	return true
+}
+
+// clean says that the member has what the group has about a prefix.
+func (m *Member) clean(i uint32) {
+	m.had.Clear(i)
+	if m.dirty.Clear(i) && m.group.out.Get(i) == 0 {
+		m.group.collect(rib.ID(i))
+	}
+}
+
+// markers sends what is owed after a full transfer.
+func (m *Member) markers() {
+	if m.endOfRefresh {
+		m.endOfRefresh = false
+		m.raw(wire.AppendRefresh(nil, m.group.Family, wire.RefreshEnd))
+	}
+	if m.endOfRIB {
+		m.endOfRIB, m.sentEOR = false, true
+		m.raw(wire.AppendEndOfRIB(nil, m.group.Family))
+	}
+}
+
+func (m *Member) raw(msg []byte) {
+	m.packer.raw(msg, 0)
+	m.packer.flush()
+}
+
+func (m *Member) offer(p *packet.Packet) {
+	if !m.sendPacket(p) {
+		m.refused = true
+	}
+}
+
+// sendPacket hands a packet to the session. It reports false if there is no
+// room.
+func (m *Member) sendPacket(p *packet.Packet) bool {
+	if m.sink.Room() == 0 {
+		return false
+	}
+	m.sink.Send(p, m.nextHop)
+	return true
+}
+
+// Advertised is the block that the member has been sent, or is about to be,
+// for a prefix, and otherwise why it is not.
+func (m *Member) Advertised(id rib.ID) (attr.Handle, uint8) {
+	h := m.group.out.Get(uint32(id))
+	if h == 0 {
+		return 0, m.group.route(id).Reason
+	}
+	if m.sees(h) == 0 {
+		return 0, SplitHorizon
+	}
+	return h, Sent
+}
+
+// Count is how many prefixes the member is sent.
+func (m *Member) Count() (n int) {
+	for i := range m.group.out.Len() {
+		if m.sees(*m.group.out.At(i)) != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// Attrs are a block's attributes as the member gets them.
+func (m *Member) Attrs(h attr.Handle) wire.Attrs {
+	x := m.group.encode(h)
+	attrs := append([]byte(nil), x.attrs...)
+	nextHop := append([]byte(nil), x.nextHop...)
+	if x.own {
+		if x.nh >= 0 {
+			copy(attrs[x.nh:], m.nextHop)
+		}
+		copy(nextHop, m.nextHop)
+	}
+	var a wire.Attrs
+	wire.Parse(attrs, nextHop, &a)
+	return a
+}
+
+// Family is the member's group's.
+func (m *Member) Family() prefix.Family { return m.group.Family }
+
+// Group is the member's.
+func (m *Member) Group() *Group { return m.group }

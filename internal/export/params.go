@@ -1,0 +1,116 @@
+// Package export has the Adj-RIB-Out: update groups, which encode each route
+// once for all neighbors that get the same, and the packing of routes into
+// UPDATE messages.
+//
+// A group keeps one handle per prefix: what its members have been sent or will
+// be. A member in step is sent the group's packets. One that is not, because
+// it is new, asked for a refresh or does not read, has the prefixes in which
+// it differs marked, and catches up by itself at its own pace.
+package export
+
+import (
+	"holdfast/internal/attr"
+	"holdfast/internal/packet"
+	"holdfast/internal/policy"
+	"holdfast/internal/prefix"
+	"holdfast/internal/rib"
+)
+
+// NextHopKind is where a neighbor's next hops come from.
+type NextHopKind uint8
+
+const (
+	// NextHopAuto is the default: ourselves for routes sent to eBGP neighbors
+	// and for our own; as received for others sent to iBGP neighbors.
+	NextHopAuto NextHopKind = iota
+	NextHopSelf
+	NextHopUnchanged
+)
+
+// Params is all that the messages of a group's members depend on, but for the
+// member's own next hop, which is patched in. Neighbors with equal Params
+// share a group.
+type Params struct {
+	Family   prefix.Family
+	EBGP     bool
+	Client   bool // route reflector client (RFC 4456)
+	AS4      bool
+	ExtMsg   bool
+	LocalASN uint32 // prepended towards eBGP neighbors
+	NextHop  NextHopKind
+	// NextHopLen is the length of the members' own next hop: 4, 16 or 32, and
+	// 0 if they have none in this family, so that nothing that needs it is sent.
+	NextHopLen uint8
+	// ForeignNextHop says that next hops of the other family pass (RFC 8950).
+	ForeignNextHop bool
+	RemovePrivate  bool
+	// ASOverride replaces this AS by LocalASN in paths; 0 is off.
+	ASOverride       uint32
+	DefaultOriginate bool
+	// Policy is the key of the export program; "" passes nothing to eBGP
+	// neighbors (RFC 8212) and everything to iBGP neighbors.
+	Policy string
+}
+
+// maxMsg is the largest message that the members take.
+func (p *Params) maxMsg() int {
+	if p.ExtMsg {
+		return 65535
+	}
+	return 4096
+}
+
+// Neighbor is what export needs to know about where a route came from.
+type Neighbor struct {
+	Source policy.Source
+	Client bool // route reflector client
+}
+
+// Env is what all groups of a table share. The engine owns it.
+type Env struct {
+	Store     *attr.Store
+	Table     *rib.Table
+	Neighbors *[]rib.NeighborInfo // by packet.ID
+	Sources   *[]Neighbor         // by packet.ID
+	ClusterID uint32
+	// DefaultRoute is the block that default-originate announces; it belongs
+	// to the router itself.
+	DefaultRoute attr.Handle
+	// Unsendable is told of a route that does not fit a group's messages.
+	Unsendable func(g *Group, p prefix.Prefix)
+	// Referenced reports whether anybody beside the table needs an ID.
+	Referenced func(rib.ID) bool
+
+	bucket  bucket
+	scratch policy.Scratch
+	buf     []byte
+}
+
+// Reasons for which a route is not sent, beside an export policy's verdict.
+const (
+	Sent          = iota
+	ByPolicy      // rejected by the export policy
+	NoPolicy      // eBGP without a policy (RFC 8212)
+	IBGPSplit     // from iBGP to iBGP without reflection (RFC 4271 9.2, RFC 4456)
+	ByCommunity   // NO_EXPORT or NO_ADVERTISE (RFC 1997)
+	NoNextHop     // the session has no address of the family to announce
+	TooLarge      // does not fit the neighbor's messages
+	SplitHorizon  // it came from this very neighbor
+	NotBestRoute  // there is no best path
+	reasonsLength // how many there are
+)
+
+var reasons = [reasonsLength]string{"sent", "rejected by the export policy",
+	"no export policy, so nothing passes (RFC 8212)", "from iBGP, and neither side is a route reflector client",
+	"has the community NO_EXPORT or NO_ADVERTISE", "the session has no local address of this family: set next_hop",
+	"too large for the neighbor's messages", "it came from this neighbor", "there is no best path"}
+
+// ReasonText is a reason for people.
+func ReasonText(r uint8) string { return reasons[r] }
+
+// Sink takes the packets of a member: the sending side of its session.
+type Sink interface {
+	// Room is how many packets Send takes now.
+	Room() int
+	Send(p *packet.Packet, nextHop []byte)
+}
