@@ -21,7 +21,8 @@ func BIRD() Make {
 			r.ASPath = withoutSets(r.ASPath)
 			return r
 		},
-		Shows: same,
+		Shows:    same,
+		OwnPaths: true,
 	}
 }
 
@@ -171,9 +172,9 @@ func (b *bird) Announce(routes ...Route) {
 	b.reconfigure()
 }
 
-func (b *bird) Withdraw(prefixes ...netip.Prefix) {
+func (b *bird) Withdraw(routes ...Route) {
 	b.node.Lab.T.Helper()
-	b.config.Routes = removeRoutes(b.config.Routes, prefixes)
+	b.config.Routes = removeRoutes(b.config.Routes, routes)
 	b.reconfigure()
 }
 
@@ -331,6 +332,9 @@ func replaceRoutes(have, routes []Route) []Route {
 	return have
 }
 
-func removeRoutes(have []Route, prefixes []netip.Prefix) []Route {
-	return slices.DeleteFunc(have, func(h Route) bool { return slices.Contains(prefixes, h.Prefix) })
+// removeRoutes takes out the routes of the same prefixes and path ids.
+func removeRoutes(have, routes []Route) []Route {
+	return slices.DeleteFunc(have, func(h Route) bool {
+		return slices.ContainsFunc(routes, func(r Route) bool { return h.Prefix == r.Prefix && h.PathID == r.PathID })
+	})
 }

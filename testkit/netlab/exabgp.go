@@ -20,6 +20,7 @@ func ExaBGP() Make {
 		Start:        startExaBGP,
 		Can:          same,
 		Shows:        same,
+		OwnPaths:     true,
 		NoExtNextHop: true, // it takes the capability, but has no way to announce so
 	}
 }
@@ -27,7 +28,6 @@ func ExaBGP() Make {
 type exabgp struct {
 	node   *Node
 	config Config
-	routes []Route
 	events string
 	fifo   *os.File
 	proc   *Process
@@ -98,7 +98,6 @@ func (e *exabgp) text() string {
 		}
 		p(" }\n}")
 	}
-	e.routes = slices.Clone(c.Routes)
 	return s.String()
 }
 
@@ -180,20 +179,16 @@ func (e *exabgp) neighborFor(f Family) string {
 
 func (e *exabgp) Announce(routes ...Route) {
 	e.node.Lab.T.Helper()
-	e.routes = replaceRoutes(e.routes, routes)
 	for _, r := range routes {
 		e.tell("neighbor %s announce route %s", e.neighborFor(FamilyOf(r.Prefix)), e.attrs(r))
 	}
 }
 
-func (e *exabgp) Withdraw(prefixes ...netip.Prefix) {
+func (e *exabgp) Withdraw(routes ...Route) {
 	e.node.Lab.T.Helper()
-	for _, r := range e.routes {
-		if slices.Contains(prefixes, r.Prefix) {
-			e.tell("neighbor %s withdraw route %s", e.neighborFor(FamilyOf(r.Prefix)), e.attrs(r))
-		}
+	for _, r := range routes {
+		e.tell("neighbor %s withdraw route %s", e.neighborFor(FamilyOf(r.Prefix)), e.attrs(r))
 	}
-	e.routes = removeRoutes(e.routes, prefixes)
 }
 
 func (e *exabgp) AskRefresh(session string) {

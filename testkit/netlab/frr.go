@@ -32,7 +32,6 @@ func FRR() Make {
 type frr struct {
 	node   *Node
 	config Config
-	routes []Route
 	proc   *Process
 }
 
@@ -123,7 +122,6 @@ func mapName(p netip.Prefix) string {
 
 func (f *frr) Announce(routes ...Route) {
 	f.node.Lab.T.Helper()
-	f.routes = replaceRoutes(f.routes, routes)
 	var cmds []string
 	p := func(format string, args ...any) { cmds = append(cmds, fmt.Sprintf(format, args...)) }
 	for _, r := range routes {
@@ -177,10 +175,10 @@ func (f *frr) Announce(routes ...Route) {
 	}
 }
 
-func (f *frr) Withdraw(prefixes ...netip.Prefix) {
+func (f *frr) Withdraw(routes ...Route) {
 	f.node.Lab.T.Helper()
-	f.routes = removeRoutes(f.routes, prefixes)
-	for _, p := range prefixes {
+	for _, r := range routes {
+		p := r.Prefix
 		f.configure(fmt.Sprintf("router bgp %d", f.config.AS), fmt.Sprintf("address-family %s unicast", FamilyOf(p)),
 			fmt.Sprintf("no network %s route-map %s", p, mapName(p)))
 	}

@@ -56,11 +56,10 @@ func goBGP(kind string, binaries func(testing.TB) string) Make {
 // buildGoBGP4 takes some 30 seconds the first time. Two test processes may do
 // it at once: each installs the same files.
 func buildGoBGP4() (string, error) {
-	cache, err := os.UserCacheDir()
+	dir, err := cacheDir("gobgp-" + gobgp4Version)
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(cache, "holdfast-interop", "gobgp-"+gobgp4Version)
 	bin := func(name string) string { return filepath.Join(dir, name) }
 	if exec.Command(bin("gobgpd"), "--version").Run() == nil && exec.Command(bin("gobgp"), "--version").Run() == nil {
 		return dir, nil
@@ -79,7 +78,6 @@ type gobgp struct {
 	dir    string
 	node   *Node
 	config Config
-	routes []Route
 	proc   *Process
 }
 
@@ -191,7 +189,6 @@ func gobgpPath(path string) string {
 
 func (g *gobgp) Announce(routes ...Route) {
 	g.node.Lab.T.Helper()
-	g.routes = replaceRoutes(g.routes, routes)
 	for _, r := range routes {
 		if err := g.add(r); err != nil {
 			g.node.Lab.T.Fatal(err)
@@ -199,12 +196,9 @@ func (g *gobgp) Announce(routes ...Route) {
 	}
 }
 
-func (g *gobgp) Withdraw(prefixes ...netip.Prefix) {
+func (g *gobgp) Withdraw(routes ...Route) {
 	g.node.Lab.T.Helper()
-	for _, r := range g.routes {
-		if !slices.Contains(prefixes, r.Prefix) {
-			continue
-		}
+	for _, r := range routes {
 		args := []string{"global", "rib", "del", "-a", string(FamilyOf(r.Prefix)), r.Prefix.String()}
 		if r.PathID != 0 {
 			args = append(args, "identifier", fmt.Sprint(r.PathID))
@@ -213,7 +207,6 @@ func (g *gobgp) Withdraw(prefixes ...netip.Prefix) {
 			g.node.Lab.T.Fatal(err)
 		}
 	}
-	g.routes = removeRoutes(g.routes, prefixes)
 }
 
 func (g *gobgp) Session(name string) (State, error) {

@@ -112,10 +112,16 @@ func (n *Node) Addr(f Family) netip.Addr {
 }
 
 // Cut takes the node's link down: both sides see the carrier go.
-func (n *Node) Cut() { n.Lab.T.Helper(); n.Lab.ip("-n " + n.Lab.sw + " link set dev p-" + n.Name + " down") }
+func (n *Node) Cut() {
+	n.Lab.T.Helper()
+	n.Lab.ip("-n " + n.Lab.sw + " link set dev p-" + n.Name + " down")
+}
 
 // Mend undoes Cut.
-func (n *Node) Mend() { n.Lab.T.Helper(); n.Lab.ip("-n " + n.Lab.sw + " link set dev p-" + n.Name + " up") }
+func (n *Node) Mend() {
+	n.Lab.T.Helper()
+	n.Lab.ip("-n " + n.Lab.sw + " link set dev p-" + n.Name + " up")
+}
 
 // Blackhole loses every packet from and to the node while its link stays up.
 func (n *Node) Blackhole() {

@@ -19,51 +19,112 @@ func full(p string) Route {
 	}
 }
 
-// TestPairs checks the lab with two other routers: what each announces is what
-// the other says that it has received.
-func TestPairs(t *testing.T) {
+const asA, asB = 65001, 65002
+
+// link is a lab with BIRD at a and another make at b, and sessions v4 and v6.
+type link struct {
+	na, nb *Node
+	a, b   Router
+}
+
+func start(t *testing.T, b Make, routesA, routesB []Route, change func(s *Session)) link {
+	l := New(t)
+	na, nb := l.Node("a"), l.Node("b")
+	sessions := func(from, to *Node, as uint32) []Session {
+		list := []Session{
+			{Name: "v4", Local: from.V4, Remote: to.V4, AS: as, Families: []Family{IPv4}},
+			{Name: "v6", Local: from.V6, Remote: to.V6, AS: as, Families: []Family{IPv6}},
+		}
+		for i := range list {
+			change(&list[i])
+		}
+		return list
+	}
+	return link{
+		na: na, nb: nb,
+		a: BIRD().Start(na, Config{AS: asA, ID: na.V4, Sessions: sessions(na, nb, asB), Routes: routesA}),
+		b: b.Start(nb, Config{AS: asB, ID: nb.V4, Sessions: sessions(nb, na, asA), Routes: routesB}),
+	}
+}
+
+func (l link) up(t *testing.T) {
+	t.Helper()
+	for _, r := range []Router{l.a, l.b} {
+		AwaitUp(t, r, "v4")
+		AwaitUp(t, r, "v6")
+	}
+}
+
+// sent is a route as the neighbor has it.
+func sent(r Route, from *Node, as uint32, at Make) []Route {
+	r.ASPath, r.NextHop = Prepend(r.ASPath, as), from.Addr(FamilyOf(r.Prefix))
+	return []Route{at.Shows(r)}
+}
+
+// each runs a subtest for every make that can do what the test is about.
+func each(t *testing.T, able func(m Make) bool, test func(t *testing.T, m Make)) {
+	t.Parallel()
 	for _, m := range Makes() {
+		if !able(m) {
+			continue
+		}
 		t.Run(m.Kind, func(t *testing.T) {
 			t.Parallel()
-			l := New(t)
-			pair(t, l, BIRD(), m)
+			test(t, m)
 		})
 	}
 }
 
-func pair(t *testing.T, l *Lab, a, b Make) {
-	na, nb := l.Node("a"), l.Node("b")
-	sessions := func(from, to *Node, as uint32) []Session {
-		return []Session{
-			{Name: "v4", Local: from.V4, Remote: to.V4, AS: as, Families: []Family{IPv4}},
-			{Name: "v6", Local: from.V6, Remote: to.V6, AS: as, Families: []Family{IPv6}},
-		}
-	}
-	v4, v6 := full("198.51.100.0/24"), full("2001:db8:100::/48")
-	ra := a.Start(na, Config{AS: 65001, ID: na.V4, Sessions: sessions(na, nb, 65002), Routes: []Route{a.Can(v4), a.Can(v6)}})
-	v4, v6 = full("203.0.113.0/24"), full("2001:db8:200::/48")
-	rb := b.Start(nb, Config{AS: 65002, ID: nb.V4, Sessions: sessions(nb, na, 65001), Routes: []Route{b.Can(v4), b.Can(v6)}})
-	for _, r := range []Router{ra, rb} {
-		for _, s := range []string{"v4", "v6"} {
-			AwaitUp(t, r, s)
-		}
-	}
-	crossed := func(m, at Make, p string, from *Node, as uint32) []Route {
-		r := at.Shows(m.Can(full(p)))
-		r.ASPath, r.NextHop = Prepend(r.ASPath, as), from.Addr(FamilyOf(r.Prefix))
-		return []Route{r}
-	}
-	AwaitRoutes(t, rb, "v4", crossed(a, b, "198.51.100.0/24", na, 65001))
-	AwaitRoutes(t, rb, "v6", crossed(a, b, "2001:db8:100::/48", na, 65001))
-	AwaitRoutes(t, ra, "v4", crossed(b, a, "203.0.113.0/24", nb, 65002))
-	AwaitRoutes(t, ra, "v6", crossed(b, a, "2001:db8:200::/48", nb, 65002))
+func all(Make) bool { return true }
 
-	ra.Withdraw(netip.MustParsePrefix("198.51.100.0/24"))
-	rb.Withdraw(netip.MustParsePrefix("2001:db8:200::/48"))
-	AwaitRoutes(t, rb, "v4", nil)
-	AwaitRoutes(t, ra, "v6", nil)
-	ra.AskRefresh("v4")
-	rb.AskRefresh("v6")
-	AwaitRoutes(t, ra, "v4", crossed(b, a, "203.0.113.0/24", nb, 65002))
-	AwaitRoutes(t, rb, "v6", crossed(a, b, "2001:db8:100::/48", na, 65001))
+// TestPairs checks the lab with two other routers: what each announces is what
+// the other says that it has received.
+func TestPairs(t *testing.T) {
+	each(t, all, func(t *testing.T, m Make) {
+		bird := BIRD()
+		a4, a6 := bird.Can(full("198.51.100.0/24")), bird.Can(full("2001:db8:100::/48"))
+		b4, b6 := m.Can(full("203.0.113.0/24")), m.Can(full("2001:db8:200::/48"))
+		l := start(t, m, []Route{a4, a6}, []Route{b4, b6}, func(*Session) {})
+		l.up(t)
+		AwaitRoutes(t, l.b, "v4", sent(a4, l.na, asA, m))
+		AwaitRoutes(t, l.b, "v6", sent(a6, l.na, asA, m))
+		AwaitRoutes(t, l.a, "v4", sent(b4, l.nb, asB, bird))
+		AwaitRoutes(t, l.a, "v6", sent(b6, l.nb, asB, bird))
+
+		l.a.Withdraw(a4)
+		l.b.Withdraw(b6)
+		AwaitRoutes(t, l.b, "v4", nil)
+		AwaitRoutes(t, l.a, "v6", nil)
+		l.a.AskRefresh("v4")
+		l.b.AskRefresh("v6")
+		AwaitRoutes(t, l.a, "v4", sent(b4, l.nb, asB, bird))
+		AwaitRoutes(t, l.b, "v6", sent(a6, l.na, asA, m))
+	})
+}
+
+// TestGuarded brings sessions up with TCP MD5 and with GTSM.
+func TestGuarded(t *testing.T) {
+	each(t, all, func(t *testing.T, m Make) {
+		start(t, m, nil, nil, func(s *Session) { s.Password, s.GTSM = "correct-horse", s.Name == "v6" }).up(t)
+	})
+}
+
+// TestExtendedNextHop sends IPv4 routes over the IPv6 session.
+func TestExtendedNextHop(t *testing.T) {
+	each(t, func(m Make) bool { return !m.NoExtNextHop }, func(t *testing.T, m Make) {
+		bird := BIRD()
+		ra, rb := bird.Can(full("198.51.100.0/24")), m.Can(full("203.0.113.0/24"))
+		l := start(t, m, []Route{ra}, []Route{rb}, func(s *Session) {
+			if s.Name == "v6" {
+				s.Families, s.ExtNextHop = []Family{IPv4, IPv6}, true
+			} else {
+				s.Families = []Family{IPv6}
+			}
+		})
+		l.up(t)
+		wantB, wantA := sent(ra, l.na, asA, m), sent(rb, l.nb, asB, bird)
+		wantB[0].NextHop, wantA[0].NextHop = l.na.V6, l.nb.V6
+		AwaitRoutes(t, l.b, "v6", wantB)
+		AwaitRoutes(t, l.a, "v6", wantA)
+	})
 }

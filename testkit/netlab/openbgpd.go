@@ -141,9 +141,9 @@ func (o *openbgpd) Announce(routes ...Route) {
 	o.reload()
 }
 
-func (o *openbgpd) Withdraw(prefixes ...netip.Prefix) {
+func (o *openbgpd) Withdraw(routes ...Route) {
 	o.node.Lab.T.Helper()
-	o.config.Routes = removeRoutes(o.config.Routes, prefixes)
+	o.config.Routes = removeRoutes(o.config.Routes, routes)
 	o.reload()
 }
 

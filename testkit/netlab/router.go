@@ -52,8 +52,8 @@ type Router interface {
 	Kind() string
 	// Announce originates routes or changes them.
 	Announce(routes ...Route)
-	// Withdraw ends the origination of prefixes.
-	Withdraw(prefixes ...netip.Prefix)
+	// Withdraw ends the origination of routes.
+	Withdraw(routes ...Route)
 	// Received returns what the neighbor of a session has announced. NextHop
 	// and all attributes are as received.
 	Received(session string) ([]Route, error)
@@ -73,8 +73,12 @@ type Make struct {
 	Can func(r Route) Route
 	// Shows reduces a route to what this make can show of received ones.
 	Shows func(r Route) Route
-	// What else it cannot do.
-	NoAS2, NoExtNextHop, NoAddPath, NoMD5, NoGTSM bool
+	// NoAS2: it cannot do without four-byte AS numbers.
+	NoAS2 bool
+	// NoExtNextHop: it has no RFC 8950.
+	NoExtNextHop bool
+	// OwnPaths: it can originate several paths of a prefix.
+	OwnPaths bool
 }
 
 // Makes are the routers that interop tests talk to.

@@ -1,0 +1,379 @@
+package netlab
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Holdfast is the router under test, driven by its configuration file and its
+// command line as people do.
+func Holdfast() Make {
+	return Make{
+		Kind:  "holdfast",
+		Start: func(n *Node, c Config) Router { n.Lab.T.Helper(); return StartHoldfast(n, c) },
+		Can: func(r Route) Route {
+			// What an export policy cannot set.
+			r.ASPath, r.AtomicAggregate, r.Aggregator, r.Unknown = "", false, "", nil
+			return r
+		},
+		Shows: same,
+	}
+}
+
+// HoldfastRouter is a running holdfast.
+type HoldfastRouter struct {
+	node   *Node
+	config Config
+	bin    string
+	socket string
+	proc   *Process
+}
+
+// buildHoldfast makes the binary once for all tests of the process, with the
+// race detector if they have it.
+var buildHoldfast = sync.OnceValues(func() (string, error) {
+	bin, err := cacheDir("holdfast")
+	if err != nil {
+		return "", err
+	}
+	args := []string{"build", "-o", bin}
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		args = append(args, "-race")
+	}
+	if out, err := exec.Command("go", append(args, "holdfast/cmd/holdfast")...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("cannot build holdfast: %w\n%s", err, out)
+	}
+	return bin, nil
+})
+
+// cacheDir is where binaries that tests build are kept.
+func cacheDir(name string) (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(cache, "holdfast-interop")
+	return filepath.Join(dir, name), os.MkdirAll(dir, 0o755)
+}
+
+// StartHoldfast runs holdfast in a node. At the end of the test it must stop
+// by itself, with exit code 0 and without a data race.
+func StartHoldfast(n *Node, c Config) *HoldfastRouter {
+	t := n.Lab.T
+	t.Helper()
+	bin, err := buildHoldfast()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &HoldfastRouter{node: n, config: c, bin: bin, socket: filepath.Join(n.Dir, "hf.sock")}
+	h.config.Routes = slices.Clone(c.Routes)
+	for _, s := range c.Sessions {
+		if s.Password != "" {
+			n.Write(s.Name+".key", s.Password+"\n")
+		}
+	}
+	conf := n.Write("holdfast.hcl", h.text())
+	h.proc = n.Start("holdfast", n.Command(bin, "run", "--config", conf, "--state", filepath.Join(n.Dir, "state"), "--socket", h.socket))
+	t.Cleanup(h.stop) // runs before the process is stopped for good
+	Await(t, Patience, "answer of holdfast", func() error {
+		if err := h.proc.Running(); err != nil {
+			t.Fatal(err)
+		}
+		_, err := h.Ask("show", "summary", "--json")
+		return err
+	})
+	return h
+}
+
+func (h *HoldfastRouter) stop() {
+	t := h.node.Lab.T
+	if err := h.proc.Running(); err != nil {
+		t.Error(err)
+		return
+	}
+	h.proc.Signal(syscall.SIGTERM)
+	select {
+	case <-h.proc.done:
+		if h.proc.err != nil {
+			t.Errorf("holdfast did not end well: %v", h.proc.err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("holdfast did not end within 10 s of SIGTERM")
+	}
+	if log := h.proc.Log(); strings.Contains(log, "DATA RACE") || strings.Contains(log, "panic:") {
+		t.Errorf("holdfast is at fault:\n%s", log)
+	}
+}
+
+// Kind is "holdfast".
+func (h *HoldfastRouter) Kind() string { return "holdfast" }
+
+// Process is the router's process.
+func (h *HoldfastRouter) Process() *Process { return h.proc }
+
+// Ask runs a command of holdfast's command line against the router.
+func (h *HoldfastRouter) Ask(args ...string) (string, error) {
+	cmd := h.node.Command(h.bin, append(args, "--socket", h.socket)...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("holdfast %s: %w: %s%s", strings.Join(args, " "), err, stderr.String(), out)
+	}
+	return string(out), nil
+}
+
+func (h *HoldfastRouter) ask(v any, args ...string) error {
+	out, err := h.Ask(append(args, "--json")...)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal([]byte(out), v); err != nil {
+		return fmt.Errorf("cannot read what holdfast %s says: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return nil
+}
+
+func (h *HoldfastRouter) text() string {
+	var s strings.Builder
+	p := func(format string, args ...any) { fmt.Fprintf(&s, format+"\n", args...) }
+	c := h.config
+	p("router {\n  asn    = %d\n  id     = %q\n  listen = [\"%s:179\", \"[%s]:179\"]\n  kernel = false\n}", c.AS, c.ID, h.node.V4, h.node.V6)
+	if len(c.Routes) > 0 {
+		p("originate \"lab\" {\n  prefixes = [%s]\n}", prefixList(c.Routes))
+	}
+	p("policy \"in\" {\n  rule \"all\" { then = \"accept\" }\n}")
+	p("policy \"out\" {")
+	for _, r := range c.Routes {
+		p("  rule %q {\n    match {\n      prefix = [%q]\n      source = [\"originated\"]\n    }\n    set {", r.Prefix, r.Prefix)
+		if r.Origin != "" {
+			p("      origin = %q", r.Origin)
+		}
+		if r.MED != nil {
+			p("      med = %d", *r.MED)
+		}
+		if r.LocalPref != nil {
+			p("      local_pref = %d", *r.LocalPref)
+		}
+		var all []string
+		for _, c := range slices.Concat(r.Communities, r.Extended, r.Large) {
+			all = append(all, fmt.Sprintf("%q", strings.Replace(c, "soo:", "ro:", 1)))
+		}
+		if len(all) > 0 {
+			p("      add_communities = [%s]", strings.Join(all, ", "))
+		}
+		p("    }\n    then = \"accept\"\n  }")
+	}
+	p("  rule \"rest\" { then = \"accept\" }\n}")
+	for _, n := range c.Sessions {
+		p("neighbor %q {\n  address       = %q\n  local_address = %q\n  asn           = %d", n.Name, n.Remote, n.Local, n.AS)
+		p("  hold_time     = \"%ds\"\n  connect_retry = \"1s\"\n  idle_hold     = \"1s\"", n.holdTime())
+		if n.Passive {
+			p("  passive = true")
+		}
+		if n.Password != "" {
+			p("  password_file = %q", filepath.Join(h.node.Dir, n.Name+".key"))
+		}
+		if n.GTSM {
+			p("  ttl_security = 1")
+		}
+		if n.AddPath {
+			p("  add_path = \"receive\"")
+		}
+		if n.ExtNextHop {
+			p("  extended_next_hop = true")
+		}
+		var families []string
+		for _, f := range n.Families {
+			families = append(families, fmt.Sprintf("%q", f))
+		}
+		p("  families = [%s]\n  import = policy.in\n  export = policy.out\n}", strings.Join(families, ", "))
+	}
+	return s.String()
+}
+
+func prefixList(routes []Route) string {
+	var all []string
+	for _, r := range routes {
+		all = append(all, fmt.Sprintf("%q", r.Prefix))
+	}
+	return strings.Join(all, ", ")
+}
+
+func (h *HoldfastRouter) reload() {
+	h.node.Lab.T.Helper()
+	h.node.Write("holdfast.hcl", h.text())
+	if _, err := h.Ask("reload"); err != nil {
+		h.node.Lab.T.Fatal(err)
+	}
+}
+
+// Announce originates routes.
+func (h *HoldfastRouter) Announce(routes ...Route) {
+	h.node.Lab.T.Helper()
+	h.config.Routes = replaceRoutes(h.config.Routes, routes)
+	h.reload()
+}
+
+// Withdraw ends the origination of routes.
+func (h *HoldfastRouter) Withdraw(routes ...Route) {
+	h.node.Lab.T.Helper()
+	h.config.Routes = removeRoutes(h.config.Routes, routes)
+	h.reload()
+}
+
+// AskRefresh asks a neighbor to send its routes again.
+func (h *HoldfastRouter) AskRefresh(session string) {
+	h.node.Lab.T.Helper()
+	if _, err := h.Ask("clear", "neighbor", session, "--soft", "in"); err != nil {
+		h.node.Lab.T.Fatal(err)
+	}
+}
+
+// NeighborDetail is what tests read of "show neighbor".
+type NeighborDetail struct {
+	Neighbor struct {
+		State     string `json:"state"`
+		LastReset *struct {
+			Reason       string `json:"reason"`
+			Notification *struct {
+				Sent    bool   `json:"sent"`
+				Code    uint32 `json:"code"`
+				Subcode uint32 `json:"subcode"`
+				Text    string `json:"text"`
+			} `json:"notification"`
+		} `json:"last_reset"`
+	} `json:"neighbor"`
+	Negotiated *struct {
+		AddPathReceive  []string `json:"add_path_receive"`
+		FourOctetASN    bool     `json:"four_octet_asn"`
+		ExtendedNextHop bool     `json:"extended_next_hop"`
+		RouteRefresh    bool     `json:"route_refresh"`
+	} `json:"negotiated"`
+	Counters struct {
+		In       MessageCounts `json:"in"`
+		Out      MessageCounts `json:"out"`
+		Sessions uint64        `json:"sessions"`
+	} `json:"counters"`
+}
+
+// MessageCounts counts messages by their type.
+type MessageCounts struct {
+	Update  uint64 `json:"update"`
+	Refresh uint64 `json:"refresh"`
+}
+
+// Detail is "show neighbor".
+func (h *HoldfastRouter) Detail(session string) (NeighborDetail, error) {
+	var d struct {
+		Neighbor NeighborDetail `json:"neighbor"`
+	}
+	err := h.ask(&d, "show", "neighbor", session)
+	return d.Neighbor, err
+}
+
+// Session reports on a session.
+func (h *HoldfastRouter) Session(name string) (State, error) {
+	d, err := h.Detail(name)
+	if err != nil {
+		return State{}, err
+	}
+	s := State{d.Neighbor.State == "established", d.Neighbor.State}
+	if d.Neighbor.LastReset != nil {
+		s.Text += ", last reset: " + d.Neighbor.LastReset.Reason
+	}
+	return s, nil
+}
+
+// Received returns the Adj-RIB-In of a session.
+func (h *HoldfastRouter) Received(session string) ([]Route, error) {
+	n, err := findSession(h.config, session)
+	if err != nil {
+		return nil, err
+	}
+	routes, err := h.routes("--received", "--neighbor", session)
+	for i := range routes {
+		if n.AS != h.config.AS {
+			routes[i].LocalPref = nil
+		}
+	}
+	return routes, err
+}
+
+// Best returns the Loc-RIB.
+func (h *HoldfastRouter) Best() ([]Route, error) { return h.routes("--best") }
+
+func (h *HoldfastRouter) routes(flags ...string) ([]Route, error) {
+	var table struct {
+		Routes []struct {
+			Prefix     netip.Prefix `json:"prefix"`
+			PathID     uint32       `json:"path_id"`
+			Attributes struct {
+				Origin      string   `json:"origin"`
+				ASPath      string   `json:"as_path"`
+				NextHop     string   `json:"next_hop"`
+				MED         *uint32  `json:"med"`
+				LocalPref   *uint32  `json:"local_pref"`
+				Communities []string `json:"communities"`
+				Large       []string `json:"large_communities"`
+				Extended    []string `json:"ext_communities"`
+				Atomic      bool     `json:"atomic_aggregate"`
+				Aggregator  *struct {
+					ASN     uint32 `json:"asn"`
+					Address string `json:"address"`
+				} `json:"aggregator"`
+				Other []struct {
+					Flags int    `json:"flags"`
+					Type  int    `json:"type"`
+					Value string `json:"value"`
+				} `json:"other"`
+			} `json:"attributes"`
+		} `json:"routes"`
+	}
+	if err := h.ask(&table, append([]string{"show", "routes"}, flags...)...); err != nil {
+		return nil, err
+	}
+	var routes []Route
+	var errs []error
+	for _, e := range table.Routes {
+		a := e.Attributes
+		r := Route{
+			Prefix: e.Prefix, PathID: e.PathID, Origin: a.Origin, ASPath: normalPath(a.ASPath), MED: a.MED,
+			LocalPref: a.LocalPref, AtomicAggregate: a.Atomic, Large: a.Large,
+		}
+		if a.NextHop != "" {
+			hop, err := netip.ParseAddr(a.NextHop)
+			errs = append(errs, err)
+			r.NextHop = hop
+		}
+		if a.Aggregator != nil {
+			r.Aggregator = fmt.Sprintf("%d %s", a.Aggregator.ASN, a.Aggregator.Address)
+		}
+		for _, c := range a.Communities {
+			r.Communities = append(r.Communities, wellKnown(c))
+		}
+		for _, c := range a.Extended {
+			c = strings.TrimPrefix(c, "0x")
+			if rest, ok := strings.CutPrefix(c, "ro:"); ok {
+				c = "soo:" + rest
+			}
+			r.Extended = append(r.Extended, c)
+		}
+		for _, o := range a.Other {
+			r.Unknown = append(r.Unknown, fmt.Sprintf("%d %02x %s", o.Type, o.Flags&^0x30, o.Value))
+		}
+		routes = append(routes, r)
+	}
+	return routes, errors.Join(errs...)
+}
