@@ -106,7 +106,7 @@ func adjust(remove bool) codec[policy.Adjust] {
 			n, err := strconv.ParseUint(digits, 10, 32)
 			switch {
 			case err == nil && op == policy.SetTo:
-				v.fail("write "+v.name+" = "+digits, "%s must be a number without quotes", v.name)
+				v.fail("write "+v.name+" = "+digits, "%s wants a number without quotes", v.name)
 			case err != nil && remove:
 				v.fail(`write 100, "+10", "-10" or "none"`, "%s is no change of %s", quote(s), v.name)
 			case err != nil:

@@ -18,6 +18,12 @@ func (r *reader) check() {
 		r.checkReachable(p)
 	}
 	r.checkAddresses()
+	for _, o := range r.cfg.Originates {
+		r.checkOwn("originate "+quote(o.Name), o.Pos, len("originate"), o.Policy)
+	}
+	for _, a := range r.cfg.Aggregates {
+		r.checkOwn("aggregate "+quote(a.Name), a.Pos, len("aggregate"), a.Policy)
+	}
 	for _, p := range r.cfg.Protects {
 		r.checkProtect(p)
 	}
@@ -44,6 +50,9 @@ func (r *reader) checkReferences() {
 			fix = "did you mean " + ref{u.kind, near}.String() + "?"
 		}
 		r.errorf(u.at, fix, "there is no %s %s", u.kind, quote(u.name))
+	}
+	if r.diags.HasErrors() {
+		return // a use may be what could not be read
 	}
 	for f, at := range r.declared {
 		switch f.kind {
@@ -160,7 +169,7 @@ func (r *reader) checkNeighbor(n *Neighbor, own, group *party) {
 
 // Settings that make sense with neighbors of one kind only.
 var (
-	ebgpOnly = []string{"local_role", "local_asn", "as_override", "remove_private_as", "enforce_first_as"}
+	ebgpOnly = []string{"local_role", "as_override", "remove_private_as", "enforce_first_as"}
 	ibgpOnly = []string{"route_reflector_client"}
 )
 
@@ -179,19 +188,15 @@ func (r *reader) checkKind(n *Neighbor, own, group *party) {
 }
 
 func (r *reader) checkFamily(n *Neighbor, own, group *party, f prefix.Family) {
-	// Where a setting of this family comes from.
-	sources := []any{n.OwnFamily[f], group.families[f], own, group}
-	at := func(name string) (hcl.Range, bool) {
-		for _, s := range sources {
-			if place, ok := r.where[s][name]; ok {
-				return place, true
-			}
-		}
-		return own.head, false
-	}
 	fam, t := &n.Families[f], &n.Transport
 	if a := fam.NextHop.Address; a.IsValid() {
-		place, _ := at("next_hop")
+		place := own.head
+		for _, s := range []any{n.OwnFamily[f], group.families[f], own, group} {
+			if at, ok := r.where[s]["next_hop"]; ok {
+				place = at
+				break
+			}
+		}
 		switch {
 		case f == prefix.IPv6 && a.Is4():
 			r.errorf(place, `write an IPv6 address, or write this one into family "ipv4" { … }`, "neighbor %s: next hop %s is of no use for ipv6", quote(n.Name), a)
@@ -199,12 +204,18 @@ func (r *reader) checkFamily(n *Neighbor, own, group *party, f prefix.Family) {
 			r.errorf(place, `write an IPv4 address, or write this one into family "ipv6" { … }; extended_next_hop = true allows it`, "neighbor %s: next hop %s is of no use for ipv4", quote(n.Name), a)
 		}
 	}
+	limited := fam.MaxPrefixes.Limit > 0
 	for _, name := range []string{"max_prefixes_warn", "max_prefixes_count", "max_prefixes_action", "max_prefixes_restart"} {
-		place, given := at(name)
+		place, given := r.where[n.OwnFamily[f]][name]
+		if !given {
+			// What stands outside of the family blocks may be for another family.
+			place, given = r.where[own][name]
+			limited = slices.ContainsFunc(n.Families[:], func(f Family) bool { return f.MaxPrefixes.Limit > 0 })
+		}
 		switch {
-		case given && fam.MaxPrefixes.Limit == 0:
-			r.warnf(place, "add max_prefixes = 1000", "%s does nothing for neighbor %s in %s, which has no max_prefixes", name, quote(n.Name), f)
-		case given && name == "max_prefixes_restart" && fam.MaxPrefixes.Action != LimitRestart:
+		case given && !limited:
+			r.warnf(place, "add max_prefixes = 1000", "%s does nothing for neighbor %s, which has no max_prefixes", name, quote(n.Name))
+		case given && name == "max_prefixes_restart" && fam.MaxPrefixes.Limit > 0 && fam.MaxPrefixes.Action != LimitRestart:
 			r.warnf(place, `add max_prefixes_action = "restart"`, "%s does nothing for neighbor %s, whose max_prefixes_action is %s", name, quote(n.Name), quote(fam.MaxPrefixes.Action.String()))
 		}
 	}
@@ -272,12 +283,12 @@ func (r *reader) checkSlots(n *Neighbor, own *party) {
 				}
 				said[name] = true
 				for _, kind := range slots(p) {
-					slot, example := "prefixes", "prefix_set.NAME"
+					has, fix := n.Prefixes != nil, "add prefixes = prefix_set.NAME"
 					if kind == policy.CondASPathOrigin {
-						slot, example = "origin_asns", "as_set.NAME"
+						has, fix = n.OriginASNs != nil, "add origin_asns = as_set.NAME"
 					}
-					if kind == policy.CondPrefix && n.Prefixes == nil || kind == policy.CondASPathOrigin && n.OriginASNs == nil {
-						r.errorf(own.head, "add "+slot+" = "+example, "neighbor %s has no %s, for which policy %s asks with neighbor.%s", quote(n.Name), slot, quote(name), slot)
+					if !has {
+						r.errorf(own.head, fix, "neighbor %s does not say what %s is, for which policy %s asks", quote(n.Name), slotName(kind), quote(name))
 					}
 				}
 				if i < len(chain)-1 && slices.ContainsFunc(p.Rules, func(rule policy.Rule) bool { return endsAll(&rule) }) {
@@ -287,6 +298,23 @@ func (r *reader) checkSlots(n *Neighbor, own *party) {
 			}
 		}
 	}
+}
+
+// checkOwn refuses policies that ask a neighbor for its slots where there is no
+// neighbor.
+func (r *reader) checkOwn(what string, at Pos, width int, chain []string) {
+	for _, name := range chain {
+		if p := r.cfg.policiesByName[name]; p != nil && len(slots(p)) > 0 {
+			r.errorf(r.at(at, width), "use a policy that names its sets", "%s: policy %s asks for what a neighbor has (%s), and here is no neighbor", what, quote(name), slotName(slots(p)[0]))
+		}
+	}
+}
+
+func slotName(k policy.Kind) string {
+	if k == policy.CondASPathOrigin {
+		return "neighbor.origin_asns"
+	}
+	return "neighbor.prefixes"
 }
 
 // slots are the kinds of conditions that ask for a slot in a policy.

@@ -9,6 +9,8 @@
 package config
 
 import (
+	"fmt"
+	"io"
 	"net/netip"
 	"time"
 
@@ -264,8 +266,8 @@ func (s Secret) String() string {
 	return "(redacted)"
 }
 
-// GoString keeps %#v quiet too.
-func (s Secret) GoString() string { return "config.Secret{" + s.String() + "}" }
+// Format keeps every verb of fmt quiet.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // MarshalText redacts it in JSON and logs.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

@@ -162,7 +162,7 @@ type sources map[string][]byte
 func (s sources) at(d Diagnostic, r hcl.Range) Diagnostic {
 	d.Pos = Pos{File: r.Filename, Line: r.Start.Line, Column: r.Start.Column}
 	src := s[r.Filename]
-	if src == nil || r.Start.Byte > len(src) {
+	if src == nil || r.Start.Line == 0 || r.Start.Byte > len(src) {
 		return d
 	}
 	from := bytes.LastIndexByte(src[:r.Start.Byte], '\n') + 1
@@ -186,6 +186,7 @@ func (s sources) at(d Diagnostic, r hcl.Range) Diagnostic {
 
 // suggest is the one of known that given was most likely meant to be, or "".
 func suggest(given string, known []string) string {
+	given = strings.ToLower(given)
 	best, distance := "", max(2, len(given)/4)+1
 	for _, k := range known {
 		if d := editDistance(given, k); d < distance && d < len(k) {

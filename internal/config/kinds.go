@@ -12,7 +12,7 @@ var prefixSets = setKind[policy.PrefixSet]{
 	block: "prefix_set", argument: "prefixes",
 	create: func(name string, at Pos) *policy.PrefixSet { return &policy.PrefixSet{Name: name, Pos: at} },
 	add: func(v value, to *policy.PrefixSet) (string, bool) {
-		s, ok := v.str("prefixes", `["192.0.2.0/24"]`)
+		s, ok := v.str("prefixes in quotes", `["192.0.2.0/24"]`)
 		if !ok {
 			return "", false
 		}
@@ -48,7 +48,7 @@ func addPrefix(v value, to *policy.PrefixSet, s string) (string, bool) {
 var addressSets = func() setKind[policy.PrefixSet] {
 	k := prefixSets
 	k.add = func(v value, to *policy.PrefixSet) (string, bool) {
-		s, ok := v.str("addresses or prefixes", `["192.0.2.1"]`)
+		s, ok := v.str("addresses or prefixes in quotes", `["192.0.2.1"]`)
 		if !ok {
 			return "", false
 		}
@@ -109,7 +109,7 @@ var communitySets = setKind[policy.CommunitySet]{
 	block: "community_set", argument: "communities",
 	create: func(name string, at Pos) *policy.CommunitySet { return &policy.CommunitySet{Name: name, Pos: at} },
 	add: func(v value, to *policy.CommunitySet) (string, bool) {
-		return addText(v, "communities", `["64500:100"]`, to.Add)
+		return addText(v, "communities in quotes", `["64500:100"]`, to.Add)
 	},
 	read:  (*policy.CommunitySet).Read,
 	list:  func(c *Config) *[]*CommunitySet { return &c.CommunitySets },
@@ -121,7 +121,7 @@ var asPathSets = setKind[policy.ASPathSet]{
 	block: "as_path_set", argument: "patterns",
 	create: func(name string, at Pos) *policy.ASPathSet { return &policy.ASPathSet{Name: name, Pos: at} },
 	add: func(v value, to *policy.ASPathSet) (string, bool) {
-		return addText(v, "AS-path patterns", `["64500 .*"]`, to.Add)
+		return addText(v, "AS-path patterns in quotes", `["64500 .*"]`, to.Add)
 	},
 	read:  (*policy.ASPathSet).Read,
 	list:  func(c *Config) *[]*ASPathSet { return &c.ASPathSets },

@@ -127,7 +127,7 @@ func (r *reader) load(names []string, texts [][]byte) (*Config, Diagnostics) {
 		for _, name := range slices.Sorted(maps.Keys(body.Attributes)) {
 			fix := r.known(name, topLevelNames(), "blocks")
 			if slices.Contains(topLevelNames(), name) {
-				fix = name + " is a block: write " + name + " { … }"
+				fix = name + " is a block: write " + name + " \"NAME\" { … }"
 			}
 			r.errorf(body.Attributes[name].NameRange, fix, "a file has blocks only, and %s is an argument", quote(name))
 		}
@@ -150,7 +150,7 @@ func (r *reader) load(names []string, texts [][]byte) (*Config, Diagnostics) {
 			}
 		}
 		if t.name == "router" && r.cfg.Router.Pos.Line == 0 {
-			r.errorf(hcl.Range{Filename: names[0]}, `add router { asn = 64500, id = "192.0.2.1" } with your own numbers, one to a line`, "there is no router block")
+			r.errorf(hcl.Range{Filename: names[0]}, `add one with asn = 64500 and id = "192.0.2.1", your own numbers`, "there is no router block")
 		}
 	}
 	r.check()

@@ -38,7 +38,7 @@ func lift[T, P any](part func(*T) *P, from []argument[P]) []argument[T] {
 }
 
 var familyBlocks = []nested[party]{{
-	name: "family",
+	name: "family", label: `"ipv4"`,
 	read: func(r *reader, b *hclsyntax.Block, to *party) {
 		name, ok := r.label(b)
 		if !ok {
@@ -165,7 +165,7 @@ func resolve(router *Router, n *Neighbor, group *party) {
 		t.Address = t.Address.WithZone(*s.Interface)
 	}
 	if s.Password != nil {
-		t.Password = s.Password.secret
+		t.Password = s.Password.Secret
 	}
 	// RFC 4271 section 4.4: a third of the hold time.
 	t.Keepalive = or(s.Keepalive, (t.HoldTime / 3).Truncate(time.Second))

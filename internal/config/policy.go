@@ -14,7 +14,7 @@ import (
 )
 
 var policyBlock = schema[policy.Policy]{blocks: []nested[policy.Policy]{{
-	name: "rule",
+	name: "rule", label: `"NAME"`,
 	read: func(r *reader, b *hclsyntax.Block, to *policy.Policy) {
 		name, ok := r.label(b)
 		if !ok {

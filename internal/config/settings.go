@@ -68,10 +68,11 @@ type Settings struct {
 	RouteReflectorClient *bool
 }
 
-// passwordFile is a file and what stood in it.
+// passwordFile is a file and what stood in it. Its fields are exported because
+// fmt asks only such fields to print themselves.
 type passwordFile struct {
-	name   string
-	secret Secret
+	Name   string
+	Secret Secret
 }
 
 // shutdown is true, or the reason for it as a string.
@@ -278,7 +279,7 @@ var passwords = codec[passwordFile]{
 		}
 		return passwordFile{}, false
 	},
-	write: func(p passwordFile) string { return quote(p.name) },
+	write: func(p passwordFile) string { return quote(p.Name) },
 }
 
 // longestPassword is TCP_MD5SIG_MAXKEYLEN of Linux.

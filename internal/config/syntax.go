@@ -132,6 +132,12 @@ func (r *reader) scan(tokens hclsyntax.Tokens) (ok bool) {
 				what[0] = fmt.Sprintf("functions are not part of the language: %s()", t.Bytes)
 			}
 			refuse(t, what)
+		case hclsyntax.TokenStar:
+			what := left[t.Type]
+			if i > 0 && (tokens[i-1].Type == hclsyntax.TokenDot || tokens[i-1].Type == hclsyntax.TokenOBrack) {
+				what = [2]string{"* is not part of the language outside of quotes", "name what is meant"}
+			}
+			refuse(t, what)
 		default:
 			if what, bad := left[t.Type]; bad {
 				refuse(t, what)
@@ -157,13 +163,28 @@ func (r *reader) parse(name string, text []byte) *hclsyntax.Body {
 		if d.Subject == nil || len(r.refused[name]) > 0 {
 			continue // what follows from a refused construct would only confuse
 		}
-		r.errorf(*d.Subject, lowerFirst(strings.TrimSuffix(d.Detail, ".")), "%s", lowerFirst(d.Summary))
+		if own, ok := plainer[d.Summary]; ok {
+			r.errorf(*d.Subject, own[1], "%s", own[0])
+		} else {
+			r.errorf(*d.Subject, lowerFirst(strings.TrimSuffix(d.Detail, ".")), "%s", lowerFirst(d.Summary))
+		}
+		if d.Summary == "Invalid multi-line string" {
+			break // from here on, what is a string and what is not is turned around
+		}
 	}
 	if diags.HasErrors() {
 		return nil
 	}
 	body, _ := f.Body.(*hclsyntax.Body)
 	return body
+}
+
+// plainer says in the words of this language what HCL says about its own.
+var plainer = map[string][2]string{
+	"Invalid multi-line string":                {"a string does not end on its line", `add the closing "`},
+	"Unclosed configuration block":             {"this block is not closed", "add its }"},
+	"Argument definition required":             {"a block on one line cannot have another block inside", "give the inner block its own line"},
+	"Invalid single-argument block definition": {"a block on one line can have one argument only", "give each argument its own line, and the closing brace too"},
 }
 
 func lowerFirst(s string) string {
@@ -200,7 +221,8 @@ type argument[T any] struct {
 type nested[T any] struct {
 	name  string
 	once  bool
-	first bool // printed before the arguments
+	label string // example of its name, "" if it has none
+	first bool   // printed before the arguments
 	read  func(r *reader, b *hclsyntax.Block, to *T)
 	write func(p *printer, from *T)
 }
@@ -235,8 +257,8 @@ func decode[T any](r *reader, s schema[T], what string, head hcl.Range, body *hc
 		i := slices.IndexFunc(s.arguments, func(k argument[T]) bool { return k.name == a.Name })
 		if i < 0 {
 			fix := ""
-			if slices.Contains(s.blockNames(), a.Name) {
-				fix = fmt.Sprintf("%s is a block: write %s { … } without =", a.Name, a.Name)
+			if b := slices.IndexFunc(s.blocks, func(k nested[T]) bool { return k.name == a.Name }); b >= 0 {
+				fix = fmt.Sprintf("%s is a block: write %s { … } without =", a.Name, strings.TrimSpace(a.Name+" "+s.blocks[b].label))
 			} else {
 				fix = r.known(a.Name, s.names(), "arguments")
 			}

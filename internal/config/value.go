@@ -2,12 +2,8 @@ package config
 
 import (
 	"fmt"
-	"math"
-	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -32,7 +28,11 @@ func (v value) fail(fix, format string, args ...any) {
 
 // want says that the value is of the wrong kind.
 func (v value) want(what, example string) {
-	v.fail("write "+v.name+" = "+example, "%s must be %s, not %s", v.name, what, v.describe())
+	fix := ""
+	if example != "" {
+		fix = "write " + v.name + " = " + example
+	}
+	v.fail(fix, "%s wants %s, not %s", v.name, what, v.describe())
 }
 
 // describe says what kind of value was written.
@@ -98,7 +98,7 @@ func (v value) str(what, example string) (string, bool) {
 		return s, true
 	}
 	if w, ok := v.bare(); ok {
-		v.fail("write "+v.name+" = "+quote(w), "%s must be %s in quotes", v.name, what)
+		v.fail("write "+v.name+" = "+quote(w), "%s wants %s in quotes", v.name, strings.TrimSuffix(what, " in quotes"))
 	} else {
 		v.want(what, example)
 	}
@@ -124,15 +124,15 @@ func (v value) number(low, high uint64) (uint64, bool) {
 	if !ok {
 		if s, isText := v.text(); isText {
 			if _, err := strconv.ParseUint(s, 10, 64); err == nil {
-				v.fail("write "+v.name+" = "+s, "%s must be a number without quotes", v.name)
+				v.fail("write "+v.name+" = "+s, "%s wants a number without quotes", v.name)
 				return 0, false
 			}
 		}
-		v.want(fmt.Sprintf("a number from %d to %d", low, high), strconv.FormatUint(low, 10))
+		v.want(fmt.Sprintf("a whole number from %d to %d", low, high), "")
 		return 0, false
 	}
 	if n < low || n > high {
-		v.fail("", "%s must be a number from %d to %d, not %d", v.name, low, high, n)
+		v.fail("", "%s wants a whole number from %d to %d, not %d", v.name, low, high, n)
 		return 0, false
 	}
 	return n, true
@@ -177,9 +177,9 @@ func (v value) refTo(kind string) (string, bool) {
 	}
 	if s, isText := v.text(); isText {
 		f := ref{kind, strings.TrimPrefix(s, kind+".")}
-		v.fail("write "+v.name+" = "+f.String(), "%s must be a reference without quotes", v.name)
+		v.fail("write "+v.name+" = "+f.String(), "%s wants a reference, which has no quotes", v.name)
 	} else if w, isBare := v.bare(); isBare {
-		v.fail("write "+v.name+" = "+ref{kind, w}.String(), "%s must say what kind of thing %s is", v.name, w)
+		v.fail("write "+v.name+" = "+ref{kind, w}.String(), "%s wants a reference, and %s does not say to what", v.name, w)
 	} else if ok {
 		v.fail("write "+v.name+" = "+kind+".NAME", "%s wants a %s, and %s is a %s", v.name, kind, f, f.kind)
 	} else {
@@ -190,66 +190,6 @@ func (v value) refTo(kind string) (string, bool) {
 
 // use notes a reference, which is looked up when everything has been read.
 func (v value) use(f ref) { v.uses = append(v.uses, use{f, v.at()}) }
-
-// codec reads and writes values of one kind.
-type codec[V any] struct {
-	read  func(v value) (V, bool)
-	write func(V) string
-}
-
-// optional is an argument whose absence is nil.
-func optional[T, V any](name string, c codec[V], field func(*T) **V) argument[T] {
-	return argument[T]{
-		name: name,
-		read: func(v value, to *T) {
-			if x, ok := c.read(v); ok {
-				*field(to) = &x
-			}
-		},
-		write: func(from *T) string {
-			if x := *field(from); x != nil {
-				return c.write(*x)
-			}
-			return ""
-		},
-		inherit: func(to, from *T) {
-			if *field(to) == nil {
-				*field(to) = *field(from)
-			}
-		},
-	}
-}
-
-// plain is an argument that goes straight into a field, which has its default
-// before. It is always printed, unless unset says that there is nothing.
-func plain[T, V any](name string, c codec[V], field func(*T) *V, unset func(V) bool) argument[T] {
-	return argument[T]{
-		name: name,
-		read: func(v value, to *T) {
-			if x, ok := c.read(v); ok {
-				*field(to) = x
-			}
-		},
-		write: func(from *T) string {
-			x := *field(from)
-			if unset != nil && unset(x) {
-				return ""
-			}
-			return c.write(x)
-		},
-	}
-}
-
-// required makes an argument one that must be there.
-func required[T any](a argument[T], example string) argument[T] {
-	a.required = a.name + " = " + example
-	return a
-}
-
-func isZero[V comparable](v V) bool {
-	var zero V
-	return v == zero
-}
 
 // quote writes a string as HCL does.
 func quote(s string) string {
@@ -277,245 +217,4 @@ func quote(s string) string {
 	}
 	b.WriteByte('"')
 	return b.String()
-}
-
-var boolean = codec[bool]{
-	read: func(v value) (bool, bool) {
-		if l, ok := v.expr.(*hclsyntax.LiteralValueExpr); ok && !l.Val.IsNull() && l.Val.Type() == cty.Bool {
-			return l.Val.True(), true
-		}
-		if s, ok := v.text(); ok && (s == "true" || s == "false") {
-			v.fail("write "+v.name+" = "+s, "%s must be true or false without quotes", v.name)
-		} else {
-			v.want("true or false", "true")
-		}
-		return false, false
-	},
-	write: strconv.FormatBool,
-}
-
-// text is a string of limited length in bytes.
-func text(most int) codec[string] {
-	return codec[string]{
-		read: func(v value) (string, bool) {
-			s, ok := v.str("a string", `"…"`)
-			if ok && len(s) > most {
-				v.fail("shorten it", "%s has %d bytes, and %d is the limit", v.name, len(s), most)
-				return "", false
-			}
-			return s, ok
-		},
-		write: quote,
-	}
-}
-
-func number[V ~uint8 | ~uint16 | ~uint32](low, high V) codec[V] {
-	return codec[V]{
-		read: func(v value) (V, bool) {
-			n, ok := v.number(uint64(low), uint64(high))
-			return V(n), ok
-		},
-		write: func(n V) string { return strconv.FormatUint(uint64(n), 10) },
-	}
-}
-
-// asNumber refuses the numbers that no router may have.
-var asNumber = codec[uint32]{
-	read: func(v value) (uint32, bool) {
-		n, ok := v.number(1, math.MaxUint32)
-		switch {
-		case !ok:
-		case n == 23456:
-			// RFC 6793 section 9
-			v.fail("write the real number, which is larger than 65535", "AS 23456 only stands in for larger numbers on old routers")
-			return 0, false
-		case n == 65535 || n == math.MaxUint32:
-			v.fail("use a number that is yours, or a private one: 64512 to 65534, 4200000000 to 4294967294", "AS %d is reserved (RFC 7300)", n)
-			return 0, false
-		}
-		return uint32(n), ok
-	},
-	write: func(n uint32) string { return strconv.FormatUint(uint64(n), 10) },
-}
-
-// choice is one of some words; the value is the word's index.
-func choice[V ~uint8](words ...string) codec[V] {
-	return codec[V]{
-		read: func(v value) (V, bool) {
-			s, ok := v.str("one of "+quoteAll(words), quote(words[0]))
-			if !ok {
-				return 0, false
-			}
-			i := slices.Index(words, s)
-			if i < 0 {
-				fix := "it is one of " + quoteAll(words)
-				if near := suggest(s, words); near != "" {
-					fix = "did you mean " + quote(near) + "?"
-				}
-				v.fail(fix, "%s cannot be %s", v.name, quote(s))
-				return 0, false
-			}
-			return V(i), true
-		},
-		write: func(i V) string { return quote(words[i]) },
-	}
-}
-
-func quoteAll(words []string) string {
-	var b strings.Builder
-	for i, w := range words {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(quote(w))
-	}
-	return b.String()
-}
-
-// duration is whole seconds, "90s" or "1m30s".
-func duration(low, high time.Duration) codec[time.Duration] {
-	return codec[time.Duration]{
-		read: func(v value) (time.Duration, bool) {
-			if n, ok := v.integer(); ok {
-				v.fail(fmt.Sprintf("write %s = \"%ds\"", v.name, n), "%s needs a unit", v.name)
-				return 0, false
-			}
-			s, ok := v.str("a duration", `"90s"`)
-			if !ok {
-				return 0, false
-			}
-			d, err := time.ParseDuration(s)
-			switch {
-			case err != nil:
-				v.fail(`write it like "90s" or "1m30s"`, "%s is no duration", quote(s))
-			case d%time.Second != 0:
-				v.fail("round it", "%s counts in whole seconds, not %s", v.name, s)
-			case d < low || d > high:
-				v.fail("", "%s must be from %s to %s, not %s", v.name, seconds(low), seconds(high), s)
-			default:
-				return d, true
-			}
-			return 0, false
-		},
-		write: func(d time.Duration) string { return quote(seconds(d)) },
-	}
-}
-
-func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) + "s" }
-
-// list reads one value or a list of them.
-func list[V any](c codec[V]) codec[[]V] {
-	return codec[[]V]{
-		read: func(v value) ([]V, bool) {
-			all, good := []V{}, true
-			for _, e := range v.elements() {
-				x, ok := c.read(e)
-				all, good = append(all, x), good && ok
-			}
-			return all, good
-		},
-		write: func(all []V) string {
-			texts := make([]string, len(all))
-			for i, x := range all {
-				texts[i] = c.write(x)
-			}
-			return bracketed(texts)
-		},
-	}
-}
-
-// bracketed writes a list, a long one with a line for each member.
-func bracketed(all []string) string {
-	short := strings.Join(all, ", ")
-	if len(short) <= 80 {
-		return "[" + short + "]"
-	}
-	return "[\n" + strings.Join(all, ",\n") + ",\n]"
-}
-
-// chain is one policy or several, in order.
-func refs(kind string) codec[[]string] {
-	names := list(codec[string]{
-		read:  func(v value) (string, bool) { return v.refTo(kind) },
-		write: func(s string) string { return ref{kind, s}.String() },
-	})
-	return codec[[]string]{
-		read: names.read,
-		write: func(all []string) string {
-			if len(all) == 1 {
-				return ref{kind, all[0]}.String()
-			}
-			return names.write(all)
-		},
-	}
-}
-
-// one is a reference to one block.
-func one(kind string) codec[string] {
-	return codec[string]{
-		read:  func(v value) (string, bool) { return v.refTo(kind) },
-		write: func(s string) string { return ref{kind, s}.String() },
-	}
-}
-
-// address is an IP address without zone.
-var address = codec[netip.Addr]{
-	read: func(v value) (netip.Addr, bool) {
-		s, ok := v.str("an IP address", `"192.0.2.1"`)
-		if !ok {
-			return netip.Addr{}, false
-		}
-		a, err := netip.ParseAddr(s)
-		switch {
-		case err != nil:
-			v.fail(`write it like "192.0.2.1" or "2001:db8::1"`, "%s is no IP address", quote(s))
-		case a.Zone() != "":
-			v.fail("write "+v.name+" = "+quote(a.WithZone("").String())+" and interface = "+quote(a.Zone()), "%s has an interface in it", v.name)
-		case a.Is4In6():
-			v.fail("write "+quote(a.Unmap().String()), "%s is an IPv4 address inside an IPv6 address", quote(s))
-		case a.IsMulticast() || a.IsUnspecified():
-			v.fail("write the address of a router", "%s is not the address of a router", quote(s))
-		default:
-			return a, true
-		}
-		return netip.Addr{}, false
-	},
-	write: func(a netip.Addr) string { return quote(a.WithZone("").String()) },
-}
-
-// routerID is four bytes that are not all zero (RFC 6286 section 2.1).
-var routerID = codec[netip.Addr]{
-	read: func(v value) (netip.Addr, bool) {
-		s, ok := v.str("an identifier", `"192.0.2.1"`)
-		if !ok {
-			return netip.Addr{}, false
-		}
-		a, err := netip.ParseAddr(s)
-		if err != nil || !a.Is4() || a.IsUnspecified() {
-			v.fail(`write an IPv4 address of the router, such as "192.0.2.1"`, "%s is no identifier of a router", quote(s))
-			return netip.Addr{}, false
-		}
-		return a, true
-	},
-	write: func(a netip.Addr) string { return quote(a.String()) },
-}
-
-// listenOn is an address with or without a port.
-var listenOn = codec[netip.AddrPort]{
-	read: func(v value) (netip.AddrPort, bool) {
-		s, ok := v.str("addresses with ports", `["192.0.2.1:179"]`)
-		if !ok {
-			return netip.AddrPort{}, false
-		}
-		if a, err := netip.ParseAddr(s); err == nil {
-			return netip.AddrPortFrom(a, DefaultPort), true
-		}
-		a, err := netip.ParseAddrPort(s)
-		if err != nil || a.Port() == 0 {
-			v.fail(`write it like "192.0.2.1:179" or "[2001:db8::1]:179"`, "%s is no address to listen on", quote(s))
-			return netip.AddrPort{}, false
-		}
-		return a, true
-	},
-	write: func(a netip.AddrPort) string { return quote(a.String()) },
 }

@@ -1,0 +1,10 @@
+router {
+  asn = 64500
+  id  = "192.0.2.1"
+  asn = 64501
+}
+
+neighbor "a" {
+  address = "192.0.2.9
+  asn     = 64501
+}
