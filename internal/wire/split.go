@@ -36,6 +36,7 @@ const (
 	attrAIGP            = 26
 	attrLarge           = 32
 	attrOTC             = 35
+	attrPrefixSID       = 40
 )
 
 // Subcodes of UPDATE Message Error (RFC 4271 section 6.3).
@@ -98,7 +99,7 @@ func (u *Update) splitAttrs(o *Options) *Error {
 			// RFC 7606 section 3 (j): without these attributes' ends, their
 			// NLRI cannot be found.
 			if head != 0 && (typ == attrReach || typ == attrUnreach) {
-				return updateError(subAttrList, "%s overruns the attributes", attrName(typ))
+				return updateError(subAttrList, "%s overruns the attributes", AttrName(typ))
 			}
 			u.Suspect = true
 			break
@@ -121,7 +122,7 @@ func (u *Update) splitAttrs(o *Options) *Error {
 				err = u.splitUnreach(v, o)
 			}
 			if dup { // RFC 7606 section 3 (g)
-				return updateError(subAttrList, "%s is there twice", attrName(typ))
+				return updateError(subAttrList, "%s is there twice", AttrName(typ))
 			}
 			if err != nil {
 				return err

@@ -21,9 +21,9 @@ var spec = [256]uint8{
 	// RFC 6793 section 6, RFC 7311 section 3.
 	attrAS4Path: maskType | discard, attrAS4Aggregator: maskType | discard, attrAIGP: flagOptional | discard,
 	attrIPv6Communities: maskType, attrLarge: maskType, attrOTC: maskType,
-	// Passed on unread: PMSI_TUNNEL, TUNNEL_ENCAP, BGP-LS, BGPsec_Path,
+	// Of features that are not here: PMSI_TUNNEL, TUNNEL_ENCAP, BGP-LS, BGPsec_Path,
 	// PREFIX_SID, ATTR_SET (RFC 6514, 9012, 9552, 8205, 8669, 6368).
-	22: maskType, 23: maskType, 29: flagOptional | discard, 33: flagOptional, 40: maskType | discard, 128: maskType,
+	22: maskType, 23: maskType, 29: flagOptional | discard, 33: flagOptional, attrPrefixSID: maskType | discard, 128: maskType,
 }
 
 const (
@@ -134,13 +134,13 @@ func (j *judge) attributes() (other bool) {
 		}
 		other = other || t != attrUnreach
 		if n > len(b)-i-head {
-			j.withdraw("%s overruns the attributes", attrName(t))
+			j.withdraw("%s overruns the attributes", AttrName(t))
 			return other
 		}
 		whole := b[i : i+head+n]
 		i += head + n
 		if j.seen.has(t) { // RFC 7606 section 3 (g)
-			j.raise(AttributeDiscard, "%s is there twice", attrName(t))
+			j.raise(AttributeDiscard, "%s is there twice", AttrName(t))
 			j.changed = true
 			continue
 		}
@@ -160,10 +160,10 @@ func (j *judge) attributes() (other bool) {
 		case s&maskType != flags&maskType:
 			// RFC 7606 section 3 (c).
 			if s&discard != 0 || s&discardEBGP != 0 && j.o.EBGP {
-				j.discard(t, "%s has wrong flags %#02x", attrName(t), flags)
+				j.discard(t, "%s has wrong flags %#02x", AttrName(t), flags)
 				continue
 			}
-			j.withdraw("%s has wrong flags %#02x", attrName(t), flags)
+			j.withdraw("%s has wrong flags %#02x", AttrName(t), flags)
 		}
 		j.value(t, whole[head:])
 		if flags&0x0f != 0 && t != attrReach && t != attrUnreach {
@@ -196,14 +196,14 @@ func (j *judge) value(t uint8, v []byte) {
 			j.wrongLength(t, n)
 		}
 	case attrLocalPref, attrOriginatorID: // sections 7.5, 7.9
-		if j.o.EBGP {
-			j.discard(t, "%s from an external neighbor", attrName(t))
+		if j.o.EBGP && !(j.o.Confed && t == attrLocalPref) {
+			j.discard(t, "%s from an external neighbor", AttrName(t))
 		} else if n != 4 {
 			j.wrongLength(t, n)
 		}
 	case attrClusterList: // section 7.10
 		if j.o.EBGP {
-			j.discard(t, "%s from an external neighbor", attrName(t))
+			j.discard(t, "%s from an external neighbor", AttrName(t))
 		} else if n == 0 || n%4 != 0 {
 			j.wrongLength(t, n)
 		}
@@ -242,14 +242,18 @@ func (j *judge) value(t uint8, v []byte) {
 	case attrAS4Path, attrAS4Aggregator:
 		j.as4Attr(t, v)
 	case attrReach, attrUnreach: // Split has looked at them
+	case attrPrefixSID:
+		if !validTLVs(v) {
+			j.discard(t, "PREFIX_SID is malformed")
+		}
 	default:
-		if t == 29 || t == 33 {
-			j.ignore(t) // non-transitive, and of no use here
+		if s := spec[t]; s&flagTransitive == 0 {
+			j.ignore(t) // RFC 4271 section 5
 		}
 	}
 }
 
-func (j *judge) wrongLength(t uint8, n int) { j.withdraw("%s has %d bytes", attrName(t), n) }
+func (j *judge) wrongLength(t uint8, n int) { j.withdraw("%s has %d bytes", AttrName(t), n) }
 
 func (j *judge) width() int {
 	if j.o.AS4 {
@@ -264,8 +268,7 @@ func (j *judge) asPath(v []byte) {
 		j.withdraw("AS_PATH: %s", why)
 		return
 	}
-	if hasConfed(v, j.width()) {
-		// RFC 5065 section 5.
+	if !j.o.Confed && hasConfed(v, j.width()) { // RFC 5065 section 5
 		j.withdraw("AS_PATH: confederation segment from a neighbor outside of any")
 		return
 	}
@@ -290,7 +293,7 @@ func (j *judge) aggregatorAttr(v []byte) {
 func (j *judge) as4Attr(t uint8, v []byte) {
 	switch {
 	case j.o.AS4:
-		j.discard(t, "%s from a neighbor with four-byte AS numbers", attrName(t))
+		j.discard(t, "%s from a neighbor with four-byte AS numbers", AttrName(t))
 	case t == attrAS4Aggregator && len(v) != 8:
 		j.discard(t, "AS4_AGGREGATOR has %d bytes", len(v))
 	case t == attrAS4Aggregator && binary.BigEndian.Uint32(v) == 0:
@@ -316,7 +319,7 @@ func (j *judge) mandatory() {
 	u := j.update
 	for _, t := range [...]uint8{attrOrigin, attrASPath, attrNextHop} {
 		if !j.seen.has(t) && (t != attrNextHop || len(u.Announced.Data) > 0) {
-			j.withdraw("%s is missing", attrName(t))
+			j.withdraw("%s is missing", AttrName(t))
 		}
 	}
 	if nh := u.ReachNextHop; u.HasReach && (allZero(nh) || len(nh) == 4 && !validHost(nh)) {
@@ -416,6 +419,17 @@ func validAIGP(v []byte) bool {
 	return true
 }
 
+// validTLVs: RFC 8669 section 6. Broken ones are not passed on to others.
+func validTLVs(v []byte) bool {
+	ok := len(v) > 0
+	for ok && len(v) > 0 {
+		if ok = len(v) >= 3 && 3+int(binary.BigEndian.Uint16(v[1:])) <= len(v); ok {
+			v = v[3+int(binary.BigEndian.Uint16(v[1:])):]
+		}
+	}
+	return ok
+}
+
 // distinctLarge reports whether no large community is there twice.
 func distinctLarge(v []byte) bool {
 	ascending := true
@@ -459,7 +473,8 @@ func sortedLarge(v []byte) [][12]byte {
 	return slices.Compact(s)
 }
 
-func attrName(t uint8) string {
+// AttrName is the name of an attribute of the given type.
+func AttrName(t uint8) string {
 	if s := attrNames[t]; s != "" {
 		return s
 	}
@@ -473,5 +488,5 @@ var attrNames = [256]string{
 	attrReach: "MP_REACH_NLRI", attrUnreach: "MP_UNREACH_NLRI", attrExtCommunities: "EXTENDED COMMUNITIES",
 	attrAS4Path: "AS4_PATH", attrAS4Aggregator: "AS4_AGGREGATOR", 22: "PMSI_TUNNEL", 23: "TUNNEL_ENCAP",
 	attrIPv6Communities: "IPV6_EXT_COMMUNITIES", attrAIGP: "AIGP", 29: "BGP-LS", attrLarge: "LARGE_COMMUNITY",
-	33: "BGPsec_Path", attrOTC: "OTC", 40: "PREFIX_SID", 128: "ATTR_SET",
+	33: "BGPsec_Path", attrOTC: "OTC", attrPrefixSID: "PREFIX_SID", 128: "ATTR_SET",
 }

@@ -30,6 +30,7 @@ const (
 // Options are what decides how the UPDATEs of a session are read.
 type Options struct {
 	EBGP     bool
+	Confed   bool                  // an external neighbor of our confederation (RFC 5065)
 	AS4      bool                  // four-byte AS numbers negotiated (RFC 6793)
 	ExtMsg   bool                  // extended messages negotiated (RFC 8654)
 	AddPath  [prefix.Families]bool // they send path ids (RFC 7911)
