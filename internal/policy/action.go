@@ -148,11 +148,11 @@ func (s *Scratch) joined(list, more []byte) []byte {
 // 255 of them (RFC 4271 section 5.1.2).
 func (s *Scratch) prepend(asns, path []byte) []byte {
 	from, n := len(s.buf), len(asns)/4
-	if len(path) >= 2 && path[0] == segmentSequence && int(path[1])+n <= math.MaxUint8 {
+	if len(path) >= 2 && path[0] == wire.SegSequence && int(path[1])+n <= math.MaxUint8 {
 		n += int(path[1])
 		path = path[2:]
 	}
-	s.buf = append(s.buf, segmentSequence, byte(n))
+	s.buf = append(s.buf, wire.SegSequence, byte(n))
 	s.buf = append(append(s.buf, asns...), path...)
 	return s.cut(from)
 }

@@ -7,15 +7,11 @@ import (
 	"iter"
 	"math/bits"
 	"slices"
+
+	"holdfast/internal/wire"
 )
 
 func trailing(w uint64) int { return bits.TrailingZeros64(w) }
-
-// Segment types of AS_PATH (RFC 4271 section 4.3).
-const (
-	segmentSet      = 1
-	segmentSequence = 2
-)
 
 // pathHops walks over an encoded path, neighbor first. An AS_SET is one hop
 // (RFC 4271 section 9.1.2.2); confederation segments are none (RFC 5065
@@ -29,18 +25,16 @@ type pathHops struct {
 
 func (h *pathHops) next() bool {
 	for len(h.left) < 4 {
-		if len(h.path) < 2 {
+		typ, asns, rest, ok := wire.NextSegment(h.path)
+		if !ok {
 			return false
 		}
-		typ, n := h.path[0], int(h.path[1])*4
-		n = min(n, len(h.path)-2)
-		seg := h.path[2 : 2+n]
-		h.path = h.path[2+n:]
+		h.path = rest
 		switch {
-		case typ == segmentSequence:
-			h.left, h.set = seg, false
-		case typ == segmentSet && n >= 4:
-			h.hop, h.set = seg, true
+		case typ == wire.SegSequence:
+			h.left = asns
+		case typ == wire.SegSet && len(asns) > 0:
+			h.hop, h.set = asns, true
 			return true
 		}
 	}
@@ -61,22 +55,13 @@ func (h *pathHops) any(ranges []Range) bool {
 	return false
 }
 
-// PathLength is the number of hops.
-func PathLength(path []byte) (n uint32) {
-	for h := (pathHops{path: path}); h.next(); {
-		n++
-	}
-	return n
-}
-
-// PathOrigin is the AS that originated a path as RFC 6811 section 2 finds it:
+// pathOrigin is the AS that originated a path as RFC 6811 section 2 finds it:
 // own for an empty path, none where the path ends with an AS_SET.
-func PathOrigin(path []byte, own uint32) (asn uint32, ok bool) {
-	asn, ok = own, true
-	for h := (pathHops{path: path}); h.next(); {
-		asn, ok = binary.BigEndian.Uint32(h.hop), !h.set
+func pathOrigin(path []byte, own uint32) (asn uint32, ok bool) {
+	if wire.PathLen(path) == 0 {
+		return own, true
 	}
-	return asn, ok
+	return wire.OriginAS(path)
 }
 
 // pathContains reports whether an AS of the path is in one of the sets.

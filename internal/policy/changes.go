@@ -44,7 +44,7 @@ func changes(before, after *wire.Attrs, was, is Result) (out []string) {
 	if string(before.ASPath) != string(after.ASPath) {
 		say("as_path %q → %q", pathString(before.ASPath), pathString(after.ASPath))
 	}
-	if string(before.NextHop) != string(after.NextHop) {
+	if string(before.NextHop) != string(after.NextHop) || was.NextHop != is.NextHop && is.NextHop == NextHopAddress {
 		a, _ := netip.AddrFromSlice(after.NextHop)
 		say("next_hop set to %s", a)
 	} else if was.NextHop != is.NextHop {

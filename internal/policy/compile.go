@@ -63,7 +63,7 @@ func (c *compiler) rule(policy *Policy, src *Rule) error {
 // match compiles the conditions in a fixed order, the cheap ones first, and
 // finds out whether the context settles them all.
 func (c *compiler) match(src *Match) (match, error) {
-	m := match{always: true, fixed: true}
+	m := match{pos: src.Pos, always: true, fixed: true}
 	never := false
 	for i := range src.Conditions {
 		cond, err := c.cond(&src.Conditions[i])
@@ -150,11 +150,10 @@ func (c *compiler) cond(src *Condition) (cond, error) {
 }
 
 func (c *compiler) unfilled(slot string) error {
-	who := "here, where no neighbor is known,"
-	if c.ctx.Neighbor != "" {
-		who = fmt.Sprintf("for neighbor %q, which has none,", c.ctx.Neighbor)
+	if c.ctx.Neighbor == "" {
+		return fmt.Errorf("neighbor.%s needs a neighbor that fills it: name one", slot)
 	}
-	return fmt.Errorf("neighbor.%s is asked for %s so nothing can be matched: set %s there or use another policy", slot, who, slot)
+	return fmt.Errorf("neighbor.%s is empty: neighbor %q sets no %s; set it there, or use another policy", slot, c.ctx.Neighbor, slot)
 }
 
 func (c *compiler) actions(out *actions, src *Actions) error {

@@ -95,7 +95,10 @@ func (p *Program) whyHolds(m *match, x prefix.Prefix, vector []uint64, r *Route)
 		for j := range inner {
 			inner[j].Text = "not: " + inner[j].Text
 		}
-		if ok {
+		switch {
+		case ok && len(inner) == 0:
+			return false, []Reason{{m.nots[i].pos, "not: an empty block excludes everything"}}
+		case ok:
 			return false, inner
 		}
 		why = append(why, inner...)
@@ -173,7 +176,7 @@ func (p *Program) describe(c *cond, ok bool, x prefix.Prefix, r *Route) Reason {
 	case CondASPathContains:
 		return say("an AS of the path %q %s in %s", pathString(a.ASPath), is, asSets(c))
 	case CondASPathOrigin:
-		asn, one := PathOrigin(a.ASPath, p.asn)
+		asn, one := pathOrigin(a.ASPath, p.asn)
 		if !one {
 			return say("the path %q ends with an AS_SET", pathString(a.ASPath))
 		}
@@ -181,7 +184,7 @@ func (p *Program) describe(c *cond, ok bool, x prefix.Prefix, r *Route) Reason {
 	case CondASPathFirst:
 		return say("the first AS of the path %q %s in %s", pathString(a.ASPath), is, asSets(c))
 	case CondASPathLength:
-		return say("%d %s in %s", PathLength(a.ASPath), is, rangeList(src.Ranges))
+		return say("%d %s in %s", wire.PathLen(a.ASPath), is, rangeList(src.Ranges))
 	case CondCommunity, CondCommunityAll:
 		return describeCommunities(src, ok, a, say, &why)
 	case CondMED:
@@ -192,9 +195,9 @@ func (p *Program) describe(c *cond, ok bool, x prefix.Prefix, r *Route) Reason {
 	case CondLocalPref:
 		return say("%d %s in %s", p.localPref(a), is, rangeList(src.Ranges))
 	case CondOrigin:
-		return say("it %s %s", is, originName(a.Origin))
+		return say("the route has %s", originName(a.Origin))
 	}
-	return say("it %s %s", is, x.Family)
+	return say("the route is %s", x.Family)
 }
 
 func describeCommunities(src *Condition, ok bool, a *wire.Attrs, say func(string, ...any) Reason, why *Reason) Reason {

@@ -127,6 +127,9 @@ func (p *patternParser) sequence(depth int) (*node, error) {
 		var err error
 		switch c := p.peek(); {
 		case c == 0 || c == '|' || c == ')':
+			if len(sub) == 1 {
+				return sub[0], nil
+			}
 			return newNode(opSequence, sub...), nil
 		case c == '$' && depth == 0:
 			p.at++
@@ -239,16 +242,32 @@ func complement(as []Range) []Range {
 	return out
 }
 
+// repeat and maybe leave alone what is so already, or many signs in a row would
+// make much work.
+func repeat(n *node) *node {
+	if n.op == opRepeat || n.op == opMaybe && n.sub[0].op == opRepeat {
+		return n
+	}
+	return newNode(opRepeat, n)
+}
+
+func maybe(n *node) *node {
+	if n.op == opMaybe {
+		return n
+	}
+	return newNode(opMaybe, n)
+}
+
 // often reads what stands behind a part: * + ? and braces.
 func (p *patternParser) often(n *node) (*node, error) {
 	for {
 		switch p.peek() {
 		case '*':
-			n = newNode(opMaybe, newNode(opRepeat, n))
+			n = maybe(repeat(n))
 		case '+':
-			n = newNode(opRepeat, n)
+			n = repeat(n)
 		case '?':
-			n = newNode(opMaybe, n)
+			n = maybe(n)
 		case '{':
 			end := strings.IndexByte(p.text[p.at:], '}')
 			if end < 0 {
@@ -284,9 +303,9 @@ func times(n *node, lo, hi int, open bool) *node {
 	sub := slices.Repeat([]*node{n}, lo)
 	switch {
 	case open && lo == 0:
-		sub = []*node{newNode(opMaybe, newNode(opRepeat, n))}
+		sub = []*node{maybe(repeat(n))}
 	case open:
-		sub[lo-1] = newNode(opRepeat, n)
+		sub[lo-1] = repeat(n)
 	case hi > lo:
 		var tail *node
 		for range hi - lo {

@@ -37,6 +37,7 @@ type Label struct {
 
 // match is a compiled Match.
 type match struct {
+	pos    Pos
 	conds  []cond
 	nots   []match
 	fixed  bool // known for this context: always or never
@@ -147,12 +148,12 @@ func (p *Program) is(c *cond, vector []uint64, r *Route) bool {
 	case CondASPathContains:
 		return pathContains(a.ASPath, c.asns)
 	case CondASPathOrigin:
-		asn, ok := PathOrigin(a.ASPath, p.asn)
+		asn, ok := pathOrigin(a.ASPath, p.asn)
 		return ok && inASSets(asn, c.asns)
 	case CondASPathFirst:
 		return pathFirst(a.ASPath, c.asns)
 	case CondASPathLength:
-		return inRanges(PathLength(a.ASPath), c.src.Ranges)
+		return inRanges(uint32(wire.PathLen(a.ASPath)), c.src.Ranges)
 	case CondCommunity:
 		for _, s := range c.src.Communities {
 			if s.any(standard, a.Communities) || s.any(extended, a.ExtCommunities) || s.any(large, a.LargeCommunities) {
