@@ -100,6 +100,7 @@ type Op struct {
 	Reason   uint8
 	hash     uint64
 	id       ID
+	chunk    uint32 // where warming has got to
 }
 
 // Delta is what an Op did to a neighbor's counts.
@@ -111,28 +112,7 @@ type Delta struct {
 // Apply carries out a batch. Looking all prefixes up before the first change
 // lets their cache misses overlap, which is most of what a change costs.
 func (t *Table) Apply(ops []Op, now uint32, cause Cause) (d Delta) {
-	mask := uint32(len(t.index.slots) - 1)
-	sum := uint64(0)
-	for i := range ops {
-		o := &ops[i]
-		o.hash = t.index.hash(o.Prefix)
-		sum += uint64(t.index.slots[uint32(o.hash)&mask])
-	}
-	for i := range ops {
-		o := &ops[i]
-		if id := t.index.slots[uint32(o.hash)&mask] & idMask; id != 0 {
-			sum += *t.index.hi.At(id) + uint64(t.entries.At(id).n)
-		}
-	}
-	for i := range ops {
-		o := &ops[i]
-		if o.id = t.index.find(o.hash, o.Prefix); o.id != 0 {
-			if h := t.entries.At(uint32(o.id)).first.Post; h != 0 {
-				sum += uint64(t.store.At(h).PathLen)
-			}
-		}
-	}
-	t.touch += sum
+	t.warm(ops)
 	for i := range ops {
 		o := &ops[i]
 		if o.id == 0 {
@@ -154,6 +134,50 @@ func (t *Table) Apply(ops []Op, now uint32, cause Cause) (d Delta) {
 		t.announce(o, now, cause, &d)
 	}
 	return d
+}
+
+// warm finds the IDs of a batch and loads what carrying it out will need: one
+// kind of cell after the other, so that the misses of a pass overlap.
+func (t *Table) warm(ops []Op) {
+	mask := uint32(len(t.index.slots) - 1)
+	sum := uint64(0)
+	for i := range ops {
+		o := &ops[i]
+		o.hash = t.index.hash(o.Prefix)
+		sum += uint64(t.index.slots[uint32(o.hash)&mask])
+	}
+	for i := range ops {
+		if id := t.index.slots[uint32(ops[i].hash)&mask] & idMask; id != 0 {
+			sum += *t.index.hi.At(id) + uint64(t.entries.At(id).n)
+		}
+	}
+	chains := false
+	for i := range ops {
+		o := &ops[i]
+		o.id, o.chunk = t.index.find(o.hash, o.Prefix), 0
+		if o.id == 0 {
+			continue
+		}
+		e := t.entries.At(uint32(o.id))
+		if h := e.first.Post; h != 0 {
+			sum += uint64(t.store.At(h).PathLen)
+		}
+		if e.n > 1 && (e.first.Neighbor != o.Neighbor || e.first.PathID != o.PathID) {
+			o.chunk, chains = e.more, true
+		}
+	}
+	for chains {
+		chains = false
+		for i := range ops {
+			if c := ops[i].chunk; c != 0 {
+				ch := t.more.At(c)
+				sum += uint64(ch.paths[0].Pre)
+				ops[i].chunk = ch.next
+				chains = chains || ch.next != 0
+			}
+		}
+	}
+	t.touch += sum
 }
 
 func (t *Table) add(hash uint64, p prefix.Prefix) ID {
@@ -342,7 +366,17 @@ func (t *Table) slot(e *entry, n packet.ID, pathID uint32) *Path {
 	if e.first.Neighbor == n && e.first.PathID == pathID {
 		return &e.first
 	}
-	return t.find(e, func(p *Path) bool { return p.Neighbor == n && p.PathID == pathID })
+	left := int(e.n) - 1
+	for c := e.more; left > 0; left -= chunkPaths {
+		ch := t.more.At(c)
+		for i := range ch.paths[:min(left, chunkPaths)] {
+			if p := &ch.paths[i]; p.Neighbor == n && p.PathID == pathID {
+				return p
+			}
+		}
+		c = ch.next
+	}
+	return nil
 }
 
 // push adds a path behind the last one. Chunks are full but for the last.

@@ -61,14 +61,13 @@ func (t *Table) find(e *entry, f func(*Path) bool) *Path {
 		return &e.first
 	}
 	left := int(e.n) - 1
-	for c := e.more; left > 0; {
+	for c := e.more; left > 0; left -= chunkPaths {
 		ch := t.more.At(c)
-		for i := range min(left, chunkPaths) {
+		for i := range ch.paths[:min(left, chunkPaths)] {
 			if f(&ch.paths[i]) {
 				return &ch.paths[i]
 			}
 		}
-		left -= chunkPaths
 		c = ch.next
 	}
 	return nil
