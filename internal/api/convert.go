@@ -112,10 +112,10 @@ func reset(r *Reset) *pb.Reset {
 	return m
 }
 
-func neighborDetail(n NeighborDetail) *pb.NeighborDetail {
+func neighborDetail(n NeighborDetail) *pb.GetNeighborResponse {
 	c := n.Counters
 	m := &pb.NeighborDetail{
-		Neighbor: neighbor(n.Neighbor), Local: portText(n.Local), Remote: portText(n.Remote), Passive: n.Passive,
+		Local: portText(n.Local), Remote: portText(n.Remote), Passive: n.Passive,
 		MultihopTtl: uint32(n.MultihopTTL), Gtsm: n.GTSM, Md5: n.MD5, Import: n.Import, Export: n.Export,
 		UpdateGroup:      n.UpdateGroup,
 		CapabilitiesSent: each(n.Sent, capability), CapabilitiesReceived: each(n.Received, capability),
@@ -133,7 +133,7 @@ func neighborDetail(n NeighborDetail) *pb.NeighborDetail {
 			RouteRefresh: g.Refresh, EnhancedRefresh: g.EnhancedRefresh, Role: g.Role,
 		}
 	}
-	return m
+	return &pb.GetNeighborResponse{Neighbor: neighbor(n.Neighbor), Detail: m}
 }
 
 func timers(t Timers) *pb.Timers {

@@ -87,12 +87,12 @@ func capability(c Capability) *pb.Capability {
 	if !ok {
 		name = fmt.Sprintf("capability %d", c.Code)
 	}
-	return &pb.Capability{Code: uint32(c.Code), Value: c.Value, Name: name, Text: capabilityText(c)}
+	return &pb.Capability{Code: uint32(c.Code), Value: c.Value, Name: name, Text: CapabilityText(c)}
 }
 
-// capabilityText says what a value means, or gives its bytes if it does not
+// CapabilityText says what a value means, or gives its bytes if it does not
 // have the form that its RFC asks for.
-func capabilityText(c Capability) string {
+func CapabilityText(c Capability) string {
 	v := c.Value
 	switch {
 	case c.Code == 1 && len(v) == 4: // RFC 4760 section 8

@@ -117,9 +117,7 @@ func (s *server) ListNeighbors(ctx context.Context, _ *connect.Request[pb.ListNe
 
 func (s *server) GetNeighbor(ctx context.Context, req *connect.Request[pb.GetNeighborRequest]) (*connect.Response[pb.GetNeighborResponse], error) {
 	v, err := s.r.Neighbor(ctx, req.Msg.Neighbor)
-	return answer(v, err, func(v NeighborDetail) *pb.GetNeighborResponse {
-		return &pb.GetNeighborResponse{Neighbor: neighborDetail(v)}
-	})
+	return answer(v, err, neighborDetail)
 }
 
 func (s *server) ListRoutes(ctx context.Context, req *connect.Request[pb.ListRoutesRequest], out *connect.ServerStream[pb.ListRoutesResponse]) error {

@@ -38,26 +38,27 @@ func (h *human) Neighbors(m *pb.ListNeighborsResponse) error {
 }
 
 func (h *human) Neighbor(m *pb.GetNeighborResponse) error {
-	d := m.Neighbor
-	n := d.Neighbor
+	n, d := m.Neighbor, m.Detail
 	var b strings.Builder
-	h.neighborFacts(&b, d)
+	h.neighborFacts(&b, n, d)
 	if err := h.print(&b); err != nil {
 		return err
 	}
-	for _, section := range []func(*pb.NeighborDetail) *table{h.prefixes, h.timers, h.capabilities, h.counters} {
+	for _, section := range []*table{h.prefixes(n), h.timers(d), h.capabilities(d), h.counters(d)} {
+		if len(section.rows) == 1 {
+			continue // headings over nothing
+		}
 		if err := h.printf("\n"); err != nil {
 			return err
 		}
-		if err := section(d).close(); err != nil {
+		if err := section.close(); err != nil {
 			return err
 		}
 	}
 	return h.prefixLimits(n)
 }
 
-func (h *human) neighborFacts(b *strings.Builder, d *pb.NeighborDetail) {
-	n := d.Neighbor
+func (h *human) neighborFacts(b *strings.Builder, n *pb.Neighbor, d *pb.NeighborDetail) {
 	kind := "external"
 	if n.Asn == n.LocalAsn {
 		kind = "internal"
@@ -158,9 +159,9 @@ func (h *human) indented(headings ...string) *table {
 	return t
 }
 
-func (h *human) prefixes(d *pb.NeighborDetail) *table {
+func (h *human) prefixes(n *pb.Neighbor) *table {
 	t := h.indented("PREFIXES", ">RECEIVED", ">ACCEPTED", ">REJECTED", ">ADVERTISED", ">LIMIT", "END-OF-RIB")
-	for _, f := range d.Neighbor.Families {
+	for _, f := range n.Families {
 		limit := "none"
 		if f.Limit != nil {
 			limit = Count(f.Limit.Max)

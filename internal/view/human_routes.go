@@ -182,7 +182,7 @@ func verdict(c *pb.Candidate) string {
 	case pb.RouteStatus_ROUTE_STATUS_BEST:
 		return "best"
 	case pb.RouteStatus_ROUTE_STATUS_REJECTED:
-		if c.Route.Reason != "" {
+		if c.Route.Reason != "" && c.Route.Rule == nil {
 			return "rejected, " + c.Route.Reason
 		}
 		return "rejected"

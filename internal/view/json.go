@@ -182,10 +182,20 @@ func enumText(d protoreflect.EnumDescriptor, n protoreflect.EnumNumber) string {
 	return strings.ToLower(strings.TrimPrefix(string(v.Name()), strings.TrimSuffix(unspecified, "UNSPECIFIED")))
 }
 
+// appendString quotes a string. < and > stay what they are: this is no web page.
 func appendString(b []byte, s string) []byte {
-	q, err := json.Marshal(s)
-	if err != nil { // a string can always be written
+	plain := true
+	for i := range len(s) {
+		plain = plain && s[i] >= 0x20 && s[i] < 0x7f && s[i] != '"' && s[i] != '\\'
+	}
+	if plain {
+		return append(append(append(b, '"'), s...), '"')
+	}
+	var q bytes.Buffer
+	e := json.NewEncoder(&q)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil { // a string can always be written
 		return append(b, `""`...)
 	}
-	return append(b, q...)
+	return append(b, bytes.TrimSuffix(q.Bytes(), []byte("\n"))...)
 }

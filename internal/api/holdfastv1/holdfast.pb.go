@@ -1967,7 +1967,8 @@ func (x *GetNeighborRequest) GetNeighbor() string {
 
 type GetNeighborResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Neighbor      *NeighborDetail        `protobuf:"bytes,1,opt,name=neighbor,proto3" json:"neighbor,omitempty"`
+	Neighbor      *Neighbor              `protobuf:"bytes,1,opt,name=neighbor,proto3" json:"neighbor,omitempty"`
+	Detail        *NeighborDetail        `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2002,9 +2003,16 @@ func (*GetNeighborResponse) Descriptor() ([]byte, []int) {
 	return file_holdfast_proto_rawDescGZIP(), []int{19}
 }
 
-func (x *GetNeighborResponse) GetNeighbor() *NeighborDetail {
+func (x *GetNeighborResponse) GetNeighbor() *Neighbor {
 	if x != nil {
 		return x.Neighbor
+	}
+	return nil
+}
+
+func (x *GetNeighborResponse) GetDetail() *NeighborDetail {
+	if x != nil {
+		return x.Detail
 	}
 	return nil
 }
@@ -2913,23 +2921,23 @@ func (x *NeighborCounters) GetQueued() uint64 {
 	return 0
 }
 
+// NeighborDetail is what Neighbor leaves out.
 type NeighborDetail struct {
 	state                protoimpl.MessageState `protogen:"open.v1"`
-	Neighbor             *Neighbor              `protobuf:"bytes,1,opt,name=neighbor,proto3" json:"neighbor,omitempty"`
-	Local                string                 `protobuf:"bytes,2,opt,name=local,proto3" json:"local,omitempty"`
-	Remote               string                 `protobuf:"bytes,3,opt,name=remote,proto3" json:"remote,omitempty"`
-	Passive              bool                   `protobuf:"varint,4,opt,name=passive,proto3" json:"passive,omitempty"`
-	MultihopTtl          uint32                 `protobuf:"varint,5,opt,name=multihop_ttl,json=multihopTtl,proto3" json:"multihop_ttl,omitempty"`
-	Gtsm                 bool                   `protobuf:"varint,6,opt,name=gtsm,proto3" json:"gtsm,omitempty"`
-	Md5                  bool                   `protobuf:"varint,7,opt,name=md5,proto3" json:"md5,omitempty"`
-	Import               []string               `protobuf:"bytes,8,rep,name=import,proto3" json:"import,omitempty"`
-	Export               []string               `protobuf:"bytes,9,rep,name=export,proto3" json:"export,omitempty"`
-	UpdateGroup          uint32                 `protobuf:"varint,10,opt,name=update_group,json=updateGroup,proto3" json:"update_group,omitempty"`
-	CapabilitiesSent     []*Capability          `protobuf:"bytes,11,rep,name=capabilities_sent,json=capabilitiesSent,proto3" json:"capabilities_sent,omitempty"`
-	CapabilitiesReceived []*Capability          `protobuf:"bytes,12,rep,name=capabilities_received,json=capabilitiesReceived,proto3" json:"capabilities_received,omitempty"`
-	Negotiated           *Negotiated            `protobuf:"bytes,13,opt,name=negotiated,proto3" json:"negotiated,omitempty"`
-	ConfiguredTimers     *Timers                `protobuf:"bytes,14,opt,name=configured_timers,json=configuredTimers,proto3" json:"configured_timers,omitempty"`
-	Counters             *NeighborCounters      `protobuf:"bytes,15,opt,name=counters,proto3" json:"counters,omitempty"`
+	Local                string                 `protobuf:"bytes,1,opt,name=local,proto3" json:"local,omitempty"`
+	Remote               string                 `protobuf:"bytes,2,opt,name=remote,proto3" json:"remote,omitempty"`
+	Passive              bool                   `protobuf:"varint,3,opt,name=passive,proto3" json:"passive,omitempty"`
+	MultihopTtl          uint32                 `protobuf:"varint,4,opt,name=multihop_ttl,json=multihopTtl,proto3" json:"multihop_ttl,omitempty"`
+	Gtsm                 bool                   `protobuf:"varint,5,opt,name=gtsm,proto3" json:"gtsm,omitempty"`
+	Md5                  bool                   `protobuf:"varint,6,opt,name=md5,proto3" json:"md5,omitempty"`
+	Import               []string               `protobuf:"bytes,7,rep,name=import,proto3" json:"import,omitempty"`
+	Export               []string               `protobuf:"bytes,8,rep,name=export,proto3" json:"export,omitempty"`
+	UpdateGroup          uint32                 `protobuf:"varint,9,opt,name=update_group,json=updateGroup,proto3" json:"update_group,omitempty"`
+	CapabilitiesSent     []*Capability          `protobuf:"bytes,10,rep,name=capabilities_sent,json=capabilitiesSent,proto3" json:"capabilities_sent,omitempty"`
+	CapabilitiesReceived []*Capability          `protobuf:"bytes,11,rep,name=capabilities_received,json=capabilitiesReceived,proto3" json:"capabilities_received,omitempty"`
+	Negotiated           *Negotiated            `protobuf:"bytes,12,opt,name=negotiated,proto3" json:"negotiated,omitempty"`
+	ConfiguredTimers     *Timers                `protobuf:"bytes,13,opt,name=configured_timers,json=configuredTimers,proto3" json:"configured_timers,omitempty"`
+	Counters             *NeighborCounters      `protobuf:"bytes,14,opt,name=counters,proto3" json:"counters,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -2962,13 +2970,6 @@ func (x *NeighborDetail) ProtoReflect() protoreflect.Message {
 // Deprecated: Use NeighborDetail.ProtoReflect.Descriptor instead.
 func (*NeighborDetail) Descriptor() ([]byte, []int) {
 	return file_holdfast_proto_rawDescGZIP(), []int{30}
-}
-
-func (x *NeighborDetail) GetNeighbor() *Neighbor {
-	if x != nil {
-		return x.Neighbor
-	}
-	return nil
 }
 
 func (x *NeighborDetail) GetLocal() string {
@@ -4912,9 +4913,10 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x15ListNeighborsResponse\x123\n" +
 	"\tneighbors\x18\x01 \x03(\v2\x15.holdfast.v1.NeighborR\tneighbors\"0\n" +
 	"\x12GetNeighborRequest\x12\x1a\n" +
-	"\bneighbor\x18\x01 \x01(\tR\bneighbor\"N\n" +
-	"\x13GetNeighborResponse\x127\n" +
-	"\bneighbor\x18\x01 \x01(\v2\x1b.holdfast.v1.NeighborDetailR\bneighbor\"\xe6\x03\n" +
+	"\bneighbor\x18\x01 \x01(\tR\bneighbor\"}\n" +
+	"\x13GetNeighborResponse\x121\n" +
+	"\bneighbor\x18\x01 \x01(\v2\x15.holdfast.v1.NeighborR\bneighbor\x123\n" +
+	"\x06detail\x18\x02 \x01(\v2\x1b.holdfast.v1.NeighborDetailR\x06detail\"\xe6\x03\n" +
 	"\bNeighbor\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12 \n" +
@@ -5002,26 +5004,25 @@ const file_holdfast_proto_rawDesc = "" +
 	"\n" +
 	"unsendable\x18\x06 \x01(\x04R\n" +
 	"unsendable\x12\x16\n" +
-	"\x06queued\x18\a \x01(\x04R\x06queued\"\xf1\x04\n" +
-	"\x0eNeighborDetail\x121\n" +
-	"\bneighbor\x18\x01 \x01(\v2\x15.holdfast.v1.NeighborR\bneighbor\x12\x14\n" +
-	"\x05local\x18\x02 \x01(\tR\x05local\x12\x16\n" +
-	"\x06remote\x18\x03 \x01(\tR\x06remote\x12\x18\n" +
-	"\apassive\x18\x04 \x01(\bR\apassive\x12!\n" +
-	"\fmultihop_ttl\x18\x05 \x01(\rR\vmultihopTtl\x12\x12\n" +
-	"\x04gtsm\x18\x06 \x01(\bR\x04gtsm\x12\x10\n" +
-	"\x03md5\x18\a \x01(\bR\x03md5\x12\x16\n" +
-	"\x06import\x18\b \x03(\tR\x06import\x12\x16\n" +
-	"\x06export\x18\t \x03(\tR\x06export\x12!\n" +
-	"\fupdate_group\x18\n" +
-	" \x01(\rR\vupdateGroup\x12D\n" +
-	"\x11capabilities_sent\x18\v \x03(\v2\x17.holdfast.v1.CapabilityR\x10capabilitiesSent\x12L\n" +
-	"\x15capabilities_received\x18\f \x03(\v2\x17.holdfast.v1.CapabilityR\x14capabilitiesReceived\x127\n" +
+	"\x06queued\x18\a \x01(\x04R\x06queued\"\xbe\x04\n" +
+	"\x0eNeighborDetail\x12\x14\n" +
+	"\x05local\x18\x01 \x01(\tR\x05local\x12\x16\n" +
+	"\x06remote\x18\x02 \x01(\tR\x06remote\x12\x18\n" +
+	"\apassive\x18\x03 \x01(\bR\apassive\x12!\n" +
+	"\fmultihop_ttl\x18\x04 \x01(\rR\vmultihopTtl\x12\x12\n" +
+	"\x04gtsm\x18\x05 \x01(\bR\x04gtsm\x12\x10\n" +
+	"\x03md5\x18\x06 \x01(\bR\x03md5\x12\x16\n" +
+	"\x06import\x18\a \x03(\tR\x06import\x12\x16\n" +
+	"\x06export\x18\b \x03(\tR\x06export\x12!\n" +
+	"\fupdate_group\x18\t \x01(\rR\vupdateGroup\x12D\n" +
+	"\x11capabilities_sent\x18\n" +
+	" \x03(\v2\x17.holdfast.v1.CapabilityR\x10capabilitiesSent\x12L\n" +
+	"\x15capabilities_received\x18\v \x03(\v2\x17.holdfast.v1.CapabilityR\x14capabilitiesReceived\x127\n" +
 	"\n" +
-	"negotiated\x18\r \x01(\v2\x17.holdfast.v1.NegotiatedR\n" +
+	"negotiated\x18\f \x01(\v2\x17.holdfast.v1.NegotiatedR\n" +
 	"negotiated\x12@\n" +
-	"\x11configured_timers\x18\x0e \x01(\v2\x13.holdfast.v1.TimersR\x10configuredTimers\x129\n" +
-	"\bcounters\x18\x0f \x01(\v2\x1d.holdfast.v1.NeighborCountersR\bcounters\"\xb7\x02\n" +
+	"\x11configured_timers\x18\r \x01(\v2\x13.holdfast.v1.TimersR\x10configuredTimers\x129\n" +
+	"\bcounters\x18\x0e \x01(\v2\x1d.holdfast.v1.NeighborCountersR\bcounters\"\xb7\x02\n" +
 	"\n" +
 	"RouteQuery\x12*\n" +
 	"\x04view\x18\x01 \x01(\x0e2\x16.holdfast.v1.RouteViewR\x04view\x12+\n" +
@@ -5348,26 +5349,26 @@ var file_holdfast_proto_depIdxs = []int32{
 	0,  // 16: holdfast.v1.TableSummary.family:type_name -> holdfast.v1.Family
 	27, // 17: holdfast.v1.GetMemoryResponse.items:type_name -> holdfast.v1.MemoryItem
 	32, // 18: holdfast.v1.ListNeighborsResponse.neighbors:type_name -> holdfast.v1.Neighbor
-	42, // 19: holdfast.v1.GetNeighborResponse.neighbor:type_name -> holdfast.v1.NeighborDetail
-	1,  // 20: holdfast.v1.Neighbor.state:type_name -> holdfast.v1.SessionState
-	73, // 21: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
-	33, // 22: holdfast.v1.Neighbor.families:type_name -> holdfast.v1.NeighborFamily
-	35, // 23: holdfast.v1.Neighbor.last_reset:type_name -> holdfast.v1.Reset
-	0,  // 24: holdfast.v1.NeighborFamily.family:type_name -> holdfast.v1.Family
-	34, // 25: holdfast.v1.NeighborFamily.limit:type_name -> holdfast.v1.PrefixLimit
-	74, // 26: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
-	73, // 27: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
-	36, // 28: holdfast.v1.Reset.notification:type_name -> holdfast.v1.Notification
-	74, // 29: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
-	74, // 30: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
-	74, // 31: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
-	74, // 32: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
-	38, // 33: holdfast.v1.Negotiated.timers:type_name -> holdfast.v1.Timers
-	0,  // 34: holdfast.v1.Negotiated.families:type_name -> holdfast.v1.Family
-	0,  // 35: holdfast.v1.Negotiated.add_path_receive:type_name -> holdfast.v1.Family
-	40, // 36: holdfast.v1.NeighborCounters.in:type_name -> holdfast.v1.MessageCounts
-	40, // 37: holdfast.v1.NeighborCounters.out:type_name -> holdfast.v1.MessageCounts
-	32, // 38: holdfast.v1.NeighborDetail.neighbor:type_name -> holdfast.v1.Neighbor
+	32, // 19: holdfast.v1.GetNeighborResponse.neighbor:type_name -> holdfast.v1.Neighbor
+	42, // 20: holdfast.v1.GetNeighborResponse.detail:type_name -> holdfast.v1.NeighborDetail
+	1,  // 21: holdfast.v1.Neighbor.state:type_name -> holdfast.v1.SessionState
+	73, // 22: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
+	33, // 23: holdfast.v1.Neighbor.families:type_name -> holdfast.v1.NeighborFamily
+	35, // 24: holdfast.v1.Neighbor.last_reset:type_name -> holdfast.v1.Reset
+	0,  // 25: holdfast.v1.NeighborFamily.family:type_name -> holdfast.v1.Family
+	34, // 26: holdfast.v1.NeighborFamily.limit:type_name -> holdfast.v1.PrefixLimit
+	74, // 27: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
+	73, // 28: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
+	36, // 29: holdfast.v1.Reset.notification:type_name -> holdfast.v1.Notification
+	74, // 30: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
+	74, // 31: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
+	74, // 32: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
+	74, // 33: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
+	38, // 34: holdfast.v1.Negotiated.timers:type_name -> holdfast.v1.Timers
+	0,  // 35: holdfast.v1.Negotiated.families:type_name -> holdfast.v1.Family
+	0,  // 36: holdfast.v1.Negotiated.add_path_receive:type_name -> holdfast.v1.Family
+	40, // 37: holdfast.v1.NeighborCounters.in:type_name -> holdfast.v1.MessageCounts
+	40, // 38: holdfast.v1.NeighborCounters.out:type_name -> holdfast.v1.MessageCounts
 	37, // 39: holdfast.v1.NeighborDetail.capabilities_sent:type_name -> holdfast.v1.Capability
 	37, // 40: holdfast.v1.NeighborDetail.capabilities_received:type_name -> holdfast.v1.Capability
 	39, // 41: holdfast.v1.NeighborDetail.negotiated:type_name -> holdfast.v1.Negotiated

@@ -1,0 +1,254 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"holdfast/internal/api"
+	pb "holdfast/internal/api/holdfastv1"
+	"holdfast/testkit/fakerouter"
+)
+
+// serve runs the api with r and returns a client, and stop, which waits for
+// the server's end.
+func serve(t *testing.T, r api.Router) (c *api.Client, stop func()) {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "api")
+	l, err := api.Listen(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- api.Serve(ctx, l, r, slog.New(slog.DiscardHandler)) }()
+	c = api.Dial(socket)
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		c.Close()
+	}
+	t.Cleanup(stop)
+	return c, stop
+}
+
+// TestErrors: an error keeps its text and its kind on the way.
+func TestErrors(t *testing.T) {
+	r := &fakerouter.Router{}
+	c, _ := serve(t, r)
+	for want, err := range map[api.Kind]error{
+		api.KindNotFound: api.NotFound("no x"), api.KindInvalid: api.Invalid("bad x"), api.KindRefused: api.Refused("x would go dark"),
+		api.KindRolledBack: api.RolledBack("x was undone"), api.KindOther: errors.New("disk full"),
+	} {
+		r.Fail = err
+		_, got := c.Reload(t.Context(), connect.NewRequest(&pb.ReloadRequest{}))
+		got = c.Error(got)
+		var e *api.Error
+		if got == nil || got.Error() != err.Error() || errors.As(got, &e) != (want != api.KindOther) || e != nil && e.Kind != want {
+			t.Errorf("%v arrived as %#v", err, got)
+		}
+	}
+	r.Fail = api.Refused("no")
+	s, err := c.ListRoutes(t.Context(), connect.NewRequest(&pb.ListRoutesRequest{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	n := 0
+	for s.Receive() {
+		n += len(s.Msg().Routes)
+	}
+	var e *api.Error
+	if err := c.Error(s.Err()); !errors.As(err, &e) || e.Kind != api.KindRefused {
+		t.Errorf("the stream ended with %v after %d routes", err, n)
+	}
+}
+
+// TestBadRequests are refused before the router sees them.
+func TestBadRequests(t *testing.T) {
+	r := &fakerouter.Router{}
+	c, _ := serve(t, r)
+	ctx := t.Context()
+	query := func(q *pb.RouteQuery) error {
+		_, err := c.CountRoutes(ctx, connect.NewRequest(&pb.CountRoutesRequest{Query: q}))
+		return err
+	}
+	test := func(q *pb.TestPolicyRequest) error {
+		_, err := c.TestPolicy(ctx, connect.NewRequest(q))
+		return err
+	}
+	clearing := func(q *pb.ClearNeighborsRequest) error {
+		_, err := c.ClearNeighbors(ctx, connect.NewRequest(q))
+		return err
+	}
+	_, lookup := c.Lookup(ctx, connect.NewRequest(&pb.LookupRequest{Address: "198.51.100.0/24"}))
+	_, explain := c.Explain(ctx, connect.NewRequest(&pb.ExplainRequest{Prefix: "198.51.100.1/24"}))
+	_, message := c.ShutdownNeighbor(ctx, connect.NewRequest(&pb.ShutdownNeighborRequest{Neighbor: "shop", Message: strings.Repeat("ü", 128)}))
+	for name, err := range map[string]error{
+		"view": query(&pb.RouteQuery{View: 99}), "match": query(&pb.RouteQuery{Match: -1}), "family": query(&pb.RouteQuery{Family: 3}),
+		"prefix": query(&pb.RouteQuery{Prefix: "10.0.0.1/8"}), "no prefix": query(&pb.RouteQuery{Prefix: "x"}),
+		"other family": query(&pb.RouteQuery{Prefix: "10.0.0.0/8", Family: pb.Family_FAMILY_IPV6}),
+		"advertised":   query(&pb.RouteQuery{View: pb.RouteView_ROUTE_VIEW_ADVERTISED}),
+		"test prefix":  test(&pb.TestPolicyRequest{Policy: "p", Prefix: "1"}),
+		"test source":  test(&pb.TestPolicyRequest{Policy: "p", Prefix: "10.0.0.0/8", Source: 42}),
+		"test attrs":   test(&pb.TestPolicyRequest{Policy: "p", Prefix: "10.0.0.0/8", Attributes: &pb.Attributes{NextHop: "x"}}),
+		"clear nobody": clearing(&pb.ClearNeighborsRequest{Mode: pb.ClearMode_CLEAR_MODE_HARD}),
+		"clear both":   clearing(&pb.ClearNeighborsRequest{All: true, Neighbor: "shop", Mode: pb.ClearMode_CLEAR_MODE_HARD}),
+		"clear how":    clearing(&pb.ClearNeighborsRequest{All: true}),
+		"lookup":       lookup, "explain": explain, "message": message,
+	} {
+		if connect.CodeOf(err) != connect.CodeInvalidArgument {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if calls, queries := r.Calls(), r.Queries(); len(calls)+len(queries) > 0 {
+		t.Errorf("the router was bothered with %q, %v", calls, queries)
+	}
+}
+
+// endless gives routes until its context ends.
+type endless struct {
+	fakerouter.Router
+	ended chan error
+}
+
+func (e *endless) Routes(ctx context.Context, q api.RouteQuery, fn func(api.RouteInfo) error) error {
+	for {
+		if err := e.Router.Routes(ctx, q, fn); err != nil {
+			e.ended <- err
+			return err
+		}
+	}
+}
+
+// TestStreamEnds: a client that goes away, and a server that stops, end what
+// the router does for them.
+func TestStreamEnds(t *testing.T) {
+	for _, who := range []string{"client", "server"} {
+		t.Run(who, func(t *testing.T) {
+			r := &endless{ended: make(chan error, 1)}
+			c, stop := serve(t, r)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			s, err := c.ListRoutes(ctx, connect.NewRequest(&pb.ListRoutesRequest{}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			if !s.Receive() || len(s.Msg().Routes) != 256 {
+				t.Fatalf("the first message has %d routes: %v", len(s.Msg().Routes), s.Err())
+			}
+			if who == "client" {
+				cancel()
+			} else {
+				stop()
+			}
+			select {
+			case <-r.ended:
+			case <-time.After(10 * time.Second):
+				t.Error("the router goes on for nobody")
+			}
+			for s.Receive() {
+			}
+			if s.Err() == nil {
+				t.Error("a list that was cut looks complete")
+			}
+		})
+	}
+}
+
+func TestNotRunning(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "none")
+	c := api.Dial(socket)
+	defer c.Close()
+	_, err := c.GetSummary(t.Context(), connect.NewRequest(&pb.GetSummaryRequest{}))
+	if err = c.Error(err); err == nil || !strings.Contains(err.Error(), "cannot reach holdfast at "+socket+": is it running?") {
+		t.Error(err)
+	}
+	if c.Error(nil) != nil {
+		t.Error("nothing became an error")
+	}
+}
+
+func TestListen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "made", "api")
+	l, err := api.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode() != fs.ModeSocket|0o660 {
+		t.Errorf("the socket is %v, %v", info.Mode(), err)
+	}
+	if _, err := api.Listen(path); err == nil || !strings.Contains(err.Error(), "another holdfast listens") {
+		t.Errorf("a second one: %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the socket is left behind: %v", err)
+	}
+}
+
+// TestListenAfterCrash replaces what a killed process left.
+func TestListenAfterCrash(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "api")
+	for _, name := range []string{path, path + ".new"} {
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.SetUnlinkOnClose(false)
+		l.Close()
+	}
+	l, err := api.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Another's socket at the same place stays.
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	other, err := api.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	l.Close()
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("closing one socket took another away: %v", err)
+	}
+}
+
+func TestListenRefuses(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{file, filepath.Join(file, "api"), "/" + strings.Repeat("x", 120)} {
+		if l, err := api.Listen(path); err == nil {
+			l.Close()
+			t.Errorf("there is a socket at %s", path)
+		}
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) != "precious" {
+		t.Errorf("the file has %q now, %v", b, err)
+	}
+}

@@ -1,0 +1,230 @@
+package view_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"connectrpc.com/connect"
+
+	"holdfast/internal/api"
+	pb "holdfast/internal/api/holdfastv1"
+	"holdfast/internal/view"
+	"holdfast/testkit/fakerouter"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// serve runs the api with r on a socket and returns a client.
+func serve(t *testing.T, r api.Router) *api.Client {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "api")
+	l, err := api.Listen(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- api.Serve(ctx, l, r, slog.New(slog.DiscardHandler)) }()
+	c := api.Dial(socket)
+	t.Cleanup(func() {
+		c.Close()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// call makes a call that must succeed.
+func call[Q, A any](t *testing.T, f func(context.Context, *connect.Request[Q]) (*connect.Response[A], error), q *Q) *A {
+	t.Helper()
+	m, err := f(t.Context(), connect.NewRequest(q))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Msg
+}
+
+func list(t *testing.T, c *api.Client, q *pb.RouteQuery) []*pb.Route {
+	t.Helper()
+	s, err := c.ListRoutes(t.Context(), connect.NewRequest(&pb.ListRoutesRequest{Query: q}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var all []*pb.Route
+	for s.Receive() {
+		all = append(all, s.Msg().Routes...)
+	}
+	if s.Err() != nil {
+		t.Fatal(s.Err())
+	}
+	return all
+}
+
+// TestGolden shows the fake router's answers, which came over a socket, to
+// people and to programs.
+func TestGolden(t *testing.T) {
+	c := serve(t, &fakerouter.Router{})
+	neighbor := func(name string) func(view.View) error {
+		m := call(t, c.GetNeighbor, &pb.GetNeighborRequest{Neighbor: name})
+		return func(v view.View) error { return v.Neighbor(m) }
+	}
+	routes := func(columns view.RouteColumns, q *pb.RouteQuery) func(view.View) error {
+		all := list(t, c, q)
+		return func(v view.View) error {
+			out := v.Routes(columns)
+			for _, r := range all {
+				if err := out.Add(r); err != nil {
+					return err
+				}
+			}
+			return out.Close()
+		}
+	}
+	test := &pb.TestPolicyRequest{Policy: "from-transit", Prefix: "203.0.113.0/24", Attributes: &pb.Attributes{}}
+	if err := api.AddCommunity(test.Attributes, "64500:1"); err != nil {
+		t.Fatal(err)
+	}
+	refused := &pb.TestPolicyRequest{Policy: "from-transit", Prefix: "0.0.0.0/0"}
+	summary := call(t, c.GetSummary, &pb.GetSummaryRequest{})
+	neighbors := call(t, c.ListNeighbors, &pb.ListNeighborsRequest{})
+	explained := call(t, c.Explain, &pb.ExplainRequest{Prefix: "198.51.100.0/24"})
+	lookup := call(t, c.Lookup, &pb.LookupRequest{Address: "198.51.100.7"})
+	count := call(t, c.CountRoutes, &pb.CountRoutesRequest{})
+	policies := call(t, c.ListPolicies, &pb.ListPoliciesRequest{})
+	accepted := call(t, c.TestPolicy, test)
+	rejected := call(t, c.TestPolicy, refused)
+	memory := call(t, c.GetMemory, &pb.GetMemoryRequest{})
+	cleared := call(t, c.ClearNeighbors, &pb.ClearNeighborsRequest{All: true, Mode: pb.ClearMode_CLEAR_MODE_SOFT_IN})
+	reloaded := call(t, c.Reload, &pb.ReloadRequest{})
+	checked := call(t, c.CheckConfig, &pb.CheckConfigRequest{})
+	version := &pb.GetVersionResponse{Version: "1.2.3", Commit: "0123456789abcdef0123", Go: "go1.26"}
+	for name, show := range map[string]func(view.View) error{
+		"summary":            func(v view.View) error { return v.Summary(summary) },
+		"neighbors":          func(v view.View) error { return v.Neighbors(neighbors) },
+		"neighbor":           neighbor("transit-a"),
+		"neighbor-down":      neighbor("2001:db8:ffff:ffff::2"),
+		"neighbor-shutdown":  neighbor("shop"),
+		"neighbor-internal":  neighbor("core-1"),
+		"routes":             routes(view.RouteColumns{}, nil),
+		"routes-communities": routes(view.RouteColumns{Communities: true}, &pb.RouteQuery{Prefix: "198.51.100.0/24"}),
+		"routes-rejected":    routes(view.RouteColumns{Reasons: true}, &pb.RouteQuery{View: pb.RouteView_ROUTE_VIEW_REJECTED}),
+		"routes-none":        routes(view.RouteColumns{}, &pb.RouteQuery{Neighbor: "shop"}),
+		"count":              func(v view.View) error { return v.RouteCount(count) },
+		"lookup":             func(v view.View) error { return v.Lookup(lookup) },
+		"explain":            func(v view.View) error { return v.Explain(explained) },
+		"policies":           func(v view.View) error { return v.Policies(policies) },
+		"policy-test":        func(v view.View) error { return v.PolicyTest(accepted) },
+		"policy-rejects":     func(v view.View) error { return v.PolicyTest(rejected) },
+		"memory":             func(v view.View) error { return v.Memory(memory) },
+		"cleared":            func(v view.View) error { return v.Cleared(cleared) },
+		"cleared-none":       func(v view.View) error { return v.Cleared(&pb.ClearNeighborsResponse{}) },
+		"reloaded":           func(v view.View) error { return v.Reloaded(reloaded) },
+		"reloaded-same":      func(v view.View) error { return v.Reloaded(&pb.ReloadResponse{Revision: 7}) },
+		"checked":            func(v view.View) error { return v.Checked(checked, true) },
+		"version":            func(v view.View) error { return v.Version(version, version) },
+		"done":               func(v view.View) error { return v.Done("shop is enabled") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var human, doc bytes.Buffer
+			// The version of this binary is not fixed.
+			summary.Version = "1.2.3"
+			if err := show(view.Human(&human, view.Options{Now: fakerouter.Now})); err != nil {
+				t.Fatal(err)
+			}
+			if err := show(view.JSON(&doc)); err != nil {
+				t.Fatal(err)
+			}
+			if !json.Valid(doc.Bytes()) {
+				t.Errorf("this is no JSON:\n%s", doc.Bytes())
+			}
+			golden(t, name+".txt", human.Bytes())
+			golden(t, name+".json", doc.Bytes())
+		})
+	}
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs (go test ./internal/view -update writes it anew); got:\n%s", path, got)
+	}
+}
+
+func TestColor(t *testing.T) {
+	c := serve(t, &fakerouter.Router{})
+	m := call(t, c.ListNeighbors, &pb.ListNeighborsRequest{})
+	var plain, colored bytes.Buffer
+	if err := view.Human(&plain, view.Options{Now: fakerouter.Now}).Neighbors(m); err != nil {
+		t.Fatal(err)
+	}
+	if err := view.Human(&colored, view.Options{Now: fakerouter.Now, Color: true}).Neighbors(m); err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(plain.Bytes(), []byte("\x1b")) {
+		t.Error("colours without a terminal")
+	}
+	stripped := colored.Bytes()
+	for _, code := range []string{"\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[32m"} {
+		if !bytes.Contains(stripped, []byte(code)) {
+			t.Errorf("no %q in the coloured table", code)
+		}
+		stripped = bytes.ReplaceAll(stripped, []byte(code), nil)
+	}
+	if !bytes.Equal(stripped, plain.Bytes()) {
+		t.Errorf("colours move columns:\n%s\n%s", stripped, plain.Bytes())
+	}
+}
+
+// TestManyRoutes makes sure that a long list is written as it comes, and whole.
+func TestManyRoutes(t *testing.T) {
+	c := serve(t, &fakerouter.Router{Repeat: 500})
+	all := list(t, c, nil)
+	if len(all) != 500*5 {
+		t.Fatalf("%d routes came", len(all))
+	}
+	for _, v := range []view.View{view.Human(io.Discard, view.Options{}), view.JSON(io.Discard)} {
+		out := v.Routes(view.RouteColumns{})
+		for _, r := range all {
+			if err := out.Add(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := out.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var doc bytes.Buffer
+	out := view.JSON(&doc).Routes(view.RouteColumns{})
+	for _, r := range all {
+		if err := out.Add(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var read struct{ Routes []map[string]any }
+	if err := json.Unmarshal(doc.Bytes(), &read); err != nil || len(read.Routes) != len(all) {
+		t.Errorf("%d routes of %d can be read: %v", len(read.Routes), len(all), err)
+	}
+}

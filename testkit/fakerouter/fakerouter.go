@@ -1,0 +1,286 @@
+// Package fakerouter is a small router with fixed contents behind the api, for
+// tests of what shows them.
+package fakerouter
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"holdfast/internal/api"
+	"holdfast/internal/prefix"
+)
+
+// Now is the time at which the contents were looked at.
+var Now = time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)
+
+// Router is an api.Router. Calls has what it was told to do, and Queries what
+// was asked of its routes.
+type Router struct {
+	mu      sync.Mutex
+	calls   []string
+	queries []api.RouteQuery
+	// Fail, if set, is what every method returns.
+	Fail error
+	// Repeat is how often the list of routes is gone through; 0 counts as 1.
+	Repeat int
+}
+
+var _ api.Router = (*Router)(nil)
+
+func (r *Router) note(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.calls = append(r.calls, fmt.Sprintf(format, args...))
+}
+
+// Calls returns what the router was told to do.
+func (r *Router) Calls() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.calls)
+}
+
+// Queries returns what was asked of its routes.
+func (r *Router) Queries() []api.RouteQuery {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.queries)
+}
+
+// Summary is that of the fixed contents.
+func (r *Router) Summary(context.Context) (api.Summary, error) {
+	return api.Summary{
+		ASN: 64500, RouterID: netip.MustParseAddr("192.0.2.1"), ConfigPath: "/etc/holdfast/holdfast.hcl", Revision: 7,
+		Started: Now.Add(-76*time.Hour - 30*time.Minute), Configured: Now.Add(-25 * time.Minute),
+		Listen:    []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:179"), netip.MustParseAddrPort("[2001:db8::1]:179")},
+		Neighbors: 4, Up: 2, Shutdown: 1,
+		Tables: []api.TableSummary{
+			{Family: prefix.IPv4, Prefixes: 1043127, Paths: 2086011, Originated: 2},
+			{Family: prefix.IPv6, Prefixes: 231872, Paths: 463001, Originated: 1},
+		},
+	}, r.Fail
+}
+
+// Neighbors are four, in different states.
+func (r *Router) Neighbors(context.Context) ([]api.Neighbor, error) {
+	var all []api.Neighbor
+	for _, n := range neighbors {
+		all = append(all, n.Neighbor)
+	}
+	return all, r.Fail
+}
+
+// Neighbor is one of Neighbors.
+func (r *Router) Neighbor(_ context.Context, name string) (api.NeighborDetail, error) {
+	n, err := find(name)
+	if r.Fail != nil {
+		err = r.Fail
+	}
+	return n, err
+}
+
+func find(name string) (api.NeighborDetail, error) {
+	for _, n := range neighbors {
+		if n.Name == name || n.Address.String() == name {
+			return n, nil
+		}
+	}
+	return api.NeighborDetail{}, api.NotFound("there is no neighbor %q: \"holdfast show neighbors\" lists them", name)
+}
+
+func selects(q api.RouteQuery, i *api.RouteInfo) bool {
+	switch {
+	case q.Family != nil && *q.Family != i.Prefix.Family,
+		q.Neighbor != "" && q.Neighbor != i.Neighbor,
+		q.View == api.ViewRejected && i.Status != api.StatusRejected,
+		q.View == api.ViewBest && i.Status != api.StatusBest,
+		q.View == api.ViewTable && i.Status == api.StatusRejected:
+		return false
+	case q.Prefix == nil:
+		return true
+	}
+	switch q.Match {
+	case api.MatchLonger:
+		return q.Prefix.Covers(i.Prefix)
+	case api.MatchShorter:
+		return i.Prefix.Covers(*q.Prefix)
+	}
+	return *q.Prefix == i.Prefix
+}
+
+// Routes has those that fit by family, prefix, view and neighbor.
+func (r *Router) Routes(ctx context.Context, q api.RouteQuery, fn func(api.RouteInfo) error) error {
+	r.mu.Lock()
+	r.queries = append(r.queries, q)
+	r.mu.Unlock()
+	var n uint64
+	for range max(r.Repeat, 1) {
+		for i := range routes {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if !selects(q, &routes[i]) {
+				continue
+			}
+			if err := fn(routes[i]); err != nil {
+				return err
+			}
+			if n++; n == q.Limit {
+				return r.Fail
+			}
+		}
+	}
+	return r.Fail
+}
+
+// CountRoutes counts Routes.
+func (r *Router) CountRoutes(ctx context.Context, q api.RouteQuery) (c api.RouteCount, err error) {
+	var last prefix.Prefix
+	err = r.Routes(ctx, q, func(i api.RouteInfo) error {
+		if c.Paths++; i.Prefix != last {
+			c.Prefixes++
+		}
+		last = i.Prefix
+		return nil
+	})
+	return c, err
+}
+
+// Lookup finds the longest prefix.
+func (r *Router) Lookup(_ context.Context, a netip.Addr, fn func(api.RouteInfo) error) error {
+	var best *prefix.Prefix
+	host := prefix.FromNetip(netip.PrefixFrom(a, a.BitLen()))
+	for i := range routes {
+		if p := routes[i].Prefix; p.Covers(host) && routes[i].Status == api.StatusBest && (best == nil || p.Bits > best.Bits) {
+			best = &p
+		}
+	}
+	if best == nil {
+		return api.NotFound("no route to %s", a)
+	}
+	for i := range routes {
+		if routes[i].Prefix == *best && routes[i].Status != api.StatusRejected {
+			if err := fn(routes[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return r.Fail
+}
+
+// Explain has the paths of a prefix; the second one has lost by step 5.
+func (r *Router) Explain(_ context.Context, p prefix.Prefix, fn func(api.Candidate) error) error {
+	n := 0
+	for i := range routes {
+		if routes[i].Prefix != p {
+			continue
+		}
+		c := api.Candidate{RouteInfo: routes[i]}
+		if c.Status == api.StatusBackup {
+			c.Lost = &api.Decision{Step: 5, Rule: "shorter AS path", Detail: "3 < 4", To: routes[0].Neighbor}
+		}
+		n++
+		if err := fn(c); err != nil {
+			return err
+		}
+	}
+	if n == 0 {
+		return api.NotFound("no path for %s", p)
+	}
+	return r.Fail
+}
+
+// Policies are two.
+func (r *Router) Policies(_ context.Context, name string) ([]api.Policy, error) {
+	if r.Fail != nil || name == "" {
+		return policies, r.Fail
+	}
+	for _, p := range policies {
+		if p.Name == name {
+			return []api.Policy{p}, nil
+		}
+	}
+	return nil, api.NotFound("there is no policy %q", name)
+}
+
+// TestPolicy accepts and prefers everything but default routes.
+func (r *Router) TestPolicy(_ context.Context, t api.PolicyTest) (api.PolicyResult, error) {
+	r.note("test %s on %s from %q to %q, source %d, attributes %+v", t.Policy, t.Prefix, t.Neighbor, t.To, t.Source, t.Attrs)
+	at := api.Position{File: "/etc/holdfast/holdfast.hcl", Line: 12}
+	if t.Prefix.Bits == 0 {
+		return api.PolicyResult{Steps: []api.PolicyStep{{Rule: api.RuleRef{Policy: t.Policy, Rule: "no default", Position: at}, Matched: true, Then: "reject"}}}, r.Fail
+	}
+	res := api.PolicyResult{Accepted: true, Attrs: t.Attrs, Weight: 10, Steps: []api.PolicyStep{
+		{Rule: api.RuleRef{Policy: t.Policy, Rule: "no default", Position: at}, Then: "reject"},
+		{Rule: api.RuleRef{Policy: t.Policy, Rule: "prefer", Position: api.Position{File: at.File, Line: 16}}, Matched: true, Then: "accept"},
+	}}
+	res.Attrs.Has |= hasLocalPref
+	res.Attrs.LocalPref = 250
+	return res, r.Fail
+}
+
+// Memory is about two million paths.
+func (r *Router) Memory(context.Context) (api.Memory, error) {
+	return api.Memory{
+		Items: []api.MemoryItem{
+			{Name: "prefixes", Count: 1274999, Bytes: 50999960}, {Name: "paths", Count: 2549012, Bytes: 81568384},
+			{Name: "attributes", Count: 181204, Bytes: 23556520}, {Name: "queues", Bytes: 1 << 20},
+		},
+		Heap: 171 << 20, Resident: 212 << 20, Paths: 2549012,
+	}, r.Fail
+}
+
+// Clear notes it.
+func (r *Router) Clear(_ context.Context, name string, how api.ClearMode) ([]string, error) {
+	r.note("clear %q %d", name, how)
+	if name == "" {
+		return []string{"transit-a", "core-1"}, r.Fail
+	}
+	n, err := find(name)
+	if r.Fail != nil {
+		err = r.Fail
+	}
+	return []string{n.Name}, err
+}
+
+// Shutdown notes it.
+func (r *Router) Shutdown(_ context.Context, name, message string) error {
+	r.note("shutdown %q %q", name, message)
+	if _, err := find(name); err != nil {
+		return err
+	}
+	return r.Fail
+}
+
+// Enable notes it.
+func (r *Router) Enable(_ context.Context, name string) error {
+	r.note("enable %q", name)
+	if _, err := find(name); err != nil {
+		return err
+	}
+	return r.Fail
+}
+
+// Reload notes it.
+func (r *Router) Reload(context.Context) (api.ReloadResult, error) {
+	r.note("reload")
+	return api.ReloadResult{
+		Revision: 8, Changed: true, Changes: changes, Reset: []string{"shop"}, Pending: []string{"core-1"},
+	}, r.Fail
+}
+
+// Check finds the changes of Reload and a warning.
+func (r *Router) Check(context.Context) (api.CheckResult, error) {
+	return api.CheckResult{
+		ConfigPath: "/etc/holdfast/holdfast.hcl", Changes: changes,
+		Diagnostics: []api.Diagnostic{{
+			Warning: true, Position: api.Position{File: "/etc/holdfast/holdfast.hcl", Line: 40}, Column: 3,
+			Message: "rule \"rest\" is never reached", Mend: "remove it, or move it up",
+			Source: "\trule \"rest\" { then = \"accept\" }", Width: 11,
+		}},
+	}, r.Fail
+}
