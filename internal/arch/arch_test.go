@@ -34,9 +34,10 @@ var rules = map[string]rule{
 	"internal/wire": {machine: true, imports: "prefix"},
 	// A packet is shared by the engine and the sessions, hence the pool.
 	"internal/packet": {machine: true, imports: "prefix", also: "sync sync/atomic"},
-	"internal/attr":   {machine: true, imports: "prefix slab wire packet"},
 	"internal/fsm":    {machine: true, imports: "prefix wire"},
-	"internal/policy": {machine: true, imports: "prefix slab wire packet attr"},
+	// Sets are shared by policies and indexed once, by whoever is first.
+	"internal/policy": {machine: true, imports: "prefix wire packet", also: "sync"},
+	"internal/attr":   {machine: true, imports: "prefix slab wire packet policy"},
 	"internal/rib":    {machine: true, imports: "prefix slab wire packet attr"},
 	"internal/export": {machine: true, imports: "prefix slab wire packet attr rib policy"},
 	// The configuration is read from files.
@@ -50,10 +51,10 @@ var rules = map[string]rule{
 	"internal/api/holdfastv1":                   {},
 	"internal/api/holdfastv1/holdfastv1connect": {imports: "api/holdfastv1"},
 	"internal/api":                              {imports: "prefix wire api/holdfastv1 api/holdfastv1/holdfastv1connect"},
-	"internal/view":                             {imports: "prefix wire api"},
+	"internal/view":                             {imports: "prefix wire api api/holdfastv1"},
 	"internal/daemon":                           {imports: "prefix wire packet attr policy rib export config fsm session engine mrt api"},
-	"internal/demo":                             {imports: "prefix wire config mrt api view daemon replay"},
-	"internal/cli":                              {imports: "prefix wire config mrt api view daemon demo replay"},
+	"internal/demo":                             {imports: "prefix wire config mrt api api/holdfastv1 view daemon replay"},
+	"internal/cli":                              {imports: "prefix wire config mrt api api/holdfastv1 view daemon demo replay"},
 }
 
 // forbidden to machines, and why.

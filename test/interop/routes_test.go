@@ -164,8 +164,11 @@ func TestTwoByteNeighbor(t *testing.T) {
 		want := p.fromHoldfast(ours...)[0]
 		Await(t, Patience, "AS_TRANS at "+m.Kind, func() error {
 			got, err := p.other.Received("v4")
-			if err != nil || len(got) != 1 {
-				return fmt.Errorf("%d routes, %v", len(got), err)
+			if err != nil {
+				return err
+			}
+			if len(got) != 1 {
+				return fmt.Errorf("it has %d routes", len(got))
 			}
 			for _, path := range []string{"23456", want.ASPath} {
 				if got[0].ASPath == path {

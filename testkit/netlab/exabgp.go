@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -153,8 +154,10 @@ func (e *exabgp) attrs(r Route) string {
 	}
 	for _, u := range r.Unknown {
 		f := strings.Fields(u)
-		var code int
-		fmt.Sscan(f[0], &code)
+		code, err := strconv.ParseUint(f[0], 10, 8)
+		if err != nil {
+			e.node.Lab.T.Fatalf("%q is no attribute: %v", u, err)
+		}
 		p("attribute [ 0x%02x 0x%s 0x%s ]", code, f[1], f[2])
 	}
 	return strings.Join(s, " ")

@@ -162,8 +162,11 @@ func (o *openbgpd) Session(name string) (State, error) {
 			Error string `json:"last_error_sent"`
 		} `json:"neighbors"`
 	}
-	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all.Neighbors) != 1 {
-		return State{}, fmt.Errorf("cannot read OpenBGPD's neighbor: %v: %s", err, out)
+	if err := json.Unmarshal([]byte(out), &all); err != nil {
+		return State{}, fmt.Errorf("cannot read OpenBGPD's neighbor: %w: %s", err, out)
+	}
+	if len(all.Neighbors) != 1 {
+		return State{}, fmt.Errorf("OpenBGPD has not one neighbor %s: %s", n.Remote, out)
 	}
 	s := all.Neighbors[0]
 	return State{s.State == "Established", strings.TrimSpace(s.State + " " + s.Error)}, nil

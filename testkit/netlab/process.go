@@ -1,6 +1,7 @@
 package netlab
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -79,11 +80,13 @@ func (p *Process) Pid() int { return p.cmd.Process.Pid }
 func (p *Process) Running() error {
 	select {
 	case <-p.done:
-		return fmt.Errorf("%s has ended (%v):\n%s", p.name, errors.Join(p.err), tail(p.log, 20))
+		return fmt.Errorf("%s has ended: %w\n%s", p.name, cmp.Or(p.err, errExit0), tail(p.log, 20))
 	default:
 		return nil
 	}
 }
+
+var errExit0 = errors.New("exit status 0")
 
 // Log is all that the process has printed.
 func (p *Process) Log() string {
