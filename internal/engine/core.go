@@ -52,6 +52,7 @@ type Core struct {
 
 	ops     [prefix.Families][]rib.Op
 	routes  []wire.Route
+	msg     wire.Update
 	attrs   wire.Attrs
 	scratch policy.Scratch
 	block   []byte

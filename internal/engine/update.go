@@ -62,8 +62,8 @@ func (c *Core) Messages(id packet.ID, data []byte) {
 // update takes one UPDATE apart. What it says is queued in c.ops.
 func (c *Core) update(n *neighbor, body []byte) *wire.Error {
 	o := &n.est.Read
-	var u wire.Update
-	if err := wire.Split(body, o, &u); err != nil {
+	u := &c.msg
+	if err := wire.Split(body, o, u); err != nil {
 		return err
 	}
 	// All prefixes are decoded before the first is used: an UPDATE that ends
@@ -87,12 +87,12 @@ func (c *Core) update(n *neighbor, body []byte) *wire.Error {
 		c.withdraw(n, u.Unreach.Family, c.routes[cut[0]:cut[1]])
 	}
 	if len(here) > 0 {
-		if err := c.announce(n, &u, prefix.IPv4, false, here); err != nil {
+		if err := c.announce(n, u, prefix.IPv4, false, here); err != nil {
 			return err
 		}
 	}
 	if len(mp) > 0 {
-		if err := c.announce(n, &u, u.Reach.Family, true, mp); err != nil {
+		if err := c.announce(n, u, u.Reach.Family, true, mp); err != nil {
 			return err
 		}
 	}

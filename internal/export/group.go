@@ -22,6 +22,7 @@ type Group struct {
 	memo    *attr.Memo
 	out     slab.Array[attr.Handle] // by rib.ID: what members are sent, 0 for nothing
 	count   int                     // prefixes in out
+	from    []int                   // by neighbor: how many of them came from it; 0 does not count
 	members []*Member
 
 	pending []rib.ID // to look at, each once
@@ -35,6 +36,7 @@ type Group struct {
 // NewGroup returns a group that has nothing out yet; every prefix of the table
 // is pending. program may be nil, with Params.Policy "".
 func NewGroup(env *Env, p Params, program *policy.Program, number uint32) *Group {
+	env.bucket.table = env.Table
 	g := &Group{Params: p, Number: number, env: env, program: program, memo: attr.NewMemo(env.Store)}
 	g.packer = packer{family: p.Family, maxMsg: p.maxMsg()}
 	g.RedoAll(false)
@@ -107,13 +109,18 @@ func (g *Group) Close() {
 	g.memo.Reset()
 }
 
+// variant is the export program's of a prefix.
+func (g *Group) variant(id rib.ID) uint32 {
+	if g.program != nil && g.program.Variants() > 1 {
+		return g.program.Variant(g.env.Table.Prefix(id))
+	}
+	return 0
+}
+
 // judge is what the group makes of a best path: the block to send, or 0 and why
 // not. The memo holds the block.
 func (g *Group) judge(h attr.Handle, id rib.ID) attr.Result {
-	variant := uint32(0)
-	if g.program != nil && g.program.Variants() > 1 {
-		variant = g.program.Variant(g.env.Table.Prefix(id))
-	}
+	variant := g.variant(id)
 	r, ok := g.memo.Get(h, variant)
 	if !ok {
 		r = g.evaluate(h, variant)
@@ -350,6 +357,11 @@ func (g *Group) update(id rib.ID, b *bucket) {
 	if r.To == 0 {
 		g.count--
 	}
+	for int(max(from, to)) >= len(g.from) {
+		g.from = append(g.from, 0)
+	}
+	g.from[from]--
+	g.from[to]++
 	e.Store.Release(old)
 }
 
@@ -398,25 +410,13 @@ func (g *Group) pack(k *packer, b *bucket, only packet.ID) {
 		if only == 0 {
 			skip = g.neighborOf(h)
 		}
-		k.announce(g.encode(h), skip, only, g.chain(b, *b.heads.At(uint32(h))))
+		k.announce(g.encode(h), skip, only, b.from(*b.heads.At(uint32(h))))
 	}
 	for _, n := range b.skip.ids {
-		k.withdraw(n, only, g.chain(b, b.skip.heads[n]))
+		k.withdraw(n, only, b.from(b.skip.heads[n]))
 	}
 	for _, n := range b.only.ids {
-		k.withdraw(0, n, g.chain(b, b.only.heads[n]))
-	}
-}
-
-// chain iterates over the prefixes of a chain of items.
-func (g *Group) chain(b *bucket, head uint32) func() (prefix.Prefix, bool) {
-	return func() (prefix.Prefix, bool) {
-		if head == 0 {
-			return prefix.Prefix{}, false
-		}
-		it := b.items[head-1]
-		head = it.next
-		return g.env.Table.Prefix(it.id), true
+		k.withdraw(0, n, b.from(b.only.heads[n]))
 	}
 }
 

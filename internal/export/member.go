@@ -253,16 +253,6 @@ func (m *Member) Advertised(id rib.ID) (attr.Handle, uint8) {
 	return h, Sent
 }
 
-// Count is how many prefixes the member is sent.
-func (m *Member) Count() (n int) {
-	for i := range m.group.out.Len() {
-		if m.sees(*m.group.out.At(i)) != 0 {
-			n++
-		}
-	}
-	return n
-}
-
 // Attrs are a block's attributes as the member gets them.
 func (m *Member) Attrs(h attr.Handle) wire.Attrs {
 	x := m.group.encode(h)

@@ -29,10 +29,10 @@ func (k *packer) begin(skip, only packet.ID) {
 	k.p.Data = wire.AppendHeader(k.p.Data, wire.MsgUpdate)
 }
 
-// announce packs the prefixes that next returns, all with one set of
-// attributes that leaves room for at least one of them.
-func (k *packer) announce(e encoded, skip, only packet.ID, next func() (prefix.Prefix, bool)) {
-	x, ok := next()
+// announce packs routes that all have one set of attributes, which leaves room
+// for at least one of them.
+func (k *packer) announce(e encoded, skip, only packet.ID, routes *chain) {
+	x, ok := routes.next()
 	for ok {
 		k.begin(skip, only)
 		p := k.p
@@ -45,7 +45,7 @@ func (k *packer) announce(e encoded, skip, only packet.ID, next func() (prefix.P
 			p.Data = append(p.Data, e.attrs...)
 			for ok && len(p.Data)+1+int(x.Bits+7)/8 <= end {
 				p.Data = wire.AppendPrefix(p.Data, x)
-				x, ok = next()
+				x, ok = routes.next()
 			}
 			k.end()
 			continue
@@ -61,7 +61,7 @@ func (k *packer) announce(e encoded, skip, only packet.ID, next func() (prefix.P
 		p.Data = append(p.Data, 0)
 		for ok && len(p.Data)+1+int(x.Bits+7)/8+len(e.attrs) <= end {
 			p.Data = wire.AppendPrefix(p.Data, x)
-			x, ok = next()
+			x, ok = routes.next()
 		}
 		binary.BigEndian.PutUint16(p.Data[at+2:], uint16(len(p.Data)-at-4))
 		p.Data = append(p.Data, e.attrs...)
@@ -71,8 +71,8 @@ func (k *packer) announce(e encoded, skip, only packet.ID, next func() (prefix.P
 }
 
 // withdraw packs withdrawals.
-func (k *packer) withdraw(skip, only packet.ID, next func() (prefix.Prefix, bool)) {
-	x, ok := next()
+func (k *packer) withdraw(skip, only packet.ID, routes *chain) {
+	x, ok := routes.next()
 	for ok {
 		k.begin(skip, only)
 		p := k.p
@@ -82,7 +82,7 @@ func (k *packer) withdraw(skip, only packet.ID, next func() (prefix.Prefix, bool
 			p.Data = append(p.Data, 0, 0)
 			for ok && len(p.Data)+1+int(x.Bits+7)/8+2 <= end {
 				p.Data = wire.AppendPrefix(p.Data, x)
-				x, ok = next()
+				x, ok = routes.next()
 			}
 			binary.BigEndian.PutUint16(p.Data[at:], uint16(len(p.Data)-at-2))
 			p.Data = append(p.Data, 0, 0)
@@ -92,7 +92,7 @@ func (k *packer) withdraw(skip, only packet.ID, next func() (prefix.Prefix, bool
 			p.Data = append(p.Data, 0x90, 15, 0, 0, 0, byte(k.family.AFI()), 1)
 			for ok && len(p.Data)+1+int(x.Bits+7)/8 <= end {
 				p.Data = wire.AppendPrefix(p.Data, x)
-				x, ok = next()
+				x, ok = routes.next()
 			}
 			binary.BigEndian.PutUint16(p.Data[at+2:], uint16(len(p.Data)-at-4))
 			binary.BigEndian.PutUint16(p.Data[at-2:], uint16(len(p.Data)-at))

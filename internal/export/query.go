@@ -1,0 +1,38 @@
+package export
+
+import (
+	"holdfast/internal/attr"
+	"holdfast/internal/policy"
+	"holdfast/internal/rib"
+)
+
+// Count is how many prefixes the member is sent: all that the group has out but
+// for its own.
+func (m *Member) Count() int {
+	if int(m.ID) >= len(m.group.from) {
+		return m.group.count
+	}
+	return m.group.count - m.group.from[m.ID]
+}
+
+// Sent is the block that the member has been sent for a prefix, or is about to
+// be, 0 for none.
+func (m *Member) Sent(id rib.ID) attr.Handle { return m.sees(m.group.out.Get(uint32(id))) }
+
+// Program is the export program that the group runs and counts on, nil if it
+// has none.
+func (g *Group) Program() *policy.Program { return g.program }
+
+// AcceptedBy is the rule that let the best path of a prefix out. It is false
+// where no rule did, or where what is out is not up to date.
+func (g *Group) AcceptedBy(id rib.ID) (policy.Label, bool) {
+	best := g.env.Table.Best(id)
+	if best == nil || g.program == nil {
+		return policy.Label{}, false
+	}
+	r, ok := g.memo.Get(best.Post, g.variant(id))
+	if !ok || r.To == 0 || r.To != g.out.Get(uint32(id)) {
+		return policy.Label{}, false
+	}
+	return g.program.Last(r.Trace)
+}
