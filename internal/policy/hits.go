@@ -71,3 +71,40 @@ func (p *Program) Matched(t uint32) []Label {
 	slices.Reverse(out)
 	return out
 }
+
+// Last is the rule of a Trace that decided. It is false if none did, so that
+// the end of the chain rejected the route.
+func (p *Program) Last(t uint32) (Label, bool) {
+	if t == 0 {
+		return Label{}, false
+	}
+	r := &p.rules[p.before[t].rule]
+	return r.label, r.then != Continue
+}
+
+// Ends is how many routes came to the end of each policy of the chain, because
+// no rule of it or before it decided. A policy without rules is left out.
+func (p *Program) Ends() map[string]uint64 {
+	out := map[string]uint64{}
+	for i := range p.rules {
+		if i == len(p.rules)-1 || p.rules[i+1].label.Policy != p.rules[i].label.Policy {
+			out[p.rules[i].label.Policy] += p.passed(i)
+		}
+	}
+	return out
+}
+
+// passed is how many routes no rule up to this one has decided about.
+func (p *Program) passed(rule int) (sum uint64) {
+	for t, n := range p.hits {
+		decided := false
+		if t > 0 {
+			last := int(p.before[t].rule)
+			decided = last <= rule && p.rules[last].then != Continue
+		}
+		if !decided {
+			sum += n
+		}
+	}
+	return sum
+}
