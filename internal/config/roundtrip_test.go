@@ -141,6 +141,35 @@ func TestFormat(t *testing.T) {
 	}
 }
 
+// endless is syntax that nests or goes on n times.
+func endless(n int) []string {
+	return []string{
+		strings.Repeat("[", n),
+		"a = " + strings.Repeat("-", n) + "1",
+		"a = " + strings.Repeat("!", n) + "1",
+		"a = " + strings.Repeat("x ? ", n) + "1",
+		"a = " + strings.Repeat("1 + ", n) + "1",
+		"a = " + strings.Repeat(`"${`, n) + "1",
+		"a = " + strings.Repeat(`f(`, n) + "1",
+		"a = " + strings.Repeat(`{a=`, n) + "1",
+		"a = x" + strings.Repeat(".a", n),
+		"a = x" + strings.Repeat("[*]", n),
+		strings.Repeat("a {\n", n),
+		strings.Repeat("a ", n) + "{}",
+		"a \"" + strings.Repeat("$", n) + "\" {}",
+	}
+}
+
+// The parser of HCL is recursive, and a Go program that is out of stack is
+// dead: it must not see what nests without end.
+func TestEndless(t *testing.T) {
+	for _, text := range endless(100_000) {
+		if _, ds := Parse("test.hcl", []byte(text)); !ds.HasErrors() || len(ds) > 2*mostRefused {
+			t.Errorf("%.20s…: %d diagnostics", text, len(ds))
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, pattern := range []string{"testdata/good/*.hcl", "testdata/bad/*.hcl"} {
 		for _, file := range glob(f, pattern) {
@@ -151,13 +180,9 @@ func FuzzParse(f *testing.F) {
 			f.Add(text)
 		}
 	}
-	f.Add([]byte(strings.Repeat("[", 100_000)))
-	f.Add([]byte("a = " + strings.Repeat("-", 100_000) + "1"))
-	f.Add([]byte("a = " + strings.Repeat("x ? ", 100_000) + "1"))
-	f.Add([]byte("a = " + strings.Repeat(`"${`, 100_000) + "1"))
-	f.Add([]byte("a = " + strings.Repeat(`x[`, 30) + "1"))
-	f.Add([]byte(strings.Repeat("a {\n", 100_000)))
-	f.Add([]byte("a = x" + strings.Repeat(".a", 100_000)))
+	for _, text := range endless(40) {
+		f.Add([]byte(text))
+	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c, ds := Parse("test.hcl", text)
 		var b bytes.Buffer
