@@ -153,9 +153,6 @@ func Prepend(dst, path []byte, asn uint32, n int) []byte {
 		if k > n {
 			break
 		}
-		if k == total && have > 0 {
-			break
-		}
 		dst = append(dst, SegSequence, byte(k))
 		for range k {
 			dst = binary.BigEndian.AppendUint32(dst, asn)

@@ -288,9 +288,10 @@ func (v *vector) differences(r *result) (diff []string) {
 		}
 		for i, want := range [4][]string{d.Withdrawn, d.NLRI, mp(d.MPReach, d.Attrs["mp_family"]), mp(d.MPUnreach, d.Attrs["mp_unreach_family"])} {
 			var got []string
+			addPath := len(want) > 0 && strings.Contains(want[0], "path-id")
 			for _, x := range r.lists[i] {
 				s := x.Prefix.String()
-				if strings.Contains(strings.Join(want, " "), "path-id") {
+				if addPath {
 					s += fmt.Sprintf(" path-id=%d", x.PathID)
 				}
 				got = append(got, s)
