@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -168,7 +169,7 @@ func (h *HoldfastRouter) text() string {
 		}
 		var all []string
 		for _, c := range slices.Concat(r.Communities, r.Extended, r.Large) {
-			all = append(all, fmt.Sprintf("%q", strings.Replace(c, "soo:", "ro:", 1)))
+			all = append(all, strconv.Quote(c))
 		}
 		if len(all) > 0 {
 			p("      add_communities = [%s]", strings.Join(all, ", "))
