@@ -1,4 +1,4 @@
-.PHONY: check test race fuzz bench interop lint
+.PHONY: check test race fuzz bench interop lint proto
 
 FUZZTIME ?= 20s
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -10,3 +10,4 @@ fuzz: ; ./fuzz.sh $(FUZZTIME)
 bench: ; go test -run '^$$' -bench . -benchmem ./...
 interop: ; go test -tags interop -count=1 -timeout 15m ./testkit/netlab/... ./test/interop/...
 lint: ; go run $(GOLANGCI) run ./...
+proto: ; internal/api/generate.sh

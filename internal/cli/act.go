@@ -21,7 +21,7 @@ func (a *app) clearCommand() *cobra.Command {
 With --soft it stays: "in" asks the neighbor for its routes again, "out" sends
 ours again, "both" does both.`,
 		Args:              between(1, 1),
-		ValidArgsFunction: a.completeNeighbors(1, "all"),
+		ValidArgsFunction: a.completeNeighbors("all"),
 		RunE: func(c *cobra.Command, args []string) error {
 			mode, ok := map[string]pb.ClearMode{
 				"": pb.ClearMode_CLEAR_MODE_HARD, "both": pb.ClearMode_CLEAR_MODE_SOFT,
@@ -54,7 +54,7 @@ func (a *app) shutdownCommand() *cobra.Command {
 operators (RFC 9003), and keeps it down until "holdfast enable".`,
 		Example:           `  holdfast shutdown transit-a --message "maintenance until 04:00 UTC, ticket 4711"`,
 		Args:              between(1, 1),
-		ValidArgsFunction: a.completeNeighbors(1),
+		ValidArgsFunction: a.completeNeighbors(),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {
 				req := &pb.ShutdownNeighborRequest{Neighbor: args[0], Message: message}
@@ -72,7 +72,7 @@ operators (RFC 9003), and keeps it down until "holdfast enable".`,
 func (a *app) enableCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "enable NEIGHBOR", Short: "Let a session come up that was shut down", Args: between(1, 1),
-		ValidArgsFunction: a.completeNeighbors(1),
+		ValidArgsFunction: a.completeNeighbors(),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {
 				if _, err := r.EnableNeighbor(ctx, connect.NewRequest(&pb.EnableNeighborRequest{Neighbor: args[0]})); err != nil {

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -47,25 +46,34 @@ func complete(c *cobra.Command, flag string, f cobra.CompletionFunc) {
 	cobra.CheckErr(c.RegisterFlagCompletionFunc(flag, f))
 }
 
-// completeNeighbors completes up to n names from the running router.
-func (a *app) completeNeighbors(n int, also ...string) cobra.CompletionFunc {
+// completeNeighbors completes an only argument: a name from the running router.
+func (a *app) completeNeighbors(also ...string) cobra.CompletionFunc {
 	return func(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		if len(args) >= n {
+		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		names := slices.Clone(also)
-		a.quietly(c.Context(), func(ctx context.Context, r *api.Client) error {
-			m, err := r.ListNeighbors(ctx, connect.NewRequest(&pb.ListNeighborsRequest{}))
-			if err != nil {
-				return err
-			}
-			for _, n := range m.Msg.Neighbors {
-				names = append(names, cobra.CompletionWithDesc(n.Name, fmt.Sprintf("%s AS %d", n.Address, n.Asn)))
-			}
-			return nil
-		})
-		return names, cobra.ShellCompDirectiveNoFileComp
+		return append(a.neighborNames(c.Context()), also...), cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// completeNeighborFlag completes a name for a flag.
+func (a *app) completeNeighborFlag(c *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return a.neighborNames(c.Context()), cobra.ShellCompDirectiveNoFileComp
+}
+
+func (a *app) neighborNames(ctx context.Context) []string {
+	var names []string
+	a.quietly(ctx, func(ctx context.Context, r *api.Client) error {
+		m, err := r.ListNeighbors(ctx, connect.NewRequest(&pb.ListNeighborsRequest{}))
+		if err != nil {
+			return err
+		}
+		for _, n := range m.Msg.Neighbors {
+			names = append(names, cobra.CompletionWithDesc(n.Name, fmt.Sprintf("%s AS %d", n.Address, n.Asn)))
+		}
+		return nil
+	})
+	return names
 }
 
 func (a *app) completePolicies(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {

@@ -53,7 +53,7 @@ func (a *app) showNeighbors() *cobra.Command {
 func (a *app) showNeighbor() *cobra.Command {
 	return &cobra.Command{
 		Use: "neighbor NAME", Short: "All about one neighbor, by name or address", Args: between(1, 1),
-		ValidArgsFunction: a.completeNeighbors(1),
+		ValidArgsFunction: a.completeNeighbors(),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {
 				m, err := r.GetNeighbor(ctx, connect.NewRequest(&pb.GetNeighborRequest{Neighbor: args[0]}))
@@ -131,7 +131,7 @@ rejected is marked "x" and what has an unreachable next hop "!".`,
 	c.MarkFlagsMutuallyExclusive("longer", "shorter")
 	c.MarkFlagsMutuallyExclusive("best", "received", "rejected", "advertised")
 	c.MarkFlagsMutuallyExclusive("count", "limit")
-	complete(c, "neighbor", a.completeNeighbors(1))
+	complete(c, "neighbor", a.completeNeighborFlag)
 	complete(c, "family", cobra.FixedCompletions([]string{"ipv4", "ipv6"}, cobra.ShellCompDirectiveNoFileComp))
 	c.ValidArgsFunction = cobra.NoFileCompletions
 	c.RunE = func(c *cobra.Command, args []string) error {

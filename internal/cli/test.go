@@ -53,8 +53,8 @@ run; otherwise the policy is that of the running router. Hits are not counted.`,
 	f.StringVar(&o.source, "source", "", "where it comes from, if from no neighbor: `"+strings.Join(sources, "|")+"` (default ebgp)")
 	f.StringVar(&o.to, "to", "", "`name` of the neighbor that the route goes to")
 	c.MarkFlagsMutuallyExclusive("neighbor", "source")
-	complete(c, "neighbor", a.completeNeighbors(1))
-	complete(c, "to", a.completeNeighbors(1))
+	complete(c, "neighbor", a.completeNeighborFlag)
+	complete(c, "to", a.completeNeighborFlag)
 	complete(c, "origin", cobra.FixedCompletions(origins, cobra.ShellCompDirectiveNoFileComp))
 	complete(c, "source", cobra.FixedCompletions(sources, cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(c *cobra.Command, args []string) error {

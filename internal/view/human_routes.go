@@ -55,7 +55,8 @@ func (r *humanRoutes) Add(m *pb.Route) error {
 	if r.columns.Reasons {
 		row = append(row, cell{text: reason(m)})
 	}
-	return r.t.row(row...)
+	r.t.row(row...)
+	return r.t.err
 }
 
 func (r *humanRoutes) Close() error {

@@ -53,21 +53,21 @@ func newTable(w io.Writer, color bool, headings ...string) *table {
 	return t
 }
 
-func (t *table) row(cells ...cell) error {
+// row adds one. Errors of writing are kept for close.
+func (t *table) row(cells ...cell) {
 	t.rows = append(t.rows, cells)
 	if len(t.rows) >= look || t.begun {
 		t.flush()
 	}
-	return t.err
 }
 
 // texts is row without colours.
-func (t *table) texts(texts ...string) error {
+func (t *table) texts(texts ...string) {
 	cells := make([]cell, len(texts))
 	for i, s := range texts {
 		cells[i] = cell{text: s}
 	}
-	return t.row(cells...)
+	t.row(cells...)
 }
 
 func (t *table) flush() {

@@ -31,6 +31,7 @@ type View interface {
 	// Checked shows what was found about a configuration; against says whether
 	// it was compared with what is running.
 	Checked(r *pb.CheckConfigResponse, against bool) error
+	Replayed(Replay) error
 	// Done says that what was asked for has happened. JSON says {}.
 	Done(text string) error
 }

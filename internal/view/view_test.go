@@ -132,7 +132,15 @@ func TestGolden(t *testing.T) {
 		"reloaded-same":      func(v view.View) error { return v.Reloaded(&pb.ReloadResponse{Revision: 7}) },
 		"checked":            func(v view.View) error { return v.Checked(checked, true) },
 		"version":            func(v view.View) error { return v.Version(version, version) },
-		"done":               func(v view.View) error { return v.Done("shop is enabled") },
+		"replayed": func(v view.View) error {
+			return v.Replayed(view.Replay{
+				Neighbor: "2001:db8::9", NeighborASN: 64601, LocalASN: 64601, RemoteASN: 64500, Table: true,
+				Announced: map[string]int{"ipv4": 1043127, "ipv6": 0}, Withdrawn: map[string]int{"ipv4": 0, "ipv6": 0},
+				Updates: 181204, Bytes: 52 << 20, Skipped: 2, SkipReason: "an attribute is damaged", Damaged: 1,
+				UpdatesReceived: 3, Notes: []string{"the router takes no IPv6"}, Seconds: 2.5,
+			})
+		},
+		"done": func(v view.View) error { return v.Done("shop is enabled") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var human, doc bytes.Buffer
