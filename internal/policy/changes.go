@@ -1,9 +1,10 @@
 package policy
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math"
 	"net/netip"
-	"strconv"
 
 	"holdfast/internal/wire"
 )
@@ -69,14 +70,25 @@ func originName(o uint8) string {
 	return "incomplete"
 }
 
+// communityString is a community as ParseCommunity reads it.
 func communityString(k communityKind, b []byte) string {
 	c := k.get(b)
-	text := func(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
 	switch k {
 	case standard:
-		return text(c[0]>>16) + ":" + text(c[0]&0xffff)
+		return fmt.Sprintf("%d:%d", c[0]>>16, c[0]&math.MaxUint16)
 	case large:
-		return text(c[0]) + ":" + text(c[1]) + ":" + text(c[2])
+		return fmt.Sprintf("%d:%d:%d", c[0], c[1], c[2])
+	}
+	if name, ok := map[uint32]string{0x02: "rt", 0x03: "soo"}[c[0]>>16&math.MaxUint8]; ok {
+		admin, local := c[0]<<16|c[1]>>16, c[1]&math.MaxUint16
+		switch {
+		case c[0]>>24 == twoByteAS:
+			return fmt.Sprintf("%s:%d:%d", name, c[0]&math.MaxUint16, c[1])
+		case c[0]>>24 == address:
+			return fmt.Sprintf("%s:%s:%d", name, netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, admin))), local)
+		case c[0]>>24 == fourByteAS && admin > math.MaxUint16:
+			return fmt.Sprintf("%s:%d:%d", name, admin, local)
+		}
 	}
 	return fmt.Sprintf("0x%08x%08x", c[0], c[1])
 }

@@ -144,10 +144,16 @@ func numberOrAny(s string) (v, mask uint32, ok bool) {
 	return uint32(n), ^uint32(0), ok
 }
 
+// Types of extended communities (RFC 4360 section 3.1 and 3.2, RFC 5668).
+const (
+	twoByteAS  = 0
+	address    = 1
+	fourByteAS = 2
+)
+
 // parseExtended reads the two fields behind rt: and soo:. How they share six
-// bytes depends on the type (RFC 4360 section 3.1 and 3.2, RFC 5668).
+// bytes depends on the type.
 func parseExtended(text string, subtype uint32, parts []string) ([]communityPattern, error) {
-	const twoByteAS, address, fourByteAS = 0, 1, 2
 	local, localMask, ok := numberOrAny(parts[1])
 	if !ok {
 		return nil, badCommunity(text)

@@ -152,19 +152,22 @@ func (p *Program) describe(c *cond, ok bool, x prefix.Prefix, r *Route) Reason {
 		return say("%s %s in %s", nh.Addr(), is, p.prefixSets(c, src))
 	case CondNeighbor, CondGroup:
 		if c.fixed {
-			return say("this neighbor %s one of %s", is, strings.Join(src.Names, ", "))
+			if src.Kind == CondGroup {
+				return say("this neighbor's group %s %s", is, strings.Join(src.Names, " or "))
+			}
+			return say("this neighbor %s %s", is, strings.Join(src.Names, " or "))
 		}
 		name := source.Neighbor
 		if src.Kind == CondGroup {
 			name = source.Group
 		}
-		return say("%q %s one of %s", name, is, strings.Join(src.Names, ", "))
+		return say("%q %s %s", name, is, strings.Join(src.Names, " or "))
 	case CondSource:
 		var names []string
 		for _, s := range src.Sources {
 			names = append(names, s.String())
 		}
-		return say("the route %s from one of %s", is, strings.Join(names, ", "))
+		return say("the route %s from %s", is, strings.Join(names, " or "))
 	case CondASPath:
 		for _, s := range src.Patterns {
 			if text, pos, found := s.Find(a.ASPath); found {
@@ -254,7 +257,7 @@ func rangeList(ranges []Range) string {
 	for _, r := range ranges {
 		s = append(s, r.String())
 	}
-	return strings.Join(s, ", ")
+	return strings.Join(s, " or ")
 }
 
 // pathString is a path as people write it.

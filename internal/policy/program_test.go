@@ -160,7 +160,9 @@ func TestSources(t *testing.T) {
 }
 
 func TestSemantics(t *testing.T) {
-	med := func(n uint32) []Match { return []Match{{Conditions: []Condition{{Kind: CondMED, Ranges: []Range{{n, n}}}}}} }
+	med := func(n uint32) []Match {
+		return []Match{{Conditions: []Condition{{Kind: CondMED, Ranges: []Range{{n, n}}}}}}
+	}
 	set := func(n uint32) Actions { return Actions{MED: Adjust{SetTo, n}} }
 	accept, reject := Rule{Then: Accept}, Rule{Then: Reject}
 	pol := func(rules ...Rule) *Policy { return &Policy{Name: "p", Rules: rules} }

@@ -246,6 +246,11 @@ func TestParseCommunity(t *testing.T) {
 		got, err := parseCommunity(c.text)
 		if err != nil || len(got) != 1 || got[0].kind != c.kind || got[0].value != c.want || !got[0].exact() {
 			t.Errorf("%q: %v, %v", c.text, got, err)
+			continue
+		}
+		back := communityString(c.kind, c.want.appendTo(nil, c.kind))
+		if again, err := parseCommunity(back); err != nil || again[0] != got[0] {
+			t.Errorf("%q prints as %q, %v", c.text, back, err)
 		}
 	}
 	for _, bad := range []string{"", "1", "1:", ":1", "1:2:3:4", "65536:1", "1:65536", "a:b", "1:-2", "1:+2", "01:2", "rt:1", "rt:1:2:3",

@@ -279,12 +279,7 @@ func stateOf(a *wire.Attrs, r Result) string {
 	}
 	for k, list := range communities(a) {
 		for n := communityKind(k).size(); len(list) > 0; list = list[n:] {
-			text := communityString(communityKind(k), list[:n])
-			if communityKind(k) == extended {
-				c := extended.get(list)
-				text = fmt.Sprintf("rt:%d:%d", c[0]&0xffff, c[1])
-			}
-			w.communities = append(w.communities, text)
+			w.communities = append(w.communities, communityString(communityKind(k), list[:n]))
 		}
 	}
 	if a.Has&wire.HasMED != 0 {
