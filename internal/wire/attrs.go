@@ -20,6 +20,7 @@ const MaxBlock = MaxExtendedLen - HeaderLen - minUpdate
 // one, is that of MP_REACH_NLRI and takes the place of NEXT_HOP.
 func Parse(block, nextHop []byte, a *Attrs) {
 	*a = Attrs{}
+	copied := false // Other is not a part of block
 	for i := 0; i < len(block); {
 		flags, typ, head, n := attrHeader(block[i:])
 		end := i + head + n
@@ -75,13 +76,11 @@ func Parse(block, nextHop []byte, a *Attrs) {
 			a.setPartial(partial, partialOTC)
 		case len(a.Other) == 0:
 			a.Other = block[i:end:end]
-		default:
-			// One piece as long as they stand together, which costs nothing.
-			if from := len(a.Other); cap(a.Other) == from && i >= from && &a.Other[0] == &block[i-from] {
-				a.Other = block[i-from : end : end]
-			} else {
-				a.Other = append(a.Other[:from:from], block[i:end]...)
-			}
+		case !copied && &block[i-len(a.Other)] == &a.Other[0]:
+			a.Other = block[i-len(a.Other) : end : end]
+		default: // not in one piece: the only case that costs memory
+			a.Other = append(a.Other, block[i:end]...)
+			copied = true
 		}
 		i = end
 	}
