@@ -154,9 +154,14 @@ var announced = []byte{0}
 // Update is the entry as if wire.Split had taken it out of an UPDATE, so that
 // Validate can judge it and Block return it. Its NLRI is not to be decoded. The
 // attributes are put together in scratch.
-func (e *Entry) Update(f prefix.Family, scratch []byte) (u wire.Update) {
-	var nextHop []byte
-	u.Attrs, nextHop = e.Normalize(scratch[:0])
+func (e *Entry) Update(f prefix.Family, scratch []byte) wire.Update {
+	block, nextHop := e.Normalize(scratch[:0])
+	return Announcement(f, block, nextHop)
+}
+
+// Announcement is Update for what Normalize returned.
+func Announcement(f prefix.Family, block, nextHop []byte) wire.Update {
+	u := wire.Update{Attrs: block}
 	if f == prefix.IPv4 && len(nextHop) <= 4 {
 		u.Announced = wire.NLRI{Data: announced}
 	} else {
