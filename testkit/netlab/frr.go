@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -46,15 +47,28 @@ func startFRR(n *Node, c Config) Router {
 		return []string{"-f", conf, "-i", filepath.Join(n.Dir, name+".pid"), "-z", api, "--vty_socket", n.Dir,
 			"-A", "127.0.0.1", "-u", "root", "-g", "frrvty", "--log", "stdout", "--log-level", "info"}
 	}
-	n.Start("zebra", n.Command(dir+"zebra", args("zebra", n.Write("zebra.conf", ""))...))
-	f.proc = n.Start("bgpd", n.Command(dir+"bgpd", args("bgpd", n.Write("bgpd.conf", f.text()))...))
+	// bgpd treats IPv6 routes as errors until it knows the interfaces, and is
+	// slow to look for zebra again: it gets its neighbors when zebra has it.
+	zebra := n.Start("zebra", n.Command(dir+"zebra", args("zebra", n.Write("zebra.conf", ""))...))
+	Await(t, Patience, "zebra", func() error {
+		if err := zebra.Running(); err != nil {
+			t.Fatal(err)
+		}
+		_, err := os.Stat(api)
+		return err
+	})
+	f.proc = n.Start("bgpd", n.Command(dir+"bgpd", args("bgpd", n.Write("bgpd.conf", ""))...))
 	Await(t, Patience, "answer of FRR", func() error {
 		if err := f.proc.Running(); err != nil {
 			t.Fatal(err)
 		}
-		_, err := f.vtysh("show bgp summary json")
+		if !strings.Contains(zebra.Log(), "announce only bgp routes") {
+			return errors.New("zebra has not heard of bgpd")
+		}
+		_, err := f.vtysh("show version")
 		return err
 	})
+	f.configure(strings.Split(strings.TrimSpace(f.text()), "\n")...)
 	f.Announce(c.Routes...)
 	return f
 }

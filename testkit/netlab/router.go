@@ -90,7 +90,7 @@ func same(r Route) Route { return r }
 
 // Patience is how long tests wait for what should take a second or two: the
 // machine may be busy with other tests.
-const Patience = 20 * time.Second
+const Patience = 30 * time.Second
 
 // AwaitUp waits for a session.
 func AwaitUp(t testing.TB, r Router, session string) {
