@@ -12,9 +12,10 @@ import (
 // Engine runs a Core in a goroutine of its own. It is the session.Routes of
 // all sessions.
 type Engine struct {
-	core *Core
-	mail chan event
-	done chan struct{}
+	core  *Core
+	mail  chan event
+	done  chan struct{}
+	start time.Time // of Run
 }
 
 // mailbox is how many events wait at the most: what sessions read ahead of us,
@@ -42,14 +43,14 @@ func New(log *slog.Logger) *Engine {
 // for the loop return once it has ended.
 func (e *Engine) Run(ctx context.Context) {
 	defer close(e.done)
-	start := time.Now()
+	e.start = time.Now()
 	idle := false
 	for {
 		ev, ok := e.next(ctx, idle)
 		if ctx.Err() != nil {
 			return
 		}
-		e.core.SetNow(uint32(time.Since(start) / time.Second))
+		e.core.SetNow(uint32(time.Since(e.start) / time.Second))
 		for taken := 0; ok; {
 			if taken += e.handle(ev); taken >= burst {
 				break

@@ -27,8 +27,10 @@ type peer struct {
 	as2     bool
 	updates int
 	closed  *session.Close
-	strict  bool // a withdrawal of what it does not have is an error
-	wild    int  // such withdrawals
+	// refreshed has the families that it was asked for again.
+	refreshed []prefix.Family
+	strict    bool // a withdrawal of what it does not have is an error
+	wild      int  // such withdrawals
 }
 
 type queued struct {
@@ -52,8 +54,12 @@ func (p *peer) Send(q *packet.Packet, nextHop []byte) {
 	p.queue = append(p.queue, queued{q, nextHop})
 }
 
-func (p *peer) Refresh(prefix.Family) bool { return true }
-func (p *peer) Close(c session.Close)      { p.closed = &c }
+func (p *peer) Close(c session.Close) { p.closed = &c }
+
+func (p *peer) Refresh(f prefix.Family) bool {
+	p.refreshed = append(p.refreshed, f)
+	return true
+}
 
 // read takes everything from the queue.
 func (p *peer) read() {

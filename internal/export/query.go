@@ -36,3 +36,6 @@ func (g *Group) AcceptedBy(id rib.ID) (policy.Label, bool) {
 	}
 	return g.program.Last(r.Trace)
 }
+
+// Bytes is the memory that the member takes while it is not in step.
+func (m *Member) Bytes() uint64 { return m.dirty.Bytes() + m.had.Bytes() }

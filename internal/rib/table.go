@@ -426,6 +426,9 @@ func (t *Table) Paths(id ID, f func(*Path) bool) {
 	t.find(t.entries.At(uint32(id)), func(p *Path) bool { return !f(p) })
 }
 
+// PathsOf is how many paths a prefix has, rejected ones included.
+func (t *Table) PathsOf(id ID) int { return int(t.entries.At(uint32(id)).n) }
+
 // Journal returns the changes since it was last called. The slice is valid
 // until the next call.
 func (t *Table) Journal() []Change {

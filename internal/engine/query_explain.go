@@ -1,0 +1,106 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+
+	"holdfast/internal/attr"
+	"holdfast/internal/packet"
+	"holdfast/internal/prefix"
+	"holdfast/internal/rib"
+	"holdfast/internal/wire"
+)
+
+// Candidate is a path in the decision about a prefix.
+type Candidate struct {
+	Route
+	Lost *Lost // nil for the best path, and for one that takes no part
+}
+
+// Lost says at which step a path lost to which other one.
+type Lost struct {
+	Step   rib.Step
+	To     packet.ID
+	Detail string // both values, the winner's first: "3 < 4"
+}
+
+// Explain calls fn for the paths of a prefix in the order of preference, then
+// for those that take no part in the decision. It reports whether there are
+// any. Of very many paths only the first ones are told why they lost.
+func (e *Engine) Explain(ctx context.Context, p prefix.Prefix, fn func(*Candidate) error) (found bool, err error) {
+	var pg page
+	var lost []*Lost
+	if err := e.ask(ctx, func(c *Core) { lost = c.explain(p, &pg) }); err != nil {
+		return false, err
+	}
+	for i := range pg.rows {
+		if err := fn(&Candidate{Route: *pg.route(i, e.start), Lost: lost[i]}); err != nil {
+			return true, err
+		}
+	}
+	return len(pg.rows) > 0, nil
+}
+
+func (c *Core) explain(p prefix.Prefix, pg *page) (lost []*Lost) {
+	t := c.tables[p.Family]
+	id := t.Lookup(p)
+	if id == 0 {
+		return nil
+	}
+	q := Query{Family: p.Family, View: ViewUsable}
+	for i, path := range t.Rank(id) {
+		c.copy(&q, id, path, path.Post, pg)
+		var l *Lost
+		if i > 0 && i < mostRanked {
+			why := t.Explain(id, path)
+			l = &Lost{why.Step, why.Against.Neighbor, c.compared(why.Step, why.Against, path)}
+		}
+		lost = append(lost, l)
+	}
+	q.View = ViewRejected
+	c.each(&q, id, func(path *rib.Path, h attr.Handle) {
+		c.copy(&q, id, path, h, pg)
+		lost = append(lost, nil)
+	})
+	return lost
+}
+
+// compared has what a step compares, of the winner and the loser.
+func (c *Core) compared(step rib.Step, won, lost *rib.Path) string {
+	rw, rl := c.store.At(won.Post), c.store.At(lost.Post)
+	nw, nl := &c.infos[won.Neighbor], &c.infos[lost.Neighbor]
+	switch step {
+	case rib.StepWeight:
+		return fmt.Sprintf("%d > %d", rw.Key.Weight, rl.Key.Weight)
+	case rib.StepLocalPref:
+		return fmt.Sprintf("%d > %d", c.localPref(rw), c.localPref(rl))
+	case rib.StepPathLen:
+		return fmt.Sprintf("%d < %d", rw.PathLen, rl.PathLen)
+	case rib.StepOrigin:
+		return wire.OriginName(rw.Origin) + " < " + wire.OriginName(rl.Origin)
+	case rib.StepMED:
+		return fmt.Sprintf("%d < %d", rw.MED, rl.MED)
+	case rib.StepRouterID:
+		return fmt.Sprintf("%s < %s", addr4(cmp.Or(rw.OriginatorID, nw.RouterID)), addr4(cmp.Or(rl.OriginatorID, nl.RouterID)))
+	case rib.StepClusterLen:
+		return fmt.Sprintf("%d < %d", rw.ClusterLen, rl.ClusterLen)
+	case rib.StepAddress:
+		return fmt.Sprintf("%s < %s", c.neighbors[won.Neighbor].Addr, c.neighbors[lost.Neighbor].Addr)
+	case rib.StepPathID:
+		return fmt.Sprintf("%d < %d", won.PathID, lost.PathID)
+	}
+	return "" // the step's name says it all
+}
+
+func (c *Core) localPref(r *attr.Record) uint32 {
+	if r.Has&wire.HasLocalPref == 0 {
+		return c.cfg.Decision.DefaultLocalPref
+	}
+	return r.LocalPref
+}
+
+func addr4(id uint32) netip.Addr {
+	return netip.AddrFrom4([4]byte{byte(id >> 24), byte(id >> 16), byte(id >> 8), byte(id)})
+}

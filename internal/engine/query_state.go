@@ -1,0 +1,238 @@
+package engine
+
+import (
+	"context"
+
+	"holdfast/internal/packet"
+	"holdfast/internal/policy"
+	"holdfast/internal/prefix"
+	"holdfast/internal/rib"
+	"holdfast/internal/session"
+)
+
+// NeighborState is what the engine knows of a neighbor.
+type NeighborState struct {
+	Up       bool
+	Session  session.Established // of the current or the last session
+	Families [prefix.Families]FamilyState
+	Bad      BadUpdates
+}
+
+// FamilyState is what a neighbor has in one family.
+type FamilyState struct {
+	Negotiated bool
+	Paths      int // received
+	Accepted   int // of them
+	Advertised int // prefixes
+	Group      uint32
+	// EndOfRIBReceived and EndOfRIBSent are about the current session.
+	EndOfRIBReceived, EndOfRIBSent bool
+}
+
+// States returns the state of every neighbor of the running configuration.
+func (e *Engine) States(ctx context.Context) (map[packet.ID]NeighborState, error) {
+	states := map[packet.ID]NeighborState{}
+	err := e.ask(ctx, func(c *Core) {
+		for _, n := range c.cfg.Neighbors {
+			states[n.ID] = c.state(n.ID)
+		}
+	})
+	return states, err
+}
+
+// State returns the state of one neighbor; it is zero for one that the engine
+// does not know.
+func (e *Engine) State(ctx context.Context, id packet.ID) (s NeighborState, err error) {
+	err = e.ask(ctx, func(c *Core) { s = c.state(id) })
+	return s, err
+}
+
+func (c *Core) state(id packet.ID) NeighborState {
+	if int(id) >= len(c.neighbors) {
+		return NeighborState{}
+	}
+	n := c.neighbors[id]
+	s := NeighborState{Up: n.up, Session: n.est, Bad: n.bad}
+	for f := range s.Families {
+		k := &n.counts[f]
+		s.Families[f] = FamilyState{Negotiated: n.up && n.est.Read.Families[f], Paths: k.paths, Accepted: k.accepted}
+		if n.up {
+			s.Families[f].EndOfRIBReceived = k.endOfRIB
+		}
+		if m := n.members[f]; m != nil {
+			s.Families[f].Advertised, s.Families[f].EndOfRIBSent, s.Families[f].Group = m.Count(), m.SentEndOfRIB(), m.Group().Number
+		}
+	}
+	return s
+}
+
+// TableState counts a family.
+type TableState struct {
+	Prefixes   uint64 // with a best path
+	Paths      uint64 // rejected ones included
+	Originated uint64 // by this router, aggregates included
+}
+
+// Tables counts both families.
+func (e *Engine) Tables(ctx context.Context) (s [prefix.Families]TableState, err error) {
+	for f := range prefix.Family(prefix.Families) {
+		q := Query{View: ViewBest, Family: f}
+		if s[f].Prefixes, _, err = e.CountRoutes(ctx, q); err != nil {
+			return s, err
+		}
+	}
+	err = e.ask(ctx, func(c *Core) {
+		for p := range c.originated {
+			s[p.Family].Originated++
+		}
+		for f, t := range c.tables {
+			s[f].Paths = uint64(t.PathCount())
+			for _, a := range c.aggregates[f] {
+				if a.contributors > 0 {
+					s[f].Originated++
+				}
+			}
+		}
+	})
+	return s, err
+}
+
+// PolicyHits is what the programs of all neighbors and update groups counted
+// for one policy.
+type PolicyHits struct {
+	Rules map[string]uint64 // by name
+	End   uint64            // routes that came to the end
+}
+
+// Hits sums the counters of policies by name.
+func (e *Engine) Hits(ctx context.Context) (map[string]*PolicyHits, error) {
+	hits := map[string]*PolicyHits{}
+	err := e.ask(ctx, func(c *Core) {
+		for p := range c.programs() {
+			of := func(name string) *PolicyHits {
+				h := hits[name]
+				if h == nil {
+					h = &PolicyHits{Rules: map[string]uint64{}}
+					hits[name] = h
+				}
+				return h
+			}
+			for _, r := range p.Hits() {
+				of(r.Policy).Rules[r.Rule] += r.Hits
+			}
+			for name, n := range p.Ends() {
+				of(name).End += n
+			}
+		}
+	})
+	return hits, err
+}
+
+// programs are all that count. A group may run a program that equals that of
+// its members without being one of theirs.
+func (c *Core) programs() map[*policy.Program]bool {
+	all := map[*policy.Program]bool{}
+	for _, n := range c.cfg.Neighbors {
+		for f := range n.Families {
+			// What runs, and not what was asked for: see keep.
+			all[c.neighbors[n.ID].Families[f].Import] = true
+			all[c.neighbors[n.ID].Families[f].Export] = true
+		}
+	}
+	for f := range c.groups {
+		for _, g := range c.groups[f] {
+			all[g.Program()] = true
+		}
+	}
+	delete(all, nil)
+	return all
+}
+
+// MemoryItem is what one kind of structure takes.
+type MemoryItem struct {
+	Name         string
+	Count, Bytes uint64
+}
+
+// Memory measures the tables and tells how many paths they have.
+func (e *Engine) Memory(ctx context.Context) (items []MemoryItem, paths uint64, err error) {
+	err = e.ask(ctx, func(c *Core) { items, paths = c.memory() })
+	return items, paths, err
+}
+
+func (c *Core) memory() (items []MemoryItem, paths uint64) {
+	add := func(name string, count int, bytes uint64) {
+		if bytes > 0 {
+			items = append(items, MemoryItem{name, uint64(count), bytes})
+		}
+	}
+	for f, t := range c.tables {
+		name, u := prefix.Family(f).String()+" ", t.Usage()
+		add(name+"prefixes with their best paths", t.Len(), u.Entries)
+		add(name+"prefix index", t.Len(), u.Index)
+		add(name+"other paths", max(t.PathCount()-t.Len(), 0), u.Chunks)
+		add(name+"journal", 0, u.Journal)
+		paths += uint64(t.PathCount())
+	}
+	u := c.store.Usage()
+	add("attribute blocks", u.Blocks, u.Bytes)
+	add("attribute records", u.Blocks, u.Records)
+	add("attribute index", u.Blocks, u.Slot)
+	add("import results", u.Blocks, c.imports.Bytes())
+	for f := range c.groups {
+		var out, memo, behind uint64
+		routes, members := 0, 0
+		for _, g := range c.groups[f] {
+			o, m := g.Bytes()
+			out, memo, routes = out+o, memo+m, routes+g.Count()
+			for _, m := range g.Members() {
+				if b := m.Bytes(); b > 0 {
+					behind, members = behind+b, members+1
+				}
+			}
+		}
+		name := prefix.Family(f).String() + " "
+		add(name+"Adj-RIB-Out of update groups", routes, out)
+		add(name+"export results of update groups", len(c.groups[f]), memo)
+		add(name+"neighbors catching up", members, behind)
+	}
+	return items, paths
+}
+
+// SoftIn judges again what a neighbor has sent, and asks it for all of it if it
+// can do that. It reports false for a neighbor whose session is not up.
+func (e *Engine) SoftIn(ctx context.Context, id packet.ID) (up bool, err error) {
+	return e.soft(ctx, id, func(c *Core, n *neighbor) {
+		for f, on := range n.est.Read.Families {
+			if on {
+				n.out.Refresh(prefix.Family(f))
+			}
+		}
+		c.revise(map[packet.ID]bool{id: true}, rib.NewCause(rib.CauseOperator, uint32(id)))
+	})
+}
+
+// SoftOut sends a neighbor everything again. It reports false for a neighbor
+// whose session is not up.
+func (e *Engine) SoftOut(ctx context.Context, id packet.ID) (up bool, err error) {
+	return e.soft(ctx, id, func(_ *Core, n *neighbor) {
+		for _, m := range n.members {
+			if m != nil {
+				m.Refresh(n.est.EnhancedRefresh)
+			}
+		}
+	})
+}
+
+func (e *Engine) soft(ctx context.Context, id packet.ID, do func(*Core, *neighbor)) (up bool, err error) {
+	err = e.ask(ctx, func(c *Core) {
+		if int(id) >= len(c.neighbors) {
+			return
+		}
+		if n := c.neighbors[id]; n.up && !n.closing {
+			up = true
+			do(c, n)
+		}
+	})
+	return up, err
+}
