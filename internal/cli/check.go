@@ -83,6 +83,9 @@ it reads standard input. Of a directory it takes the *.hcl files. Only blanks
 change: comments and the order of things stay.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := oneOf(c, "write", "check"); err != nil {
+				return err
+			}
 			if len(args) == 0 {
 				return a.formatInput(write, check)
 			}
@@ -106,7 +109,6 @@ change: comments and the order of things stay.`,
 	}
 	c.Flags().BoolVarP(&write, "write", "w", false, "write the files in place and name those that changed")
 	c.Flags().BoolVar(&check, "check", false, "only name the files that would change; exit code 1 if there are any")
-	c.MarkFlagsMutuallyExclusive("write", "check")
 	return c
 }
 

@@ -68,6 +68,9 @@ func (a *app) exit(err error) int {
 	if errors.As(err, &code) {
 		return int(code)
 	}
+	if errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted")
+	}
 	fmt.Fprintf(a.Err, "error: %s\n", err)
 	var e *api.Error
 	if errors.As(err, &e) {
@@ -105,7 +108,7 @@ func (a *app) root() *cobra.Command {
 	})
 	root.AddCommand(a.runCommand(), a.checkCommand(), a.fmtCommand(), a.showCommand(), a.lookupCommand(),
 		a.explainCommand(), a.testCommand(), a.clearCommand(), a.shutdownCommand(), a.enableCommand(),
-		a.reloadCommand(), a.versionCommand(), a.completionCommand())
+		a.reloadCommand(), a.replayCommand(), a.versionCommand(), a.completionCommand())
 	return root
 }
 
@@ -150,6 +153,20 @@ func between(low, high int) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// oneOf allows no more than one of some flags.
+func oneOf(c *cobra.Command, flags ...string) error {
+	var given []string
+	for _, f := range flags {
+		if c.Flags().Changed(f) {
+			given = append(given, "--"+f)
+		}
+	}
+	if len(given) > 1 {
+		return fmt.Errorf("give either %s", list(given))
+	}
+	return nil
 }
 
 // terminal reports whether w is one.

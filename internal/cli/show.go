@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -128,14 +129,12 @@ rejected is marked "x" and what has an unreachable next hop "!".`,
 	f.StringVar(&o.query.AsPath, "as-path", "", "only where the AS path matches this `pattern`")
 	f.Uint32Var(&o.originAS, "origin-as", 0, "only from this origin `AS`")
 	f.Uint64Var(&o.limit, "limit", 0, "no more than this `number` of paths")
-	c.MarkFlagsMutuallyExclusive("longer", "shorter")
-	c.MarkFlagsMutuallyExclusive("best", "received", "rejected", "advertised")
-	c.MarkFlagsMutuallyExclusive("count", "limit")
 	complete(c, "neighbor", a.completeNeighborFlag)
 	complete(c, "family", cobra.FixedCompletions([]string{"ipv4", "ipv6"}, cobra.ShellCompDirectiveNoFileComp))
 	c.ValidArgsFunction = cobra.NoFileCompletions
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if err := o.finish(args, c.Flags().Changed("origin-as")); err != nil {
+		if err := cmp.Or(oneOf(c, "longer", "shorter"), oneOf(c, "best", "received", "rejected", "advertised"),
+			oneOf(c, "count", "limit"), o.finish(args, c.Flags().Changed("origin-as"))); err != nil {
 			return err
 		}
 		if o.count {

@@ -52,12 +52,14 @@ run; otherwise the policy is that of the running router. Hits are not counted.`,
 	f.StringVar(&o.neighbor, "neighbor", "", "`name` of the neighbor that the route comes from")
 	f.StringVar(&o.source, "source", "", "where it comes from, if from no neighbor: `"+strings.Join(sources, "|")+"` (default ebgp)")
 	f.StringVar(&o.to, "to", "", "`name` of the neighbor that the route goes to")
-	c.MarkFlagsMutuallyExclusive("neighbor", "source")
 	complete(c, "neighbor", a.completeNeighborFlag)
 	complete(c, "to", a.completeNeighborFlag)
 	complete(c, "origin", cobra.FixedCompletions(origins, cobra.ShellCompDirectiveNoFileComp))
 	complete(c, "source", cobra.FixedCompletions(sources, cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if err := oneOf(c, "neighbor", "source"); err != nil {
+			return err
+		}
 		req, err := o.request(c, args)
 		if err != nil {
 			return err

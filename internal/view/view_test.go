@@ -22,7 +22,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // serve runs the api with r on a socket and returns a client.
-func serve(t *testing.T, r api.Router) *api.Client {
+func serve(t testing.TB, r api.Router) *api.Client {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "api")
 	l, err := api.Listen(socket)
