@@ -9,26 +9,35 @@ import (
 	"holdfast/internal/config"
 	"holdfast/internal/engine"
 	"holdfast/internal/export"
+	"holdfast/internal/fsm"
 	"holdfast/internal/packet"
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
 	"holdfast/internal/rib"
+	"holdfast/internal/session"
 	"holdfast/internal/wire"
 )
 
-// numbers gives neighbors their IDs. A name keeps its ID for as long as the
-// process runs, so that an ID never means two neighbors.
-type numbers map[string]packet.ID
+// numbers gives neighbors their IDs. They keep them for as long as the process
+// runs, so that an ID never means two neighbors. One with other AS numbers is
+// another neighbor: what is stored about its routes does not hold for them.
+type numbers map[identity]packet.ID
 
-func (m numbers) of(name string) (packet.ID, error) {
-	if id, ok := m[name]; ok {
+type identity struct {
+	name          string
+	asn, localASN uint32
+}
+
+func (m numbers) of(n *config.Neighbor) (packet.ID, error) {
+	k := identity{n.Name, n.Transport.ASN, n.Transport.LocalASN}
+	if id, ok := m[k]; ok {
 		return id, nil
 	}
 	if len(m) >= math.MaxUint16 {
-		return 0, fmt.Errorf("cannot number neighbor %q: this process has seen %d names; restart it", name, len(m))
+		return 0, fmt.Errorf("cannot number neighbor %q: this process has seen %d neighbors; restart it", n.Name, len(m))
 	}
 	id := packet.ID(len(m) + 1)
-	m[name] = id
+	m[k] = id
 	return id, nil
 }
 
@@ -86,7 +95,7 @@ func source(n *config.Neighbor) policy.Source {
 }
 
 func engineNeighbor(cfg *config.Config, n *config.Neighbor, ids numbers) (engine.Neighbor, error) {
-	id, err := ids.of(n.Name)
+	id, err := ids.of(n)
 	if err != nil {
 		return engine.Neighbor{}, err
 	}
@@ -96,9 +105,6 @@ func engineNeighbor(cfg *config.Config, n *config.Neighbor, ids numbers) (engine
 		Checks: engine.Checks{EnforceFirstAS: n.EnforceFirstAS, AllowOwnAS: int(n.AllowOwnAS), MaxPathLength: int(n.MaxASPathLength)},
 	}
 	for f := range prefix.Family(prefix.Families) {
-		if !t.Families[f] {
-			continue
-		}
 		c := &n.Families[f]
 		out.AddPath = out.AddPath || t.AddPathReceive[f]
 		out.Client = out.Client || c.RouteReflectorClient
@@ -114,6 +120,24 @@ func engineNeighbor(cfg *config.Config, n *config.Neighbor, ids numbers) (engine
 		e.RemovePrivate, e.ASOverride, e.DefaultOriginate = c.RemovePrivateAS, c.ASOverride, c.DefaultOriginate
 	}
 	return out, nil
+}
+
+// sessionNeighbor is the session's part of a neighbor.
+func sessionNeighbor(n *config.Neighbor, id packet.ID) session.Neighbor {
+	t := &n.Transport
+	return session.Neighbor{
+		ID: id, Name: n.Name, Shutdown: n.Shutdown, ShutdownMessage: n.ShutdownReason,
+		Machine: fsm.Config{
+			LocalASN: t.LocalASN, RemoteASN: t.ASN, LocalID: id32(t.RouterID), Passive: t.Passive,
+			HoldTime: t.HoldTime, KeepaliveTime: t.Keepalive, ConnectRetryTime: n.ConnectRetry, IdleHoldTime: n.IdleHold,
+			Families: t.Families, AddPathReceive: t.AddPathReceive,
+			ExtendedMessage: t.ExtendedMessages, ExtendedNextHop: t.ExtendedNextHop,
+			HasRole: t.Role != config.NoRole, Role: t.Role.Capability(),
+		},
+		Transport: session.Transport{
+			Remote: t.Address, Port: t.Port, Local: t.LocalAddress, TTL: t.TTL, MinTTL: t.MinTTL, Password: t.Password.Reveal(),
+		},
+	}
 }
 
 // compile returns nil where no policy was given.

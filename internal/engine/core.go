@@ -68,8 +68,9 @@ type neighbor struct {
 	members [prefix.Families]*export.Member
 	counts  [prefix.Families]counts
 	// closing: the engine has asked for the session's end and ignores the rest.
-	closing bool
-	bad     BadUpdates
+	closing    bool
+	bad        BadUpdates
+	complained uint32 // when one was last logged, in seconds, + 1
 }
 
 type counts struct {

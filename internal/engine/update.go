@@ -24,13 +24,14 @@ const (
 	OwnOrigin    // ORIGINATOR_ID or CLUSTER_LIST is ours (RFC 4456 section 8)
 	PathTooLong  // max_as_path_length
 	OwnNextHop   // the next hop is this session's own address (RFC 4271 section 6.3)
+	TooLarge     // the policy made attributes that fit no message
 	reasonsCount // how many there are
 )
 
 var reasonTexts = [reasonsCount]string{"", "rejected by the import policy",
 	"no import policy, so nothing passes (RFC 8212)", "the AS path does not begin with the neighbor's AS",
 	"our own AS is in the path", "it was reflected back to us", "the AS path is too long",
-	"the next hop is our own address"}
+	"the next hop is our own address", "the policy made attributes that fit no message"}
 
 // ReasonText is a reason for people.
 func ReasonText(r uint8) string { return reasonTexts[r] }
@@ -150,12 +151,12 @@ func (c *Core) announce(n *neighbor, u *wire.Update, f prefix.Family, mp bool, r
 			return v.Err
 		case wire.TreatAsWithdraw:
 			n.bad.Withdrawn++
-			c.log.Warn("malformed UPDATE: its routes count as withdrawn (RFC 7606)", "neighbor", n.Name, "error", v.Why, "prefix", routes[0].Prefix, "prefixes", len(routes))
+			c.complain(n, "malformed UPDATE: its routes count as withdrawn (RFC 7606)", v.Why, routes)
 			c.withdraw(n, f, routes)
 			return nil
 		case wire.AttributeDiscard:
 			n.bad.Discarded++
-			c.log.Warn("malformed attribute discarded (RFC 7606)", "neighbor", n.Name, "error", v.Why, "prefix", routes[0].Prefix)
+			c.complain(n, "malformed attribute discarded (RFC 7606)", v.Why, routes)
 		}
 		h = c.store.Intern(key, valid, nextHop)
 	}
@@ -174,6 +175,16 @@ func (c *Core) announce(n *neighbor, u *wire.Update, f prefix.Family, mp bool, r
 		c.push(n, f, rib.Op{Prefix: routes[i].Prefix, PathID: routes[i].PathID, Neighbor: n.ID, Pre: h, Post: r.To, Reason: r.Reason})
 	}
 	return nil
+}
+
+// complain logs what is wrong with an UPDATE, for each neighbor once a second at
+// the most: who sends one sends many. The counters have them all.
+func (c *Core) complain(n *neighbor, what, why string, routes []wire.Route) {
+	if n.complained == c.now+1 {
+		return
+	}
+	n.complained = c.now + 1
+	c.log.Warn(what, "neighbor", n.Name, "error", why, "prefix", routes[0].Prefix, "prefixes", len(routes))
 }
 
 // judge is what import makes of a block for a prefix.
@@ -217,13 +228,20 @@ func (c *Core) evaluate(n *neighbor, program *policy.Program, h attr.Handle, var
 	}
 	key := rec.Key
 	key.Weight = r.Weight
-	return attr.Result{To: c.intern(key, a), Trace: r.Trace}
+	if out := c.intern(key, a); out != 0 {
+		return attr.Result{To: out, Trace: r.Trace}
+	}
+	return attr.Result{Reason: TooLarge, Trace: r.Trace}
 }
 
-// intern stores attributes that were changed or made here.
+// intern stores attributes that were changed or made here. It returns 0 if they
+// are too large.
 func (c *Core) intern(key attr.Key, a *wire.Attrs) attr.Handle {
 	mp := key.Family != prefix.IPv4 || len(a.NextHop) != 4
 	c.canon = a.Append(c.canon[:0], mp)
+	if len(c.canon) > wire.MaxBlock {
+		return 0
+	}
 	if !mp {
 		return c.store.Intern(key, c.canon, nil)
 	}

@@ -159,7 +159,9 @@ func (g *Group) evaluate(h attr.Handle, variant uint32) attr.Result {
 		if r.Changed || r.NextHop != policy.NextHopDefault || r.MED {
 			key := rec.Key
 			key.NextHop, key.OwnMED = r.NextHop, r.MED
-			out = internAttrs(e, key, &a)
+			if out = internAttrs(e, key, &a); out == 0 {
+				return attr.Result{Reason: TooLarge, Trace: trace}
+			}
 		}
 	case g.EBGP:
 		return attr.Result{Reason: NoPolicy}
@@ -173,10 +175,13 @@ func (g *Group) evaluate(h attr.Handle, variant uint32) attr.Result {
 	return attr.Result{To: out, Trace: trace}
 }
 
-// internAttrs stores changed attributes.
+// internAttrs stores changed attributes. It returns 0 if they are too large.
 func internAttrs(e *Env, key attr.Key, a *wire.Attrs) attr.Handle {
 	mp := key.Family != prefix.IPv4 || len(a.NextHop) != 4
 	e.buf = a.Append(e.buf[:0], mp)
+	if len(e.buf) > wire.MaxBlock {
+		return 0
+	}
 	if !mp {
 		return e.Store.Intern(key, e.buf, nil)
 	}
