@@ -6,6 +6,7 @@
 //
 // It keeps one neighbor of each, and of that one all prefixes of some origins,
 // so that a network is there whole or not at all.
+
 package main
 
 import (
@@ -89,7 +90,7 @@ func (s source) cut(body *[]byte, name string, index int) (n mrt.Neighbor, err e
 	count := 0
 	for {
 		rec, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			fmt.Printf("%d routes of %v, AS%d\n", count, n.Addr, n.AS)
 			return n, nil
 		}

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"errors"
 	"io"
 	"testing"
 
@@ -20,7 +21,7 @@ func TestTable(t *testing.T) {
 	var routes [prefix.Families]int
 	for {
 		rec, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

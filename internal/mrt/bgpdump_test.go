@@ -242,7 +242,7 @@ func compare(t *testing.T, r *Reader, want *bufio.Scanner) {
 	lines, wrong := 0, 0
 	for {
 		rec, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		var bad *FormatError

@@ -177,7 +177,7 @@ func TestMalformed(t *testing.T) {
 		if rec := next(t, r); rec.Kind != Message {
 			t.Errorf("%s: then %+v", name, rec)
 		}
-		if _, err := r.Next(); err != io.EOF {
+		if _, err := r.Next(); !errors.Is(err, io.EOF) {
 			t.Errorf("%s: at the end %v", name, err)
 		}
 	}
@@ -192,7 +192,7 @@ func TestInputEnds(t *testing.T) {
 		}
 	}
 	r := open(t)
-	if _, err := r.Next(); err != io.EOF {
+	if _, err := r.Next(); !errors.Is(err, io.EOF) {
 		t.Errorf("empty: %v", err)
 	}
 	r = open(t, []byte("# this is some text, and no routing table\n"))
@@ -243,7 +243,7 @@ func TestLargeRecords(t *testing.T) {
 			t.Fatal("a large record came out damaged")
 		}
 	}
-	if _, err := r.Next(); err != io.EOF {
+	if _, err := r.Next(); !errors.Is(err, io.EOF) {
 		t.Error(err)
 	}
 	if r.InputBytes() != size {
@@ -357,7 +357,7 @@ func TestRoundTrip(t *testing.T) {
 		}
 		msg.Subtype = got.Subtype
 		same(t, got, msg)
-		if _, err := r.Next(); err != io.EOF {
+		if _, err := r.Next(); !errors.Is(err, io.EOF) {
 			t.Fatal(err)
 		}
 	})

@@ -106,7 +106,7 @@ func (d *Reader) Neighbors() []Neighbor { return d.neighbors }
 func (d *Reader) Next() (*Record, error) {
 	head, err := d.need(headerLen)
 	if err != nil {
-		if err == io.EOF && len(head) == 0 {
+		if errors.Is(err, io.EOF) && len(head) == 0 {
 			return nil, io.EOF
 		}
 		return nil, d.ends(err)
@@ -133,7 +133,7 @@ func (d *Reader) Next() (*Record, error) {
 
 // ends explains that the input ended inside of a record.
 func (d *Reader) ends(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("cannot read record %d at byte %d: %w", d.records+1, d.offset, err)

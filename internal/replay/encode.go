@@ -41,7 +41,10 @@ type encoder struct {
 	messages, skipped    int
 	reason               string
 
-	// scratch
+	// scratch, of types that would be allocated for each group
+	u                                   wire.Update
+	a                                   wire.Attrs
+	judged                              wire.Options
 	routes                              []wire.Route
 	block, path, canonical, attrs, nlri []byte
 }
@@ -50,15 +53,16 @@ type encoder struct {
 func (p *player) encoder(s *speaker) (*encoder, error) {
 	open, caps := p.open(), &s.remote.Capabilities
 	e := &encoder{
-		chunks:   make(chan chunk, ahead),
-		free:     make(chan []byte, ahead),
-		localAS:  p.sum.LocalAS,
-		remoteAS: s.remote.ASN,
-		ebgp:     s.ebgp,
-		as4:      caps.AS4,
-		extNH:    open.Capabilities.HasExtendedNextHop() && caps.HasExtendedNextHop(),
-		maxLen:   wire.MaxMsgLen,
-		block:    make([]byte, 0, wire.MaxExtendedLen),
+		chunks:    make(chan chunk, ahead),
+		free:      make(chan []byte, ahead),
+		localAS:   p.sum.LocalAS,
+		remoteAS:  s.remote.ASN,
+		ebgp:      s.ebgp,
+		as4:       caps.AS4,
+		extNH:     open.Capabilities.HasExtendedNextHop() && caps.HasExtendedNextHop(),
+		maxLen:    wire.MaxMsgLen,
+		block:     make([]byte, 0, wire.MaxExtendedLen),
+		canonical: make([]byte, 0, wire.MaxExtendedLen),
 	}
 	if caps.ExtendedMessages {
 		e.maxLen = wire.MaxExtendedLen
@@ -91,7 +95,8 @@ func (p *player) nextHop(f prefix.Family, s *speaker) []byte {
 	case p.o.NextHop.Keep:
 		return nil
 	default:
-		if a = s.local(); a.BitLen() != int(f.MaxBits()) {
+		// RFC 4271 section 6.3: a loopback address is nobody's next hop.
+		if a = s.local(); a.BitLen() != int(f.MaxBits()) || a.IsLoopback() {
 			return nil
 		}
 	}
@@ -105,7 +110,7 @@ func (p *player) report(e *encoder) {
 	s.Messages, s.Skipped, s.Reason = e.messages, e.skipped, e.reason
 	for f := range prefix.Family(prefix.Families) {
 		if e.kept[f] > 0 && !p.o.NextHop.Keep {
-			p.note("the session has no %v address: %d routes keep the next hops of the dump", f, e.kept[f])
+			p.note("our end of the session has no address for %v next hops: %d routes keep those of the dump", f, e.kept[f])
 		}
 		if e.own[f] > 0 {
 			p.note("%d %v routes have the router's AS%d in their path, for which it will refuse them", e.own[f], f, e.remoteAS)
@@ -167,8 +172,8 @@ func (e *encoder) table(ctx context.Context, t *table) error {
 				e.routes = append(e.routes, wire.Route{Prefix: r.prefix(f), PathID: r.pathID})
 			}
 		}
-		u := g.update(e.block)
-		e.announce(&u, g.as4(), f, e.routes)
+		e.u = g.update(e.block)
+		e.announce(&e.u, g.as4(), f, e.routes)
 		if len(e.out) >= chunkSize {
 			if err := e.flush(ctx); err != nil {
 				return err
@@ -263,12 +268,13 @@ func (e *encoder) attributes(u *wire.Update, as4 bool, f prefix.Family) (attrs, 
 		u.ReachNextHop = fixed
 	}
 	// As of an internal session, which may have any attribute.
-	block, v := u.Validate(&wire.Options{AS4: as4, ExtNH: true}, u.HasReach, e.canonical[:0])
+	e.judged = wire.Options{AS4: as4, ExtNH: true}
+	block, v := u.Validate(&e.judged, u.HasReach, e.canonical[:0])
 	if v.Action >= wire.TreatAsWithdraw {
 		return nil, nil, false, v.Why
 	}
-	var a wire.Attrs
-	wire.Parse(block, u.ReachNextHop, &a)
+	a := &e.a
+	wire.Parse(block, u.ReachNextHop, a)
 	if e.ebgp {
 		// RFC 4271 section 5.1.5, RFC 4456 section 8: not to other ASes. The
 		// collector has them from its own.

@@ -47,7 +47,8 @@ type Options struct {
 }
 
 // NextHop says which next hop routes are announced with. The zero value is our
-// own address in the session.
+// own address in the session, where it can be one: not a loopback address, nor
+// of the other family. Those routes keep what the dump has.
 type NextHop struct {
 	Keep bool // what the dump has
 	// Addr is a fixed one for a family, where valid. It goes before Keep.

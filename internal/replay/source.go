@@ -78,7 +78,7 @@ func walk(file string, progress func(read int64) error, visit func(*mrt.Reader, 
 		rec, err := r.Next()
 		var bad *mrt.FormatError
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return damaged, complain, nil
 		case errors.As(err, &bad):
 			if damaged++; complain == nil {

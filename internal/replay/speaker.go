@@ -58,8 +58,8 @@ func (n *Notification) Error() string { return "the router ended the session: " 
 // if that fails.
 func establish(ctx context.Context, conn net.Conn, open wire.Open) (*speaker, error) {
 	s := &speaker{conn: conn, in: bufio.NewReaderSize(conn, 64<<10), ended: make(chan struct{})}
-	conn.SetDeadline(time.Now().Add(handshakeTime))
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	_ = conn.SetDeadline(time.Now().Add(handshakeTime))
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	err := s.handshake(open)
 	if !stop() {
 		err = ctx.Err()
@@ -68,29 +68,26 @@ func establish(ctx context.Context, conn net.Conn, open wire.Open) (*speaker, er
 		conn.Close()
 		return nil, err
 	}
-	conn.SetDeadline(time.Time{})
+	_ = conn.SetDeadline(time.Time{})
 	go s.read()
 	return s, nil
 }
 
 func (s *speaker) handshake(open wire.Open) error {
-	if _, err := s.conn.Write(wire.AppendOpen(nil, &open)); err != nil {
-		return fmt.Errorf("cannot send OPEN: %w", err)
-	}
+	// If nothing can be sent, what was received tells why.
+	_, _ = s.conn.Write(wire.AppendOpen(nil, &open))
 	body, err := s.expect(wire.MsgOpen)
 	if err != nil {
 		return err
 	}
 	var bad *wire.Error
 	if s.remote, bad = wire.ParseOpen(body); bad != nil {
-		s.conn.Write(wire.AppendNotification(nil, bad.Code, bad.Subcode, bad.Data))
+		_, _ = s.conn.Write(wire.AppendNotification(nil, bad.Code, bad.Subcode, bad.Data))
 		return fmt.Errorf("cannot use the router's OPEN: %w", bad)
 	}
 	s.ebgp = s.remote.ASN != open.ASN
 	s.hold = time.Duration(min(s.remote.HoldTime, open.HoldTime)) * time.Second
-	if _, err := s.conn.Write(wire.AppendKeepalive(nil)); err != nil {
-		return fmt.Errorf("cannot send KEEPALIVE: %w", err)
-	}
+	_, _ = s.conn.Write(wire.AppendKeepalive(nil))
 	_, err = s.expect(wire.MsgKeepalive)
 	return err
 }
@@ -102,7 +99,7 @@ func (s *speaker) expect(want uint8) ([]byte, error) {
 		return nil, err
 	}
 	if typ != wire.MsgNotification && typ != want {
-		s.conn.Write(wire.AppendNotification(nil, wire.CodeFSM, 0, nil))
+		_, _ = s.conn.Write(wire.AppendNotification(nil, wire.CodeFSM, 0, nil))
 		return nil, fmt.Errorf("the router sent a message of type %d where one of type %d belongs", typ, want)
 	}
 	body := make([]byte, n)
@@ -131,7 +128,7 @@ func (s *speaker) header() (typ uint8, n int, err error) {
 	}
 	typ, length, bad := wire.ParseHeader(h[:], wire.MaxExtendedLen)
 	if bad != nil {
-		s.conn.Write(wire.AppendNotification(nil, bad.Code, bad.Subcode, bad.Data))
+		_, _ = s.conn.Write(wire.AppendNotification(nil, bad.Code, bad.Subcode, bad.Data))
 		return 0, 0, fmt.Errorf("the router does not speak BGP: %w", bad)
 	}
 	return typ, length - wire.HeaderLen, nil
@@ -157,7 +154,7 @@ func (s *speaker) read() {
 	defer close(s.ended)
 	for {
 		if s.hold > 0 {
-			s.conn.SetReadDeadline(time.Now().Add(s.hold))
+			_ = s.conn.SetReadDeadline(time.Now().Add(s.hold))
 		}
 		typ, n, err := s.header()
 		if err != nil {
@@ -196,7 +193,7 @@ func (s *speaker) write(ctx context.Context, chunks <-chan chunk, sent func(chun
 	// A blocked write ends with ctx too.
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		s.conn.SetWriteDeadline(time.Unix(1, 0))
+		_ = s.conn.SetWriteDeadline(time.Unix(1, 0))
 		close(stopped)
 	})
 	defer func() {
@@ -239,7 +236,7 @@ func (s *speaker) write(ctx context.Context, chunks <-chan chunk, sent func(chun
 
 // send writes with a deadline.
 func (s *speaker) send(ctx context.Context, b []byte) error {
-	s.conn.SetWriteDeadline(time.Now().Add(stallTime))
+	_ = s.conn.SetWriteDeadline(time.Now().Add(stallTime))
 	if ctx.Err() != nil { // it may have been done before the deadline was set
 		return ctx.Err()
 	}
@@ -254,14 +251,14 @@ func (s *speaker) send(ctx context.Context, b []byte) error {
 		return fmt.Errorf("the router has read nothing for %v", stallTime)
 	}
 	// The router has closed: what it said before tells more.
-	s.conn.SetReadDeadline(time.Now().Add(closeTime))
+	_ = s.conn.SetReadDeadline(time.Now().Add(closeTime))
 	<-s.ended
 	return s.failed
 }
 
 // close says goodbye, lets the router read it, and waits for the reader.
 func (s *speaker) close() {
-	s.conn.SetDeadline(time.Now().Add(closeTime))
+	_ = s.conn.SetDeadline(time.Now().Add(closeTime))
 	select {
 	case <-s.ended: // the router has ended it
 	default:
@@ -270,7 +267,7 @@ func (s *speaker) close() {
 		}
 		_, err := s.conn.Write(wire.AppendNotification(nil, wire.CodeCease, wire.CeaseShutdown, nil))
 		if c, ok := s.conn.(interface{ CloseWrite() error }); ok && err == nil {
-			c.CloseWrite()
+			_ = c.CloseWrite()
 			s.drain()
 		}
 	}

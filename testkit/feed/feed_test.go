@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"holdfast/internal/prefix"
+	"holdfast/internal/wire"
 )
 
 var nextHops = [prefix.Families]netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}
@@ -164,6 +165,38 @@ func TestShape(t *testing.T) {
 		}
 		if large == 0 {
 			t.Errorf("%v: no large bundle", f)
+		}
+	}
+}
+
+// The codec has nothing to say against any message.
+func TestValid(t *testing.T) {
+	o := wire.Options{EBGP: true, AS4: true, Families: [prefix.Families]bool{true, true}}
+	for _, f := range families {
+		routes := 0
+		for m := range New(3, f, 20000).Sender(65001, nextHops[f]).Updates() {
+			if typ, n, err := wire.ParseHeader(m, wire.MaxMsgLen); err != nil || typ != wire.MsgUpdate || n != len(m) {
+				t.Fatal(typ, n, err)
+			}
+			var u wire.Update
+			if err := wire.Split(m[wire.HeaderLen:], &o, &u); err != nil || u.Suspect {
+				t.Fatalf("%x: %v", m, err)
+			}
+			list := u.Announced
+			if u.HasReach {
+				list = u.Reach
+			}
+			got, err := list.Decode(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			routes += len(got)
+			if _, v := u.Validate(&o, u.HasReach, nil); v.Action != wire.Accept {
+				t.Fatalf("%x: %s", m, v.Why)
+			}
+		}
+		if routes != 20000 {
+			t.Errorf("%v: %d routes", f, routes)
 		}
 	}
 }
