@@ -40,9 +40,9 @@ const (
 	// stable is how long a session must have lasted for the delay to start
 	// again from the first.
 	stable = 5 * time.Minute
-	// largeHold is the hold timer of a connection until the OPEN of the
+	// LargeHold is the hold timer of a connection until the OPEN of the
 	// neighbor is there (RFC 4271 section 8.2.2 suggests it).
-	largeHold = 4 * time.Minute
+	LargeHold = 4 * time.Minute
 	// firstRetry is the delay after the first attempt to connect that failed.
 	// It doubles up to the ConnectRetryTime: a neighbor that has just started
 	// is found soon, one that is gone costs little.

@@ -53,7 +53,7 @@ func (m *Machine) connected(now time.Time) {
 }
 
 func (m *Machine) sendOpen(now time.Time, c Conn) {
-	cn := conn{state: OpenSent, since: now, cfg: m.cfg, ours: m.cfg.ours(&m.dropped), hold: now.Add(largeHold)}
+	cn := conn{state: OpenSent, since: now, cfg: m.cfg, ours: m.cfg.ours(&m.dropped), hold: now.Add(LargeHold)}
 	cn.sent = wire.AppendOpen(nil, &cn.ours)
 	m.conns[c] = cn
 	m.emit(Action{Kind: Send, Conn: c, Msg: cn.sent})
@@ -122,7 +122,6 @@ func (m *Machine) open(now time.Time, c Conn, body []byte) {
 	if !m.collide(now, c, theirs.ID) {
 		return
 	}
-	cn.theirs = theirs
 	cn.agreed = cn.cfg.negotiate(&cn.ours, &theirs)
 	cn.agreed.Sent = capabilities(cn.sent[wire.HeaderLen:])
 	cn.agreed.Received = capabilities(body)

@@ -126,7 +126,6 @@ type conn struct {
 	cfg       Config // as of its OPEN
 	ours      wire.Open
 	sent      []byte
-	theirs    wire.Open
 	agreed    Established
 }
 
@@ -212,6 +211,12 @@ func (m *Machine) Heard(c Conn, at time.Time) {
 	if t := at.Add(cn.agreed.Hold); cn.state == EstablishedState && t.After(cn.hold) && !cn.hold.IsZero() {
 		cn.hold = t
 	}
+}
+
+// HoldExpires is when the hold timer of a connection does, false if it is off.
+func (m *Machine) HoldExpires(c Conn) (time.Time, bool) {
+	t := m.conns[c].hold
+	return t, !t.IsZero()
 }
 
 // Wrote restarts the keepalive timer: an UPDATE was sent at that time (RFC

@@ -1,0 +1,252 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"holdfast/internal/prefix"
+)
+
+// Kernel is the Net of Linux.
+//
+// TCP_USER_TIMEOUT is left alone: the hold timer sees a neighbor that is gone,
+// the send hold timer one that does not read, and both leave their reason.
+type Kernel struct{}
+
+// dscpCS6 is the class of network control (RFC 4271 appendix E asks for
+// precedence 110).
+const dscpCS6 = 0xc0
+
+func network(a netip.Addr) string {
+	if a.Is4() {
+		return "tcp4"
+	}
+	return "tcp6" // Go sets IPV6_V6ONLY: IPv4 neighbors have listeners of their own
+}
+
+// Listen implements Net. The listener answers with the largest TTL, as
+// neighbors with GTSM want to see it; each connection gets its own then.
+func (Kernel) Listen(at netip.AddrPort) (net.Listener, error) {
+	lc := net.ListenConfig{KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) error {
+		return control(c, func(fd int) error {
+			return errors.Join(setTTL(fd, at.Addr(), 255), setClass(fd, at.Addr()), option("the keeping of SYNs",
+				unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_SAVE_SYN, 1)))
+		})
+	}}
+	lc.SetMultipathTCP(false) // which has no MD5
+	return lc.Listen(context.Background(), network(at.Addr()), at.String())
+}
+
+// Password implements Net.
+func (Kernel) Password(l net.Listener, remote netip.Addr, password string) error {
+	at := addrPort(l.Addr()).Addr()
+	if at.Is4() != remote.Is4() {
+		return nil
+	}
+	s, ok := l.(syscall.Conn)
+	if !ok {
+		return fmt.Errorf("cannot set a password: %T is no socket", l)
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return control(raw, func(fd int) error {
+		err := setMD5(fd, remote, password)
+		if password == "" && errors.Is(err, unix.ENOENT) {
+			return nil // there was none
+		}
+		return err
+	})
+}
+
+// Accepted implements Net.
+func (Kernel) Accepted(nc net.Conn, t Transport) error {
+	s, ok := nc.(syscall.Conn)
+	if !ok {
+		return fmt.Errorf("cannot set options: %T is no socket", nc)
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return control(raw, func(fd int) error { return errors.Join(setTransport(fd, &t), checkSYN(fd, &t)) })
+}
+
+// checkSYN looks at the TTL with which a connection began. The listener, which
+// is everybody's, takes any, and bytes may have come before this socket had
+// its own limit.
+func checkSYN(fd int, t *Transport) error {
+	if t.MinTTL == 0 {
+		return nil
+	}
+	var syn [128]byte
+	n := uint32(len(syn))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_SAVED_SYN,
+		uintptr(unsafe.Pointer(&syn)), uintptr(unsafe.Pointer(&n)), 0)
+	if errno != 0 {
+		return fmt.Errorf("cannot see the TTL of the SYN: %w", errno)
+	}
+	ttl, minLen := 8, uint32(20) // where IPv4 has it
+	if syn[0]>>4 == 6 {
+		ttl, minLen = 7, 40
+	}
+	if n < minLen || syn[ttl] < t.MinTTL {
+		return fmt.Errorf("it came with TTL %d, less than %d (GTSM, RFC 5082)", syn[ttl], t.MinTTL)
+	}
+	return nil
+}
+
+// Dial implements Net.
+func (Kernel) Dial(ctx context.Context, t Transport) (net.Conn, error) {
+	d := net.Dialer{KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) error {
+		return control(c, func(fd int) error {
+			if t.Password != "" {
+				if err := setMD5(fd, t.Remote, t.Password); err != nil {
+					return err
+				}
+			}
+			return setTransport(fd, &t)
+		})
+	}}
+	d.SetMultipathTCP(false)
+	if t.Local.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(t.Local, 0))
+	}
+	return d.DialContext(ctx, network(t.Remote), t.remote().String())
+}
+
+// control runs f with the socket.
+func control(c syscall.RawConn, f func(fd int) error) error {
+	var inner error
+	err := c.Control(func(fd uintptr) { inner = f(int(fd)) })
+	return errors.Join(err, inner)
+}
+
+// setTransport applies what both directions have in common. TCP_NODELAY is
+// Go's default.
+func setTransport(fd int, t *Transport) error {
+	errs := []error{setClass(fd, t.Remote)}
+	if t.TTL > 0 {
+		errs = append(errs, setTTL(fd, t.Remote, int(t.TTL)))
+	}
+	if t.MinTTL > 0 { // RFC 5082
+		level, opt := unix.IPPROTO_IP, unix.IP_MINTTL
+		if t.Remote.Is6() {
+			level, opt = unix.IPPROTO_IPV6, unix.IPV6_MINHOPCOUNT
+		}
+		errs = append(errs, option("the least TTL", unix.SetsockoptInt(fd, level, opt, int(t.MinTTL))))
+	}
+	return errors.Join(errs...)
+}
+
+func setTTL(fd int, a netip.Addr, ttl int) error {
+	if a.Is4() {
+		return option("the TTL", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TTL, ttl))
+	}
+	return option("the hop limit", unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, ttl))
+}
+
+func setClass(fd int, a netip.Addr) error {
+	if a.Is4() {
+		return option("DSCP", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, dscpCS6))
+	}
+	return option("DSCP", unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, dscpCS6))
+}
+
+func option(name string, err error) error {
+	if err != nil {
+		return fmt.Errorf("cannot set %s: %w", name, err)
+	}
+	return nil
+}
+
+// setMD5 sets the key for a neighbor, or deletes it.
+func setMD5(fd int, remote netip.Addr, password string) error {
+	var s unix.TCPMD5Sig
+	if len(password) > len(s.Key) {
+		return fmt.Errorf("a TCP MD5 password has at most %d bytes", len(s.Key))
+	}
+	// The address is a struct sockaddr_in or sockaddr_in6: family in the
+	// machine's order, port, then the address, which in IPv6 follows four
+	// bytes of flow label.
+	s.Addr.Family = unix.AF_INET
+	at := s.Addr.Data[2:]
+	if remote.Is6() {
+		s.Addr.Family = unix.AF_INET6
+		at = s.Addr.Data[6:]
+	}
+	copy(at, remote.AsSlice())
+	s.Keylen = uint16(copy(s.Key[:], password))
+	return option("the TCP MD5 password", unix.SetsockoptTCPMD5Sig(fd, unix.IPPROTO_TCP, unix.TCP_MD5SIG, &s))
+}
+
+// Addresses implements Net.
+func (Kernel) Addresses(local, remote netip.Addr) (found Addresses) {
+	ifaces, err := net.Interfaces()
+	if err != nil {
+		return found
+	}
+	for _, i := range ifaces {
+		addrs, err := i.Addrs()
+		if err != nil {
+			continue
+		}
+		var prefixes []netip.Prefix
+		mine := false
+		for _, a := range addrs {
+			n, ok := a.(*net.IPNet)
+			if !ok {
+				continue
+			}
+			ip, ok := netip.AddrFromSlice(n.IP)
+			ones, _ := n.Mask.Size()
+			if !ok {
+				continue
+			}
+			ip = ip.Unmap()
+			prefixes = append(prefixes, netip.PrefixFrom(ip, ones))
+			mine = mine || ip == local.WithZone("") && (local.Zone() == "" || local.Zone() == i.Name)
+		}
+		if mine {
+			return pick(prefixes, local, remote)
+		}
+	}
+	return found
+}
+
+// pick chooses among the addresses of an interface: of the connection's own
+// family the local end of the connection, of others the first.
+func pick(prefixes []netip.Prefix, local, remote netip.Addr) (found Addresses) {
+	connected := remote.IsLinkLocalUnicast()
+	for _, p := range prefixes {
+		a := p.Addr()
+		if p.Contains(remote.WithZone("")) && !p.IsSingleIP() {
+			connected = true
+		}
+		f := prefix.IPv4
+		if a.Is6() {
+			f = prefix.IPv6
+		}
+		switch {
+		case a.IsLoopback():
+		case a.Is6() && a.IsLinkLocalUnicast():
+			if !found.LinkLocal.IsValid() || a == local.WithZone("") {
+				found.LinkLocal = a
+			}
+		case !found.Global[f].IsValid() || a == local.WithZone(""):
+			found.Global[f] = a
+		}
+	}
+	if !connected {
+		found.LinkLocal = netip.Addr{}
+	}
+	return found
+}

@@ -1,0 +1,273 @@
+package session
+
+import (
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/internal/fsm"
+	"holdfast/internal/packet"
+	"holdfast/internal/prefix"
+	"holdfast/internal/wire"
+	"holdfast/testkit/feed"
+)
+
+// lines is a log that can be waited for.
+type lines chan string
+
+func (l lines) Write(b []byte) (int, error) {
+	select {
+	case l <- string(b):
+	default:
+	}
+	return len(b), nil
+}
+
+func (l lines) await(t *testing.T, text string) {
+	t.Helper()
+	timeout := time.After(20 * time.Second)
+	for {
+		select {
+		case s := <-l:
+			if strings.Contains(s, text) {
+				return
+			}
+		case <-timeout:
+			t.Fatalf("no %q in the log", text)
+		}
+	}
+}
+
+// kernelRouter listens on a free port of an address of the loopback interface.
+func kernelRouter(t *testing.T, routes Routes, host string) (*Manager, netip.AddrPort, lines) {
+	t.Helper()
+	log := make(lines, 1000)
+	m := New(routes, slog.New(slog.NewTextHandler(log, nil)))
+	t.Cleanup(func() { m.Close("") })
+	if err := m.Listen([]netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr(host), 0)}); err != nil {
+		t.Fatal(err)
+	}
+	return m, m.Listening()[0], log
+}
+
+// TestKernel brings sessions up, or not, between two addresses of the loopback
+// interface. The one that dials is far away if its TTL is small.
+func TestKernel(t *testing.T) {
+	const up, refused, silent = "neighbor up", "closed a connection", "no answer to the connect"
+	for name, test := range map[string]struct {
+		hosts            [2]string // who listens, who dials
+		listen, dial     Transport
+		atListen, atDial string // what their logs say
+	}{
+		"plain":          {hosts: [2]string{"127.0.0.1", "127.0.0.2"}, atListen: up, atDial: up},
+		"plain, ipv6":    {hosts: [2]string{"::1", "::1"}, atListen: up, atDial: up},
+		"md5":            {hosts: [2]string{"127.0.0.1", "127.0.0.2"}, listen: Transport{Password: "secret"}, dial: Transport{Password: "secret"}, atListen: up, atDial: up},
+		"md5, ipv6":      {hosts: [2]string{"::1", "::1"}, listen: Transport{Password: "secret"}, dial: Transport{Password: "secret"}, atListen: up, atDial: up},
+		"md5, wrong":     {hosts: [2]string{"127.0.0.1", "127.0.0.2"}, listen: Transport{Password: "secret"}, dial: Transport{Password: "Secret"}, atDial: silent},
+		"md5, none":      {hosts: [2]string{"127.0.0.1", "127.0.0.2"}, listen: Transport{Password: "secret"}, atDial: silent},
+		"gtsm":           {hosts: [2]string{"127.0.0.1", "127.0.0.2"}, listen: Transport{TTL: 255, MinTTL: 255}, dial: Transport{TTL: 255, MinTTL: 255}, atListen: up, atDial: up},
+		"gtsm, ipv6":     {hosts: [2]string{"::1", "::1"}, listen: Transport{TTL: 255, MinTTL: 255}, dial: Transport{TTL: 255, MinTTL: 255}, atListen: up, atDial: up},
+		"gtsm, far away": {hosts: [2]string{"127.0.0.1", "127.0.0.2"}, listen: Transport{TTL: 255, MinTTL: 255}, dial: Transport{TTL: 200}, atListen: refused},
+		"gtsm, far, v6":  {hosts: [2]string{"::1", "::1"}, listen: Transport{TTL: 255, MinTTL: 255}, dial: Transport{TTL: 200}, atListen: refused},
+		"ttl 1":          {hosts: [2]string{"127.0.0.1", "127.0.0.2"}, listen: Transport{TTL: 1}, dial: Transport{TTL: 1}, atListen: up, atDial: up},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, at, logA := kernelRouter(t, &table{t: t}, test.hosts[0])
+			n := settings(addrA)
+			n.Transport = test.listen
+			n.Remote, n.Machine.Passive = netip.MustParseAddr(test.hosts[1]), true
+			set(t, &router{Manager: a}, n)
+
+			b, _, logB := kernelRouter(t, &table{t: t}, test.hosts[1])
+			n = settings(addrB)
+			n.Transport = test.dial
+			n.Remote, n.Port, n.Local = at.Addr(), at.Port(), netip.MustParseAddr(test.hosts[1])
+			n.Machine.ConnectRetryTime = 300 * time.Millisecond
+			set(t, &router{Manager: b}, n)
+			if test.atListen != "" {
+				logA.await(t, test.atListen)
+			}
+			if test.atDial != "" {
+				logB.await(t, test.atDial)
+			}
+			if test.atListen == up {
+				if s, _ := b.Status(neighborID); s.Established == nil || s.Local.Addr() != n.Local || s.Remote != at {
+					t.Errorf("the dialer's session: %+v", s)
+				}
+			}
+		})
+	}
+}
+
+// TestPasswordChanges: a new password is the listener's at once.
+func TestPasswordChanges(t *testing.T) {
+	a, at, logA := kernelRouter(t, &table{t: t}, "127.0.0.1")
+	n := settings(addrA)
+	n.Remote, n.Machine.Passive, n.Password = netip.MustParseAddr("127.0.0.2"), true, "old"
+	set(t, &router{Manager: a}, n)
+	n.Password = "new"
+	set(t, &router{Manager: a}, n)
+
+	b, _, _ := kernelRouter(t, &table{t: t}, "127.0.0.2")
+	m := settings(addrB)
+	m.Remote, m.Port, m.Local, m.Password = at.Addr(), at.Port(), n.Remote, "new"
+	m.Machine.ConnectRetryTime = 300 * time.Millisecond
+	set(t, &router{Manager: b}, m)
+	logA.await(t, "neighbor up")
+
+	// Without one, too.
+	n.Password, m.Password = "", ""
+	set(t, &router{Manager: a}, n)
+	set(t, &router{Manager: b}, m)
+	b.Reset(neighborID, fsm.AdminReset(""))
+	logA.await(t, "neighbor down")
+	logA.await(t, "neighbor up")
+	if err := a.Set(func() Neighbor { n.Password = strings.Repeat("x", 81); return n }()); err == nil || !strings.Contains(err.Error(), "at most 80 bytes") {
+		t.Errorf("a password of 81 bytes: %v", err)
+	}
+}
+
+func TestPick(t *testing.T) {
+	var ps []netip.Prefix
+	for _, s := range []string{"192.0.2.1/24", "192.0.2.2/24", "2001:db8::1/64", "fe80::1/64"} {
+		ps = append(ps, netip.MustParsePrefix(s))
+	}
+	for _, test := range []struct{ local, remote, v4, v6, linkLocal string }{
+		{"192.0.2.2", "192.0.2.9", "192.0.2.2", "2001:db8::1", "fe80::1"},
+		{"192.0.2.1", "198.51.100.1", "192.0.2.1", "2001:db8::1", "invalid IP"},
+		{"2001:db8::1", "2001:db8::2", "192.0.2.1", "2001:db8::1", "fe80::1"},
+		{"fe80::1%eth0", "fe80::2%eth0", "192.0.2.1", "2001:db8::1", "fe80::1"},
+	} {
+		a := pick(ps, netip.MustParseAddr(test.local), netip.MustParseAddr(test.remote))
+		if a.Global[prefix.IPv4].String() != test.v4 || a.Global[prefix.IPv6].String() != test.v6 || a.LinkLocal.String() != test.linkLocal {
+			t.Errorf("from %s to %s: %+v", test.local, test.remote, a)
+		}
+	}
+	if a := (Kernel{}).Addresses(netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")); a.Global[prefix.IPv4].IsLoopback() {
+		t.Errorf("a loopback address as next hop: %v", a)
+	}
+}
+
+// sink is a Routes that counts bytes.
+type sink struct {
+	ups  chan Out
+	done chan struct{} // after want bytes
+	want int
+}
+
+func (s *sink) Up(_ packet.ID, _ Established, out Out) { s.ups <- out }
+func (s *sink) Writable(packet.ID)                     { s.ups <- nil }
+func (s *sink) Down(packet.ID, Reason)                 {}
+func (s *sink) Deliver(_ packet.ID, b *Buffer) {
+	if s.want -= len(b.Data); s.want == 0 {
+		s.done <- struct{}{}
+	}
+	b.Release()
+}
+
+// handshake brings a session with a router up, by hand.
+func handshake(b testing.TB, at netip.AddrPort) net.Conn {
+	b.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	c, err := d.DialContext(b.Context(), "tcp4", at.String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := c.Write(append(openMessage(0), wire.AppendKeepalive(nil)...)); err != nil {
+		b.Fatal(err)
+	}
+	h := make([]byte, wire.HeaderLen)
+	for range 2 { // OPEN, KEEPALIVE
+		if _, err := io.ReadFull(c, h); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.CopyN(io.Discard, c, int64(int(h[16])<<8|int(h[17]))-wire.HeaderLen); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return c
+}
+
+func benchRouter(b *testing.B, s *sink) netip.AddrPort {
+	b.Helper()
+	m := New(s, slog.New(slog.DiscardHandler))
+	b.Cleanup(func() { m.Close("") })
+	if err := m.Listen([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}); err != nil {
+		b.Fatal(err)
+	}
+	n := settings(addrA)
+	n.Remote, n.Machine.Passive = netip.MustParseAddr("127.0.0.2"), true
+	if err := m.Set(n); err != nil {
+		b.Fatal(err)
+	}
+	return m.Listening()[0]
+}
+
+// BenchmarkRead is the way of a full table from a socket to Routes, the
+// sender's write included.
+func BenchmarkRead(b *testing.B) {
+	s := &sink{ups: make(chan Out, 1), done: make(chan struct{}, 1)}
+	c := handshake(b, benchRouter(b, s))
+	defer c.Close()
+	<-s.ups
+	all := feed.New(1, prefix.IPv4, 200_000).Sender(65002, netip.MustParseAddr("10.0.0.2")).Stream()
+	b.SetBytes(int64(len(all)))
+	b.ReportAllocs()
+	for b.Loop() {
+		s.want = len(all)
+		if _, err := c.Write(all); err != nil {
+			b.Fatal(err)
+		}
+		<-s.done
+	}
+}
+
+// BenchmarkWrite is the way of packets from Send to a socket, the receiver's
+// read included.
+func BenchmarkWrite(b *testing.B) {
+	for name, nextHop := range map[string][]byte{"plain": nil, "rendered": {10, 0, 0, 1}} {
+		b.Run(name, func(b *testing.B) {
+			s := &sink{ups: make(chan Out, 1)}
+			c := handshake(b, benchRouter(b, s))
+			defer c.Close()
+			out := <-s.ups
+			p := packet.New()
+			defer p.Release()
+			for m := range feed.New(1, prefix.IPv4, 100_000).Sender(65002, netip.MustParseAddr("10.0.0.2")).Updates() {
+				p.Data = append(p.Data, m...)
+				if len(p.Data) >= packet.Size {
+					break
+				}
+			}
+			p.Segments = append(p.Segments, packet.Segment{End: len(p.Data)})
+			p.NextHops = append(p.NextHops, 60)
+			const n = 256
+			buf := make([]byte, 256<<10)
+			b.SetBytes(int64(n * len(p.Data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				go func() {
+					for sent := 0; sent < n; {
+						if out.Room() == 0 {
+							<-s.ups
+							continue
+						}
+						out.Send(p, nextHop)
+						sent++
+					}
+				}()
+				for left := n * len(p.Data); left > 0; {
+					k, err := c.Read(buf)
+					if err != nil {
+						b.Fatal(err)
+					}
+					left -= k
+				}
+			}
+		})
+	}
+}

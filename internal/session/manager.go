@@ -1,0 +1,333 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"holdfast/internal/fsm"
+	"holdfast/internal/packet"
+	"holdfast/internal/prefix"
+)
+
+// Manager has the listeners and one runner for each neighbor. Its methods may
+// be called at any time, but not by Routes from within a call of the session
+// that they are about: Remove and Close wait for that to return.
+type Manager struct {
+	routes Routes
+	net    Net
+	log    *slog.Logger
+	began  time.Time
+	random func() float64
+
+	ctx    context.Context // done when lingering must end
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // listeners, runners, attempts to connect and lingering connections
+
+	mu        sync.Mutex
+	runners   map[packet.ID]*runner
+	byAddr    map[netip.Addr]*runner
+	listeners map[netip.AddrPort]net.Listener
+	closed    bool
+
+	unknown suppressor
+}
+
+// Option changes what New does by default.
+type Option func(*Manager)
+
+// WithNet replaces the kernel's network.
+func WithNet(n Net) Option { return func(m *Manager) { m.net = n } }
+
+// WithRandom replaces the source of jitter, values in [0, 1).
+func WithRandom(f func() float64) Option { return func(m *Manager) { m.random = f } }
+
+// New makes a Manager without listeners and neighbors. Close ends it.
+func New(routes Routes, log *slog.Logger, options ...Option) *Manager {
+	m := &Manager{routes: routes, net: Kernel{}, log: log, began: time.Now(), random: rand.Float64,
+		runners: map[packet.ID]*runner{}, byAddr: map[netip.Addr]*runner{}, listeners: map[netip.AddrPort]net.Listener{}}
+	for _, o := range options {
+		o(m)
+	}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	return m
+}
+
+// elapsed is a clock that fits an atomic and does not jump.
+func (m *Manager) elapsed() time.Duration { return time.Since(m.began) }
+
+var errClosed = errors.New("sessions are being closed")
+
+// Listen makes these the addresses to listen on. Listeners that stay are not
+// touched; connections that were accepted live on. On an error the others are
+// open all the same.
+func (m *Manager) Listen(addrs []netip.AddrPort) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return errClosed
+	}
+	for at, l := range m.listeners {
+		if !slices.Contains(addrs, at) {
+			l.Close()
+			delete(m.listeners, at)
+		}
+	}
+	var errs []error
+	for _, at := range addrs {
+		if m.listeners[at] != nil {
+			continue
+		}
+		l, err := m.net.Listen(at)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("cannot listen on %v: %s", at, errorText(err)))
+			continue
+		}
+		for _, r := range m.runners {
+			if n := r.current(); n.Password != "" {
+				errs = append(errs, m.password(at, l, &n))
+			}
+		}
+		m.listeners[at] = l
+		m.wg.Go(func() { m.accept(at, l) })
+	}
+	return errors.Join(errs...)
+}
+
+// Listening are the addresses that are listened on, as the system has them.
+func (m *Manager) Listening() []netip.AddrPort {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []netip.AddrPort
+	for _, l := range m.listeners {
+		all = append(all, addrPort(l.Addr()))
+	}
+	slices.SortFunc(all, netip.AddrPort.Compare)
+	return all
+}
+
+// password sets a neighbor's on a listener. Its own is wanted nowhere else.
+func (m *Manager) password(at netip.AddrPort, l net.Listener, n *Neighbor) error {
+	if err := m.net.Password(l, n.Remote, n.Password); err != nil {
+		return fmt.Errorf("neighbor %s, listener %v: %w", n.Name, at, err)
+	}
+	return nil
+}
+
+func (m *Manager) passwords(n Neighbor) error {
+	var errs []error
+	for at, l := range m.listeners {
+		errs = append(errs, m.password(at, l, &n))
+	}
+	return errors.Join(errs...)
+}
+
+// accept hands connections to the neighbors that they come from.
+func (m *Manager) accept(at netip.AddrPort, l net.Listener) {
+	pause := time.Duration(0)
+	for {
+		nc, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			// No file descriptors, for example: others may close some.
+			pause = min(max(2*pause, 10*time.Millisecond), time.Second)
+			m.log.Warn("cannot accept connections", "listen", at, "err", errorText(err), "retry", pause)
+			t := time.NewTimer(pause)
+			select {
+			case <-t.C:
+			case <-m.ctx.Done():
+				t.Stop()
+			}
+			continue
+		}
+		pause = 0
+		m.incoming(nc)
+	}
+}
+
+func (m *Manager) incoming(nc net.Conn) {
+	remote := addrPort(nc.RemoteAddr())
+	m.mu.Lock()
+	r := m.byAddr[remote.Addr()]
+	m.mu.Unlock()
+	if r == nil {
+		nc.Close()
+		if n, ok := m.unknown.allow(time.Now()); ok {
+			m.log.Info("closed a connection from an address that is no neighbor", "remote", remote.Addr(), "more", n)
+		}
+		return
+	}
+	n := r.current()
+	if err := m.net.Accepted(nc, n.Transport); err != nil {
+		nc.Close()
+		m.log.Warn("closed a connection", "neighbor", n.Name, "err", err)
+		return
+	}
+	r.offer(nc)
+}
+
+// suppressor lets one message of its kind through in a while.
+type suppressor struct {
+	mu   sync.Mutex
+	next time.Time
+	n    int
+}
+
+const suppressFor = 10 * time.Second
+
+// allow also says how many were suppressed since the last one.
+func (s *suppressor) allow(now time.Time) (suppressed int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Before(s.next) {
+		s.n++
+		return 0, false
+	}
+	suppressed, s.n, s.next = s.n, 0, now.Add(suppressFor)
+	return suppressed, true
+}
+
+// goLinger closes a connection once the neighbor has read what it was sent.
+func (m *Manager) goLinger(nc net.Conn) {
+	m.wg.Go(func() { lingerClose(m.ctx, nc) })
+}
+
+// Set adds a neighbor or changes one. A present session keeps what it was
+// made with (Status.Pending says so); only Shutdown has an effect at once.
+// On an error about a password the neighbor is there nevertheless.
+func (m *Manager) Set(n Neighbor) error {
+	n.Remote = n.Remote.Unmap()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return errClosed
+	}
+	if o := m.byAddr[n.Remote]; o != nil && o.id != n.ID {
+		return fmt.Errorf("neighbors %s and %s have the same address %v", o.current().Name, n.Name, n.Remote)
+	}
+	r, isNew := m.runners[n.ID], false
+	var err error
+	if r == nil {
+		r, isNew = newRunner(m, n), true
+		m.runners[n.ID] = r
+		if n.Password != "" {
+			err = m.passwords(n)
+		}
+	} else if old := r.current(); old != n {
+		if old.Remote != n.Remote {
+			delete(m.byAddr, old.Remote)
+			if old.Password != "" {
+				gone := old
+				gone.Password = ""
+				err = m.passwords(gone)
+			}
+		}
+		if n.Password != old.Password || n.Remote != old.Remote {
+			err = errors.Join(err, m.passwords(n))
+		}
+		r.change(n)
+	}
+	m.byAddr[n.Remote] = r
+	if isNew {
+		m.wg.Go(r.run)
+	}
+	return err
+}
+
+// Remove ends a neighbor's session, tells the neighbor that it is not
+// configured any more, and returns when Routes have been told that it is down.
+func (m *Manager) Remove(id packet.ID) {
+	m.mu.Lock()
+	r := m.runners[id]
+	if r == nil {
+		m.mu.Unlock()
+		return
+	}
+	n := r.current()
+	delete(m.runners, id)
+	delete(m.byAddr, n.Remote)
+	if n.Password != "" {
+		n.Password = ""
+		if err := m.passwords(n); err != nil {
+			m.log.Warn("cannot remove a password", "neighbor", n.Name, "err", err)
+		}
+	}
+	m.mu.Unlock()
+	r.remove(deconfigured)
+	<-r.done
+}
+
+// Shutdown ends a session and keeps it down until Enable. The message goes to
+// the neighbor as far as 255 bytes hold it (RFC 9003).
+func (m *Manager) Shutdown(id packet.ID, message string) bool {
+	return m.do(id, func(r *runner) { r.admin(fsm.Event{Kind: fsm.ManualStop, Close: fsm.Shutdown(message)}) })
+}
+
+// Enable starts a session that is down for whatever reason, at once.
+func (m *Manager) Enable(id packet.ID) bool {
+	return m.do(id, func(r *runner) { r.admin(fsm.Event{Kind: fsm.Start}) })
+}
+
+// Reset ends a session, which then comes back by itself; fsm.AdminReset is
+// what an operator means by it. One that waits for its next attempt has it now.
+func (m *Manager) Reset(id packet.ID, c Close) bool {
+	return m.do(id, func(r *runner) { r.admin(fsm.Event{Kind: fsm.ManualStop, Close: c}) })
+}
+
+// Refresh asks a neighbor for its routes of a family again. False if there is
+// no session, or the neighbor cannot do that.
+func (m *Manager) Refresh(id packet.ID, f prefix.Family) bool {
+	ok := false
+	m.do(id, func(r *runner) { ok = r.refresh(f) })
+	return ok
+}
+
+// do runs f, which must not wait, for a neighbor. False if there is none.
+func (m *Manager) do(id packet.ID, f func(r *runner)) bool {
+	m.mu.Lock()
+	r := m.runners[id]
+	m.mu.Unlock()
+	if r == nil {
+		return false
+	}
+	f(r)
+	return true
+}
+
+// Status is the state of a neighbor. False if there is none.
+func (m *Manager) Status(id packet.ID) (s Status, ok bool) {
+	ok = m.do(id, func(r *runner) { s = r.snapshot() })
+	return s, ok
+}
+
+// Close ends all sessions with an administrative shutdown, and the listeners,
+// and returns when nothing is left.
+func (m *Manager) Close(message string) {
+	m.mu.Lock()
+	m.closed = true
+	runners := m.runners
+	m.runners, m.byAddr = map[packet.ID]*runner{}, map[netip.Addr]*runner{}
+	for at, l := range m.listeners {
+		l.Close()
+		delete(m.listeners, at)
+	}
+	m.mu.Unlock()
+	for _, r := range runners {
+		r.remove(fsm.Shutdown(message))
+	}
+	for _, r := range runners {
+		<-r.done
+	}
+	// Connections linger for 2 s at the most.
+	m.wg.Wait()
+	m.cancel()
+}

@@ -1,0 +1,42 @@
+package session
+
+import (
+	"net/netip"
+
+	"holdfast/internal/fsm"
+	"holdfast/internal/packet"
+)
+
+// DefaultPort is BGP's.
+const DefaultPort = 179
+
+// Neighbor is what a session needs to know. It is comparable with ==.
+type Neighbor struct {
+	ID   packet.ID
+	Name string // for logs
+	// Machine is the protocol's part.
+	Machine fsm.Config
+	Transport
+	// Shutdown keeps the session down; ShutdownMessage goes to the neighbor
+	// (RFC 9003).
+	Shutdown        bool
+	ShutdownMessage string
+}
+
+// Transport is how a neighbor is connected.
+type Transport struct {
+	Remote   netip.Addr // with the interface as zone if it is link-local
+	Port     uint16     // that we connect to; 0: 179
+	Local    netip.Addr // that we connect from; invalid: the kernel chooses
+	TTL      uint8      // of what we send; 0: the system's default
+	MinTTL   uint8      // of what we take (GTSM, RFC 5082); 0: any
+	Password string     // TCP MD5 (RFC 2385); "": none
+}
+
+func (t *Transport) remote() netip.AddrPort {
+	port := t.Port
+	if port == 0 {
+		port = DefaultPort
+	}
+	return netip.AddrPortFrom(t.Remote, port)
+}

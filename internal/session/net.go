@@ -1,0 +1,29 @@
+package session
+
+import (
+	"context"
+	"net"
+	"net/netip"
+
+	"holdfast/internal/prefix"
+)
+
+// Net is where connections come from: the kernel's, Kernel, or one in memory
+// for tests.
+type Net interface {
+	Listen(at netip.AddrPort) (net.Listener, error)
+	// Password makes the listener demand TCP MD5 of an address; "" ends that.
+	Password(l net.Listener, remote netip.Addr, password string) error
+	// Accepted applies what the neighbor's transport says to a connection that
+	// the neighbor began.
+	Accepted(nc net.Conn, t Transport) error
+	Dial(ctx context.Context, t Transport) (net.Conn, error)
+	// Addresses finds our own addresses on the interface of a connection.
+	Addresses(local, remote netip.Addr) Addresses
+}
+
+// Addresses are our own ones on an interface, to announce as next hops.
+type Addresses struct {
+	Global    [prefix.Families]netip.Addr // invalid: none
+	LinkLocal netip.Addr                  // without zone; invalid: none, or the neighbor is not directly connected
+}
