@@ -19,37 +19,62 @@ func winner(cfg *Config, remoteID uint32) Conn {
 }
 
 // collide decides between a connection whose OPEN has just come and the other
-// one, and closes the loser. It reports whether c stays.
+// one, if there is one, and closes the loser. It reports whether c goes on.
 //
-// The other one counts from OpenConfirm on, as the RFC has it, and in OpenSent
-// if it is young: the OPEN on c told whom it leads to, and both sides decide
-// the same at once, before a session that will be closed has come up. An old
-// connection without an OPEN may be dead; what is alive is not closed for it.
+// The RFC looks at connections in OpenConfirm, and leaves a gap: a connection
+// that is going to lose may be established on one side, which then closes the
+// winner, while the other side closes the loser. Here a loser whose winner is
+// still on its way (being dialed, or without an OPEN) is not answered: it waits
+// in OpenSent, so that no side can establish it, until the winner has spoken
+// or failed, or patience ends.
 func (m *Machine) collide(now time.Time, c Conn, remoteID uint32) bool {
 	o := c.Other()
 	other := &m.conns[o]
-	switch other.state {
-	case EstablishedState:
+	wins := winner(&m.conns[c].cfg, remoteID) == c
+	switch {
+	case other.state == Idle:
+	case other.state == EstablishedState:
 		m.lose(now, c)
 		return false
-	case OpenConfirm:
-	case OpenSent:
-		if now.Sub(other.since) > simultaneous {
-			return true
-		}
-	default:
-		return true
-	}
-	if winner(&m.conns[c].cfg, remoteID) == c {
+	case wins:
 		m.lose(now, o)
-		return true
+	case other.state == OpenConfirm:
+		m.lose(now, c)
+		return false
+	case now.Before(other.since.Add(patience)):
+		m.conns[c].decide = other.since.Add(patience)
+		return false
+	default: // the other one may well be dead
+		m.lose(now, o)
 	}
-	m.lose(now, c)
-	return false
+	return true
 }
+
+// settle lets connections go on whose winner has failed.
+func (m *Machine) settle(now time.Time) {
+	for _, c := range []Conn{Out, In} {
+		cn, o := &m.conns[c], c.Other()
+		if cn.decide.IsZero() || m.conns[o].state != Idle && now.Before(cn.decide) {
+			continue
+		}
+		if m.conns[o].state != Idle {
+			m.lose(now, o)
+		}
+		m.confirm(now, c)
+	}
+}
+
+// Undecided reports whether a connection waits for the outcome of a collision.
+// If the neighbor has confirmed it, it may go up at any time then.
+func (m *Machine) Undecided(c Conn) bool { return !m.conns[c].decide.IsZero() }
 
 // lose closes the loser of a collision (event 23). The other connection goes
 // on, so that nothing has failed.
 func (m *Machine) lose(now time.Time, c Conn) {
+	if m.conns[c].state == Connect {
+		m.connectRetry = time.Time{}
+		m.disconnect(c, nil)
+		return
+	}
 	m.closeConn(now, c, notification(collision), collision.reason())
 }

@@ -49,9 +49,9 @@ const (
 	firstRetry = time.Second
 	// minSendHold: RFC 9687 section 4.1.
 	minSendHold = 8 * time.Minute
-	// simultaneous is how long after the connect of one connection the OPEN on
-	// the other still decides which of them stays.
-	simultaneous = 10 * time.Second
+	// patience is how long a connection waits for one that began at about the
+	// same time and has precedence.
+	patience = 3 * time.Second
 )
 
 func (c *Config) connectRetry() time.Duration {

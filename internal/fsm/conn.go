@@ -94,8 +94,10 @@ func (m *Machine) message(now time.Time, e Event) {
 		m.failErr(now, e.Conn, e.Err)
 	case e.Kind == NotifMsg:
 		m.notified(now, e.Conn, e.Body)
-	case e.Kind == BGPOpen && cn.state == OpenSent:
+	case e.Kind == BGPOpen && cn.state == OpenSent && !cn.opened:
 		m.open(now, e.Conn, e.Body)
+	case e.Kind == KeepAliveMsg && cn.opened && cn.state == OpenSent && !cn.confirmed:
+		cn.confirmed = true // it counts when the collision is decided
 	case e.Kind == KeepAliveMsg && cn.state == OpenConfirm:
 		m.establish(now, e.Conn)
 	case (e.Kind == KeepAliveMsg || e.Kind == UpdateMsg) && cn.state == EstablishedState:
@@ -119,26 +121,31 @@ func (m *Machine) open(now time.Time, c Conn, body []byte) {
 		m.failErr(now, c, err)
 		return
 	}
-	if !m.collide(now, c, theirs.ID) {
-		return
-	}
 	cn.agreed = cn.cfg.negotiate(&cn.ours, &theirs)
 	cn.agreed.Sent = capabilities(cn.sent[wire.HeaderLen:])
 	cn.agreed.Received = capabilities(body)
-	cn.state = OpenConfirm
+	cn.opened = true
+	if m.collide(now, c, theirs.ID) {
+		m.confirm(now, c)
+	}
+}
+
+// confirm answers the neighbor's OPEN.
+func (m *Machine) confirm(now time.Time, c Conn) {
+	cn := &m.conns[c]
+	cn.state, cn.decide = OpenConfirm, time.Time{}
 	m.sendKeepalive(now, c)
 	if cn.hold = (time.Time{}); cn.agreed.Hold > 0 {
 		cn.hold = now.Add(cn.agreed.Hold)
+	}
+	if cn.confirmed {
+		m.establish(now, c)
 	}
 }
 
 func (m *Machine) establish(now time.Time, c Conn) {
 	cn := &m.conns[c]
-	switch o := c.Other(); m.conns[o].state {
-	case Idle:
-	case Connect:
-		m.disconnect(o, nil)
-	default:
+	if o := c.Other(); m.conns[o].state != Idle {
 		// Its OPEN has not come. When it did, this connection would stay
 		// (RFC 4271 section 6.8).
 		m.lose(now, o)

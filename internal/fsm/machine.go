@@ -123,7 +123,10 @@ type conn struct {
 	since     time.Time
 	hold      time.Time // deadlines; zero is off
 	keepalive time.Time
-	cfg       Config // as of its OPEN
+	decide    time.Time // when a collision is decided at the latest
+	opened    bool      // the neighbor's OPEN has come
+	confirmed bool      // and its KEEPALIVE, ahead of the decision
+	cfg       Config    // as of its OPEN
 	ours      wire.Open
 	sent      []byte
 	agreed    Established
@@ -188,7 +191,8 @@ func (m *Machine) Attempts() int { return m.attempts }
 func (m *Machine) Next() (time.Time, bool) {
 	var next time.Time
 	for _, t := range []time.Time{m.connectRetry, m.idleHold, m.admission(),
-		m.conns[Out].hold, m.conns[Out].keepalive, m.conns[In].hold, m.conns[In].keepalive} {
+		m.conns[Out].hold, m.conns[Out].keepalive, m.conns[Out].decide,
+		m.conns[In].hold, m.conns[In].keepalive, m.conns[In].decide} {
 		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
 			next = t
 		}
@@ -264,6 +268,7 @@ func (m *Machine) Step(now time.Time, e Event) []Action {
 			m.message(now, e)
 		}
 	}
+	m.settle(now)
 	return m.actions
 }
 
@@ -291,6 +296,7 @@ func (m *Machine) Tick(now time.Time) []Action {
 	if expired(m.idleHold) || expired(m.admission()) { // event 13
 		m.leaveIdle(now)
 	}
+	m.settle(now)
 	return m.actions
 }
 

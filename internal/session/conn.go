@@ -44,6 +44,8 @@ type conn struct {
 	readers sync.WaitGroup
 	writers sync.WaitGroup
 
+	held chan struct{} // the runner's: an answer that the reader waits for
+
 	// Set by the runner before it answers the reader's KEEPALIVE.
 	up     bool
 	maxLen int

@@ -164,7 +164,7 @@ func (r *runner) run() {
 			if r.conns[ev.event.Conn] == ev.conn {
 				r.step(ev.event)
 			}
-			close(ev.answer)
+			r.answer(ev)
 		case d := <-r.dialed:
 			r.connected(d)
 		case <-r.timer.C:
@@ -173,6 +173,17 @@ func (r *runner) run() {
 		r.arm()
 		r.publish()
 	}
+}
+
+// answer lets the reader go on. A KEEPALIVE ahead of the outcome of a collision
+// is answered when the session is up: UPDATEs may stand behind it.
+func (r *runner) answer(ev event) {
+	c := ev.conn
+	if ev.event.Kind == fsm.KeepAliveMsg && r.conns[c.which] == c && r.machine.Undecided(c.which) {
+		c.held = ev.answer
+		return
+	}
+	close(ev.answer)
 }
 
 func (r *runner) step(e fsm.Event) { r.do(r.machine.Step(time.Now(), e)) }
@@ -384,6 +395,10 @@ func (r *runner) up(c *conn, e *Established) {
 	r.publish()
 	r.manager.log.Info("neighbor up", "neighbor", r.applied.Name, "remote", e.Remote, "asn", e.RemoteASN)
 	r.manager.routes.Up(r.id, *e, c.out)
+	if c.held != nil {
+		close(c.held)
+		c.held = nil
+	}
 }
 
 // nextHops finds the addresses that we can announce.

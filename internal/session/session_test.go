@@ -59,8 +59,8 @@ func TestTwoRouters(t *testing.T) {
 // delays: each side has one session, which never goes down.
 func TestCollisions(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
-	for range 40 {
-		delay, later := time.Duration(r.IntN(50))*time.Millisecond, time.Duration(r.IntN(200))*time.Millisecond
+	for i := range 100 {
+		delay, later := time.Duration(r.IntN(1+i))*time.Millisecond, time.Duration(r.IntN(1+i))*time.Millisecond
 		bubble(t, func(t *testing.T) {
 			n := memnet.New()
 			n.Delay(addrA, addrB, delay)

@@ -1,6 +1,7 @@
 package memnet
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -166,6 +167,24 @@ func TestNobodyListens(t *testing.T) {
 		l.Close()
 		if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("accept: %v", err)
+		}
+	})
+}
+
+func TestWritesDoNotMix(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, s := pair(t, New())
+		for _, x := range []byte("ab") {
+			go c.Write(bytes.Repeat([]byte{x}, 2*Window))
+		}
+		all := make([]byte, 4*Window)
+		if _, err := io.ReadFull(s, all); err != nil {
+			t.Fatal(err)
+		}
+		for _, half := range [][]byte{all[:2*Window], all[2*Window:]} {
+			if n := bytes.Count(half, half[:1]); n != 2*Window {
+				t.Errorf("a write is mixed with another: %d of %d bytes are %q", n, 2*Window, half[:1])
+			}
 		}
 	})
 }

@@ -11,6 +11,9 @@ import (
 
 // pipe is one direction of a connection.
 type pipe struct {
+	// writing holds a token during a write, so that writes do not mix. A mutex
+	// would keep virtual time from passing.
+	writing chan struct{}
 	mu      sync.Mutex
 	changed *sync.Cond
 
@@ -42,7 +45,7 @@ type deadline struct {
 func (d *deadline) passed() bool { return !d.at.IsZero() && !time.Now().Before(d.at) }
 
 func newPipe(s *state) *pipe {
-	p := &pipe{delay: s.delay, cut: s.cut}
+	p := &pipe{delay: s.delay, cut: s.cut, writing: make(chan struct{}, 1)}
 	p.changed = sync.NewCond(&p.mu)
 	return p
 }
@@ -128,6 +131,8 @@ func (p *pipe) take(b []byte) int {
 }
 
 func (p *pipe) write(b []byte) (int, error) {
+	p.writing <- struct{}{}
+	defer func() { <-p.writing }()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := 0
