@@ -139,7 +139,7 @@ func (c *Core) revise(which map[packet.ID]bool, cause rib.Cause) {
 		return c.tables[f].Revise(from, walkSlice, cause,
 			func(id packet.ID) bool { return which[id] && id != 0 },
 			func(p prefix.Prefix, path *rib.Path) (attr.Handle, uint8) {
-				r := c.judge(c.neighbors[path.Neighbor], f, path.Pre, p)
+				r := c.judgePrefix(c.neighbors[path.Neighbor], f, path.Pre, p)
 				return r.To, r.Reason
 			},
 			func(id packet.ID, d rib.Delta) { c.count(c.neighbors[id], f, d) })

@@ -21,10 +21,10 @@ import (
 // moment; two of them may show different ones. What they found is handed out
 // outside of the loop, so that a slow reader holds nothing up.
 const (
-	querySlice = 4096     // prefixes
-	queryPaths = 8 * 4096 // paths looked at, give or take those of one prefix
-	queryRows  = 2 * 4096 // routes copied, likewise
-	mostRanked = 1000     // candidates of an explanation that are compared
+	querySlice   = 4096     // prefixes
+	queryPaths   = 8 * 4096 // paths looked at, give or take those of one prefix
+	queryRows    = 2 * 4096 // routes copied, likewise
+	mostCompared = 1 << 20  // pairs of paths, to say why they lost
 )
 
 // errStopped is what a query says once the loop has ended.

@@ -50,10 +50,11 @@ func (c *Core) explain(p prefix.Prefix, pg *page) (lost []*Lost) {
 		return nil
 	}
 	q := Query{Family: p.Family, View: ViewUsable}
-	for i, path := range t.Rank(id) {
+	ranked := t.Rank(id)
+	for i, path := range ranked {
 		c.copy(&q, id, path, path.Post, pg)
 		var l *Lost
-		if i > 0 && i < mostRanked {
+		if i > 0 && i*len(ranked) < mostCompared {
 			why := t.Explain(id, path)
 			l = &Lost{why.Step, why.Against.Neighbor, c.compared(why.Step, why.Against, path)}
 		}

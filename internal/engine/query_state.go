@@ -199,40 +199,50 @@ func (c *Core) memory() (items []MemoryItem, paths uint64) {
 	return items, paths
 }
 
-// SoftIn judges again what a neighbor has sent, and asks it for all of it if it
-// can do that. It reports false for a neighbor whose session is not up.
-func (e *Engine) SoftIn(ctx context.Context, id packet.ID) (up bool, err error) {
-	return e.soft(ctx, id, func(c *Core, n *neighbor) {
-		for f, on := range n.est.Read.Families {
-			if on {
-				n.out.Refresh(prefix.Family(f))
-			}
-		}
-		c.revise(map[packet.ID]bool{id: true}, rib.NewCause(rib.CauseOperator, uint32(id)))
-	})
-}
-
-// SoftOut sends a neighbor everything again. It reports false for a neighbor
-// whose session is not up.
-func (e *Engine) SoftOut(ctx context.Context, id packet.ID) (up bool, err error) {
-	return e.soft(ctx, id, func(_ *Core, n *neighbor) {
-		for _, m := range n.members {
-			if m != nil {
-				m.Refresh(n.est.EnhancedRefresh)
-			}
-		}
-	})
-}
-
-func (e *Engine) soft(ctx context.Context, id packet.ID, do func(*Core, *neighbor)) (up bool, err error) {
+// SoftIn judges again what neighbors have sent, and asks those for all of it
+// that can do that. It returns those whose sessions are up; of others there is
+// nothing.
+func (e *Engine) SoftIn(ctx context.Context, ids ...packet.ID) (up []packet.ID, err error) {
 	err = e.ask(ctx, func(c *Core) {
-		if int(id) >= len(c.neighbors) {
-			return
+		which := map[packet.ID]bool{}
+		cause := rib.NewCause(rib.CauseOperator, 0)
+		for _, n := range c.upOf(ids) {
+			for f, on := range n.est.Read.Families {
+				if on {
+					n.out.Refresh(prefix.Family(f))
+				}
+			}
+			which[n.ID], up = true, append(up, n.ID)
 		}
-		if n := c.neighbors[id]; n.up && !n.closing {
-			up = true
-			do(c, n)
+		if len(up) == 1 {
+			cause = rib.NewCause(rib.CauseOperator, uint32(up[0]))
+		}
+		c.revise(which, cause)
+	})
+	return up, err
+}
+
+// SoftOut sends neighbors everything again. It returns those whose sessions are
+// up.
+func (e *Engine) SoftOut(ctx context.Context, ids ...packet.ID) (up []packet.ID, err error) {
+	err = e.ask(ctx, func(c *Core) {
+		for _, n := range c.upOf(ids) {
+			for _, m := range n.members {
+				if m != nil {
+					m.Refresh(n.est.EnhancedRefresh)
+				}
+			}
+			up = append(up, n.ID)
 		}
 	})
 	return up, err
+}
+
+func (c *Core) upOf(ids []packet.ID) (up []*neighbor) {
+	for _, id := range ids {
+		if int(id) < len(c.neighbors) && c.neighbors[id].up && !c.neighbors[id].closing {
+			up = append(up, c.neighbors[id])
+		}
+	}
+	return up
 }

@@ -453,11 +453,8 @@ func TestSoftClear(t *testing.T) {
 	before := len(peers[2].table)
 	clear(peers[2].table)
 	e, stop := running(core)
-	for _, f := range []func(context.Context, packet.ID) (bool, error){e.SoftIn, e.SoftOut} {
-		if up, err := f(context.Background(), 2); !up || err != nil {
-			t.Fatal(up, err)
-		}
-		if up, err := f(context.Background(), 99); up || err != nil {
+	for _, f := range []func(context.Context, ...packet.ID) ([]packet.ID, error){e.SoftIn, e.SoftOut} {
+		if up, err := f(context.Background(), 99, 2); !slices.Equal(up, []packet.ID{2}) || err != nil {
 			t.Fatal(up, err)
 		}
 	}
@@ -475,7 +472,7 @@ func TestSoftClear(t *testing.T) {
 	core.Down(2, sessionReason)
 	e, stop = running(core)
 	defer stop()
-	if up, err := e.SoftOut(context.Background(), 2); up || err != nil {
+	if up, err := e.SoftOut(context.Background(), 2); up != nil || err != nil {
 		t.Errorf("up %v: %v", up, err)
 	}
 }

@@ -164,10 +164,15 @@ func (c *Core) announce(n *neighbor, u *wire.Update, f prefix.Family, mp bool, r
 	c.store.Retain(h, len(routes)-1)
 	program := n.Families[f].Import
 	variants := program != nil && program.Variants() > 1
+	variant := uint32(0)
 	var r attr.Result
 	for i := range routes {
-		if variants || i == 0 {
-			r = c.judge(n, f, h, routes[i].Prefix)
+		last := variant
+		if variants {
+			variant = program.Variant(routes[i].Prefix)
+		}
+		if variant != last || i == 0 {
+			r = c.judge(n, program, h, variant)
 		}
 		if program != nil && r.Reason <= ByPolicy {
 			program.Count(r.Trace, 1)
@@ -187,13 +192,18 @@ func (c *Core) complain(n *neighbor, what, why string, routes []wire.Route) {
 	c.log.Warn(what, "neighbor", n.Name, "error", why, "prefix", routes[0].Prefix, "prefixes", len(routes))
 }
 
-// judge is what import makes of a block for a prefix.
-func (c *Core) judge(n *neighbor, f prefix.Family, h attr.Handle, p prefix.Prefix) attr.Result {
+// judgePrefix is what import makes of a block for a prefix.
+func (c *Core) judgePrefix(n *neighbor, f prefix.Family, h attr.Handle, p prefix.Prefix) attr.Result {
 	program := n.Families[f].Import
 	variant := uint32(0)
 	if program != nil && program.Variants() > 1 {
 		variant = program.Variant(p)
 	}
+	return c.judge(n, program, h, variant)
+}
+
+// judge is what import makes of a block for all prefixes of a variant.
+func (c *Core) judge(n *neighbor, program *policy.Program, h attr.Handle, variant uint32) attr.Result {
 	r, ok := c.imports.Get(h, variant)
 	if !ok {
 		r = c.evaluate(n, program, h, variant)
