@@ -1,0 +1,104 @@
+package daemon
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"holdfast/internal/api"
+	"holdfast/internal/config"
+	"holdfast/internal/engine"
+	"holdfast/internal/packet"
+	"holdfast/internal/session"
+)
+
+// sessions is what operators can see of sessions and do with them.
+type sessions interface {
+	Status(id packet.ID) (session.Status, bool)
+	Listening() []netip.AddrPort
+	// Each is false for a neighbor that there is none of.
+	Shutdown(id packet.ID, message string) bool
+	Enable(id packet.ID) bool
+	Reset(id packet.ID, c session.Close) bool
+}
+
+// router answers operators about the running router. It has no state of its
+// own, so that its methods may be called concurrently.
+type router struct {
+	engine     *engine.Engine
+	sessions   sessions
+	configPath string
+	started    time.Time
+
+	current func() (cfg *config.Config, revision uint64, since time.Time)
+	id      func(*config.Neighbor) packet.ID
+	// compile tries whether a configuration could run.
+	compile func(*config.Config) error
+	reload  func() (api.ReloadResult, error)
+}
+
+var _ api.Router = (*router)(nil)
+
+// find is a configured neighbor by name or address.
+func (r *router) find(name string) (*config.Neighbor, packet.ID, error) {
+	cfg, _, _ := r.current()
+	n := configured(cfg, name)
+	if n == nil {
+		if a, err := netip.ParseAddr(name); err == nil { // in another spelling
+			n = configured(cfg, a.Unmap().String())
+		}
+	}
+	if n == nil {
+		return nil, 0, api.NotFound("there is no neighbor %q", name)
+	}
+	return n, r.id(n), nil
+}
+
+// names finds the configured neighbors by number.
+func (r *router) names() map[packet.ID]*config.Neighbor {
+	cfg, _, _ := r.current()
+	all := make(map[packet.ID]*config.Neighbor, len(cfg.Neighbors))
+	for _, n := range cfg.Neighbors {
+		all[r.id(n)] = n
+	}
+	return all
+}
+
+// Summary implements api.Router.
+func (r *router) Summary(ctx context.Context) (api.Summary, error) {
+	cfg, revision, since := r.current()
+	s := api.Summary{
+		ASN: cfg.Router.ASN, RouterID: cfg.Router.ID, ConfigPath: r.configPath, Revision: revision,
+		Started: r.started, Configured: since, Listen: r.sessions.Listening(), Neighbors: len(cfg.Neighbors),
+	}
+	for _, n := range cfg.Neighbors {
+		st, _ := r.sessions.Status(r.id(n))
+		if st.Established != nil {
+			s.Up++
+		}
+		if st.Shutdown {
+			s.Shutdown++
+		}
+	}
+	tables, err := r.engine.Tables(ctx)
+	for _, f := range families {
+		s.Tables = append(s.Tables, api.TableSummary{
+			Family: f, Prefixes: tables[f].Prefixes, Paths: tables[f].Paths, Originated: tables[f].Originated,
+		})
+	}
+	return s, err
+}
+
+// Memory implements api.Router.
+func (r *router) Memory(ctx context.Context) (api.Memory, error) {
+	items, paths, err := r.engine.Memory(ctx)
+	if err != nil {
+		return api.Memory{}, err
+	}
+	m := api.Memory{Paths: paths, Heap: heapInUse()}
+	for _, i := range items {
+		m.Items = append(m.Items, api.MemoryItem{Name: i.Name, Count: i.Count, Bytes: i.Bytes})
+	}
+	m.Resident, err = resident()
+	return m, err
+}

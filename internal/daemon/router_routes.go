@@ -1,0 +1,277 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"holdfast/internal/api"
+	"holdfast/internal/config"
+	"holdfast/internal/engine"
+	"holdfast/internal/packet"
+	"holdfast/internal/policy"
+	"holdfast/internal/prefix"
+)
+
+// errEnough ends a query whose limit is reached.
+var errEnough = errors.New("enough")
+
+// Routes implements api.Router. Prefixes come in order, however many they are.
+func (r *router) Routes(ctx context.Context, q api.RouteQuery, fn func(api.RouteInfo) error) error {
+	s, err := r.selection(&q)
+	if err != nil {
+		return err
+	}
+	n := uint64(0)
+	err = s.each(ctx, func(x *engine.Route) error {
+		info, ok := s.info(x)
+		if !ok {
+			return nil
+		}
+		if err := fn(info); err != nil {
+			return err
+		}
+		if n++; n == q.Limit {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+// CountRoutes implements api.Router.
+func (r *router) CountRoutes(ctx context.Context, q api.RouteQuery) (c api.RouteCount, err error) {
+	s, err := r.selection(&q)
+	if err != nil {
+		return c, err
+	}
+	if s.filter == nil {
+		for _, eq := range s.queries {
+			prefixes, paths, err := r.engine.CountRoutes(ctx, eq)
+			if err != nil {
+				return c, err
+			}
+			c.Prefixes, c.Paths = c.Prefixes+prefixes, c.Paths+paths
+		}
+		return c, nil
+	}
+	for i := range s.queries {
+		s.queries[i].Unsorted = true
+	}
+	last := prefix.Prefix{Bits: 0xff}
+	err = s.each(ctx, func(x *engine.Route) error {
+		if x.Prefix != last {
+			last = x.Prefix
+			c.Prefixes++
+		}
+		c.Paths++
+		return nil
+	})
+	return c, err
+}
+
+// Lookup implements api.Router.
+func (r *router) Lookup(ctx context.Context, addr netip.Addr, fn func(api.RouteInfo) error) error {
+	s := r.shown()
+	found, err := r.engine.Lookup(ctx, addr, func(x *engine.Route) error {
+		if info, ok := s.info(x); ok {
+			return fn(info)
+		}
+		return nil
+	})
+	if err == nil && !found {
+		return api.NotFound("no route leads to %s", addr)
+	}
+	return err
+}
+
+// Explain implements api.Router.
+func (r *router) Explain(ctx context.Context, p prefix.Prefix, fn func(api.Candidate) error) error {
+	s := r.shown()
+	found, err := r.engine.Explain(ctx, p, func(x *engine.Candidate) error {
+		info, ok := s.info(&x.Route)
+		if !ok {
+			return nil
+		}
+		c := api.Candidate{RouteInfo: info}
+		if l := x.Lost; l != nil {
+			c.Lost = &api.Decision{Step: int(l.Step), Rule: l.Step.String(), Detail: l.Detail}
+			if n := s.neighbors[l.To]; n != nil {
+				c.Lost.To = n.Name
+			}
+		}
+		return fn(c)
+	})
+	if err == nil && !found {
+		return api.NotFound("there is no route for exactly %s: lookup finds the one that covers an address", p)
+	}
+	return err
+}
+
+// selection is a query that has been understood.
+type selection struct {
+	router    *router
+	queries   []engine.Query  // one for each family
+	filter    *policy.Program // that routes must pass; nil: all do
+	scratch   policy.Scratch
+	cfg       *config.Config
+	neighbors map[packet.ID]*config.Neighbor
+}
+
+// shown is a selection that only shows.
+func (r *router) shown() *selection {
+	cfg, _, _ := r.current()
+	return &selection{router: r, cfg: cfg, neighbors: r.names()}
+}
+
+var views = map[api.View]engine.View{
+	api.ViewTable: engine.ViewUsable, api.ViewBest: engine.ViewBest, api.ViewReceived: engine.ViewReceived,
+	api.ViewRejected: engine.ViewRejected, api.ViewAdvertised: engine.ViewAdvertised,
+}
+
+var matches = map[api.PrefixMatch]engine.Match{
+	api.MatchExact: engine.MatchExact, api.MatchLonger: engine.MatchLonger, api.MatchShorter: engine.MatchShorter,
+}
+
+func (r *router) selection(q *api.RouteQuery) (*selection, error) {
+	s := r.shown()
+	view, ok := views[q.View]
+	match, ok2 := matches[q.Match]
+	if !ok || !ok2 {
+		return nil, api.Invalid("there is no view %d with match %d", q.View, q.Match)
+	}
+	eq := engine.Query{View: view, Match: match, Prefix: q.Prefix}
+	if q.Neighbor != "" {
+		_, id, err := r.find(q.Neighbor)
+		if err != nil {
+			return nil, err
+		}
+		eq.Neighbor = id
+	} else if q.View == api.ViewAdvertised {
+		return nil, api.Invalid("routes are advertised to a neighbor: name one")
+	}
+	for _, f := range families {
+		if (q.Family == nil || *q.Family == f) && (q.Prefix == nil || q.Prefix.Family == f) {
+			eq.Family = f
+			s.queries = append(s.queries, eq)
+		}
+	}
+	var err error
+	s.filter, err = routeFilter(q, s.cfg)
+	return s, err
+}
+
+// routeFilter makes a policy of what a query asks of attributes, so that it
+// means what it means in the configuration.
+func routeFilter(q *api.RouteQuery, cfg *config.Config) (*policy.Program, error) {
+	var m policy.Match
+	if len(q.Communities) > 0 {
+		set := &policy.CommunitySet{}
+		for _, c := range q.Communities {
+			if err := set.Add(c, policy.Pos{}); err != nil {
+				return nil, api.Invalid("%v", err)
+			}
+		}
+		m.Conditions = append(m.Conditions, policy.Condition{Kind: policy.CondCommunityAll, Communities: []*policy.CommunitySet{set}})
+	}
+	if q.ASPath != "" {
+		set := &policy.ASPathSet{}
+		if err := set.Add(q.ASPath, policy.Pos{}); err != nil {
+			return nil, api.Invalid("%v", err)
+		}
+		m.Conditions = append(m.Conditions, policy.Condition{Kind: policy.CondASPath, Patterns: []*policy.ASPathSet{set}})
+	}
+	if q.OriginAS != nil {
+		set := &policy.ASSet{}
+		set.Add(policy.Range{Min: *q.OriginAS, Max: *q.OriginAS}, policy.Pos{})
+		m.Conditions = append(m.Conditions, policy.Condition{Kind: policy.CondASPathOrigin, ASNs: []*policy.ASSet{set}})
+	}
+	if len(m.Conditions) == 0 {
+		return nil, nil
+	}
+	p := &policy.Policy{Name: "query", Rules: []policy.Rule{{Name: "query", Match: []policy.Match{m}, Then: policy.Accept}}}
+	program, err := policy.Compile([]*policy.Policy{p}, policy.Context{ASN: cfg.Router.ASN, From: &policy.Source{}})
+	if err != nil {
+		return nil, api.Invalid("%v", err)
+	}
+	return program, nil
+}
+
+// each calls fn for what is selected.
+func (s *selection) each(ctx context.Context, fn func(*engine.Route) error) error {
+	for _, q := range s.queries {
+		err := s.router.engine.Routes(ctx, q, func(x *engine.Route) error {
+			if s.filter != nil && !s.filter.Eval(0, &policy.Route{Attrs: &x.Attrs}, &s.scratch).Accept {
+				return nil
+			}
+			return fn(x)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// info shows a route. It is false for one of a neighbor that a new
+// configuration has just removed.
+func (s *selection) info(x *engine.Route) (api.RouteInfo, bool) {
+	out := api.RouteInfo{
+		Prefix: x.Prefix, PathID: x.PathID, Source: api.SourceOriginated, Status: api.StatusBackup,
+		Attrs: x.Attrs, Weight: x.Weight, Learned: x.Learned,
+	}
+	from := s.neighbors[x.Neighbor]
+	if from != nil {
+		out.Neighbor, out.NeighborAddress, out.Source = from.Name, from.Transport.Address, apiSource(source(from))
+	} else if x.Neighbor != 0 {
+		return out, false
+	}
+	switch {
+	case x.Rejected:
+		out.Status, out.Reason = api.StatusRejected, engine.ReasonText(x.Reason)
+	case x.Best:
+		out.Status = api.StatusBest
+	}
+	if x.Judged {
+		out.Rule = s.rule(x, from)
+	}
+	return out, true
+}
+
+// rule is the rule that decided about a route, or the end of its policies.
+func (s *selection) rule(x *engine.Route, from *config.Neighbor) *api.RuleRef {
+	if x.Rule.Policy != "" {
+		return &api.RuleRef{Policy: x.Rule.Policy, Rule: x.Rule.Rule, Position: position(x.Rule.Pos)}
+	}
+	if from == nil {
+		return nil
+	}
+	// Nothing that is advertised was rejected, so the end is one of import.
+	chain := s.cfg.Chain(from.Families[x.Prefix.Family].Import)
+	if len(chain) == 0 {
+		return nil
+	}
+	last := chain[len(chain)-1]
+	return &api.RuleRef{Policy: last.Name, Position: position(last.Pos)}
+}
+
+func apiSource(s policy.Source) api.Source {
+	switch {
+	case s.Kind == policy.Originated:
+		return api.SourceOriginated
+	case s.Kind == policy.Kernel:
+		return api.SourceKernel
+	case s.Kind == policy.IBGP:
+		return api.SourceIBGP
+	case s.Relation == policy.Customer:
+		return api.SourceCustomer
+	case s.Relation == policy.Provider:
+		return api.SourceProvider
+	case s.Relation == policy.Peer:
+		return api.SourcePeer
+	}
+	return api.SourceEBGP
+}
