@@ -1,10 +1,24 @@
-// Package daemon puts a router together and runs it.
+// Package daemon puts a router together and runs it: configuration, engine,
+// sessions, and the socket for operators.
 package daemon
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"holdfast/internal/api"
+	"holdfast/internal/config"
+	"holdfast/internal/engine"
+	"holdfast/internal/packet"
+	"holdfast/internal/session"
 )
 
 // Options are what a router is started with.
@@ -15,7 +29,180 @@ type Options struct {
 	Log        *slog.Logger
 }
 
-// Run runs a router until ctx is done.
-func Run(ctx context.Context, o Options) error {
-	return errors.New("cannot run a router yet: its parts are not put together")
+// gcPercent trades the collector's time for memory. The tables have no
+// pointers, so that a cycle costs next to nothing, and what it would let lie
+// about is large.
+const gcPercent = 20
+
+// daemon is a running router.
+type daemon struct {
+	Options
+	engine   *engine.Engine
+	sessions *session.Manager
+	started  time.Time
+
+	// applying is held while a configuration is being applied.
+	applying sync.Mutex
+
+	mu         sync.Mutex // for what follows
+	cfg        *config.Config
+	ids        numbers
+	revision   uint64
+	configured time.Time
 }
+
+// Run runs a router until ctx is done. Then all sessions end with an
+// administrative shutdown.
+func Run(ctx context.Context, o Options) error {
+	cfg, diags := config.Load(o.ConfigPath)
+	for _, d := range diags {
+		if d.Severity == config.Warning {
+			o.Log.Warn(d.Message, "at", d.Pos.String(), "fix", d.Fix)
+		}
+	}
+	if diags.HasErrors() {
+		return fmt.Errorf("cannot use the configuration:\n%w", diags.Err())
+	}
+	if cfg.Router.Kernel {
+		o.Log.Warn("kernel routes are not installed by this version: set kernel = false in the router block")
+	}
+	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
+		return fmt.Errorf("cannot make the state directory: %w", err)
+	}
+	old := debug.SetGCPercent(gcPercent)
+	defer debug.SetGCPercent(old)
+
+	// The socket comes first: it is what tells two routers apart.
+	socket, err := api.Listen(o.SocketPath)
+	if err != nil {
+		return err
+	}
+	defer socket.Close()
+
+	d := &daemon{Options: o, engine: engine.New(o.Log), started: time.Now(), ids: numbers{}}
+	d.sessions = session.New(d.engine, o.Log)
+	engineCtx, stopEngine := context.WithCancel(context.Background())
+	var parts sync.WaitGroup
+	parts.Go(func() { d.engine.Run(engineCtx) })
+	defer func() {
+		d.sessions.Close("")
+		stopEngine()
+		parts.Wait()
+	}()
+	if _, err := d.apply(cfg); err != nil {
+		return err
+	}
+	o.Log.Info("running", "asn", cfg.Router.ASN, "id", cfg.Router.ID, "neighbors", len(cfg.Neighbors), "config", o.ConfigPath, "socket", o.SocketPath)
+
+	serving, stopServing := context.WithCancel(ctx)
+	defer stopServing()
+	failed := make(chan error, 1)
+	parts.Go(func() { failed <- api.Serve(serving, socket, newRouter(d), o.Log) })
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			o.Log.Info("stopping")
+			return nil
+		case err := <-failed:
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("the operators' socket has failed: %w", err)
+		case <-hangup:
+			if _, err := d.reload(); err != nil {
+				o.Log.Error("cannot reload: the old configuration goes on", "error", err)
+			}
+		}
+	}
+}
+
+// reload reads the configuration again and applies it.
+func (d *daemon) reload() (api.ReloadResult, error) {
+	cfg, diags := config.Load(d.ConfigPath)
+	if diags.HasErrors() {
+		return api.ReloadResult{}, api.Invalid("%v", diags.Err())
+	}
+	return d.apply(cfg)
+}
+
+// apply makes cfg the running configuration, or changes nothing and returns an
+// error. Policies count at once and reset no session; what a session rests on
+// counts from its next time up; a neighbor with another AS is a new one.
+func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
+	d.applying.Lock()
+	defer d.applying.Unlock()
+	d.mu.Lock()
+	old, revision := d.cfg, d.revision+1
+	d.mu.Unlock()
+
+	result := api.ReloadResult{Revision: revision - 1}
+	if old != nil && old.Equal(cfg) {
+		return result, nil
+	}
+	d.mu.Lock()
+	compiled, err := engineConfig(cfg, d.ids, uint32(revision))
+	d.mu.Unlock()
+	if err != nil {
+		return result, api.Invalid("%v", err)
+	}
+	result.Revision, result.Changed = revision, true
+	if old != nil {
+		result.Changes = changes(old, cfg)
+	}
+
+	// Neighbors that go must be down before the engine forgets them.
+	wanted := map[packet.ID]*config.Neighbor{}
+	for i, n := range compiled.Neighbors {
+		wanted[n.ID] = cfg.Neighbors[i]
+	}
+	if old != nil {
+		for _, n := range old.Neighbors {
+			id, _ := d.ids.of(n)
+			if wanted[id] == nil {
+				d.sessions.Remove(id)
+				result.Reset = append(result.Reset, n.Name)
+			}
+		}
+	}
+	if !d.engine.Do(func(c *engine.Core) { c.Configure(compiled) }) {
+		return result, errors.New("the engine has stopped")
+	}
+	var errs []error
+	for _, n := range compiled.Neighbors {
+		if err := d.sessions.Set(sessionNeighbor(wanted[n.ID], n.ID)); err != nil {
+			errs = append(errs, err)
+		}
+		if s, ok := d.sessions.Status(n.ID); ok && s.Pending {
+			result.Pending = append(result.Pending, n.Name)
+		}
+	}
+	errs = append(errs, d.sessions.Listen(cfg.Router.Listen))
+	d.mu.Lock()
+	d.cfg, d.revision, d.configured = cfg, revision, time.Now()
+	d.mu.Unlock()
+	for _, err := range errs {
+		if err != nil {
+			d.Log.Error("the configuration is running, but", "error", err)
+		}
+	}
+	d.Log.Info("configured", "revision", revision, "reset", len(result.Reset), "pending", len(result.Pending))
+	return result, nil
+}
+
+// current is the running configuration.
+func (d *daemon) current() (cfg *config.Config, revision uint64, since time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.cfg, d.revision, d.configured
+}
+
+// id finds a configured neighbor's number.
+func (d *daemon) id(n *config.Neighbor) packet.ID {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ids[identity{n.Name, n.Transport.ASN, n.Transport.LocalASN}]
+}
+
