@@ -33,14 +33,11 @@ func (m *Machine) collide(now time.Time, c Conn, remoteID uint32) bool {
 	wins := winner(&m.conns[c].cfg, remoteID) == c
 	switch {
 	case other.state == Idle:
-	case other.state == EstablishedState:
+	case other.state == EstablishedState, other.state == OpenConfirm && !wins:
 		m.lose(now, c)
 		return false
 	case wins:
 		m.lose(now, o)
-	case other.state == OpenConfirm:
-		m.lose(now, c)
-		return false
 	case now.Before(other.since.Add(patience)):
 		m.conns[c].decide = other.since.Add(patience)
 		return false

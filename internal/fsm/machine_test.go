@@ -240,3 +240,37 @@ func (d *driver) do(actions []Action) {
 		d.t.Fatalf("the driver thinks up: %v, the machine is %v", d.up, d.m.State())
 	}
 }
+
+// TestRoles: table 2 of RFC 9234 section 4.2 has the pairs that may be.
+func TestRoles(t *testing.T) {
+	allowed := map[[2]uint8]bool{{0, 3}: true, {3, 0}: true, {1, 2}: true, {2, 1}: true, {4, 4}: true}
+	for ours := range uint8(5) {
+		for theirs := range uint8(7) {
+			if got := rolesMatch(ours, theirs); got != allowed[[2]uint8{ours, theirs}] {
+				t.Errorf("%s and %s: %v", RoleName(ours), RoleName(theirs), got)
+			}
+		}
+	}
+}
+
+// TestMalformedNotification is not answered (RFC 4271 section 6.4).
+func TestMalformedNotification(t *testing.T) {
+	m := established(t, 0)
+	got := brief(m.Step(epoch, Event{Kind: NotifMsg, Body: []byte{6}}))
+	if got != "disconnect out, down out" || m.State() != Idle {
+		t.Errorf("%s, %v", got, m.State())
+	}
+}
+
+// TestBothCollisionsTold: the neighbor may close the only connection as the
+// loser of a collision that we see nothing of. The machine listens and dials.
+func TestBothCollisionsTold(t *testing.T) {
+	m := established(t, 0)
+	theirGarbage(m)
+	m.Tick(epoch.Add(time.Second))
+	m.Step(epoch.Add(time.Second), Event{Kind: Connected})
+	m.Step(epoch.Add(time.Second), Event{Kind: NotifMsg, Body: notificationBody(6, 7)})
+	if next, ok := m.Next(); m.State() != Active || !ok || next.Sub(epoch) != 2*time.Second {
+		t.Errorf("%v, next at %v", m.State(), next.Sub(epoch))
+	}
+}

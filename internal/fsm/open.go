@@ -64,8 +64,6 @@ type dropped struct {
 	codes []uint8
 }
 
-func (d *dropped) any() bool { return d.all || len(d.codes) > 0 }
-
 func (d *dropped) has(code uint8) bool { return d.all || slices.Contains(d.codes, code) }
 
 // ours is the OPEN that we send.

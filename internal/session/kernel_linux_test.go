@@ -129,6 +129,13 @@ func TestPasswordChanges(t *testing.T) {
 	if err := a.Set(func() Neighbor { n.Password = strings.Repeat("x", 81); return n }()); err == nil || !strings.Contains(err.Error(), "at most 80 bytes") {
 		t.Errorf("a password of 81 bytes: %v", err)
 	}
+	// A neighbor that is gone leaves no password behind.
+	n.Password = "third"
+	set(t, &router{Manager: a}, n)
+	a.Remove(neighborID)
+	n.Password = ""
+	set(t, &router{Manager: a}, n)
+	logA.await(t, "neighbor up")
 }
 
 func TestPick(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
-	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -544,75 +543,4 @@ func TestBadMessages(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestStrangers(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		n := memnet.New()
-		a := newRouter(t, n, addrA)
-		for range 5 {
-			c, err := n.Dial(t.Context(), netip.MustParseAddr("192.0.2.66"), portA)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := c.Read(make([]byte, 1)); err != io.EOF {
-				t.Errorf("a stranger reads: %v", err)
-			}
-			c.Close()
-		}
-		if got := strings.Count(a.logs.String(), "192.0.2.66"); got != 1 {
-			t.Errorf("%d lines in the log, want one", got)
-		}
-	})
-}
-
-func TestListenersComeAndGo(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		n := memnet.New()
-		a := newRouter(t, n, addrA)
-		other := netip.MustParseAddrPort("10.0.0.1:1179")
-		if err := a.Listen([]netip.AddrPort{portA, other}); err != nil {
-			t.Fatal(err)
-		}
-		if got := a.Listening(); len(got) != 2 {
-			t.Errorf("listening on %v", got)
-		}
-		set(t, a, settings(addrA))
-		f := dialFake(t, n)
-		if err := a.Listen([]netip.AddrPort{other}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := n.Dial(t.Context(), addrB, portA); err == nil {
-			t.Error("the port is still open")
-		}
-		if _, up := a.routes.established(); !up {
-			t.Error("the session went down with its listener")
-		}
-		taken := netip.AddrPortFrom(addrB, 179)
-		l, err := n.Listen(taken)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := a.Listen([]netip.AddrPort{other, taken}); err == nil || !strings.Contains(err.Error(), "cannot listen on 10.0.0.2:179") {
-			t.Errorf("a port that is taken: %v", err)
-		}
-		l.Close()
-		f.Close()
-		a.Close("")
-		if err := a.Set(settings(addrA)); err == nil {
-			t.Error("a closed manager takes neighbors")
-		}
-	})
-}
-
-func TestSameAddressTwice(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		a := newRouter(t, memnet.New(), addrA)
-		set(t, a, settings(addrA))
-		s := settings(addrA)
-		s.ID, s.Name = 8, "again"
-		if err := a.Set(s); err == nil || !strings.Contains(err.Error(), "neighbors them and again have the same address 10.0.0.2") {
-			t.Errorf("got %v", err)
-		}
-	})
 }

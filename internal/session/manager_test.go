@@ -1,0 +1,231 @@
+package session
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"holdfast/internal/fsm"
+	"holdfast/internal/wire"
+	"holdfast/testkit/memnet"
+)
+
+func TestStrangers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := memnet.New()
+		a := newRouter(t, n, addrA)
+		for range 5 {
+			c, err := n.Dial(t.Context(), netip.MustParseAddr("192.0.2.66"), portA)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+				t.Errorf("a stranger reads: %v", err)
+			}
+			c.Close()
+		}
+		if got := strings.Count(a.logs.String(), "192.0.2.66"); got != 1 {
+			t.Errorf("%d lines in the log, want one", got)
+		}
+	})
+}
+
+func TestListenersComeAndGo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := memnet.New()
+		a := newRouter(t, n, addrA)
+		other := netip.MustParseAddrPort("10.0.0.1:1179")
+		if err := a.Listen([]netip.AddrPort{portA, other}); err != nil {
+			t.Fatal(err)
+		}
+		if got := a.Listening(); len(got) != 2 {
+			t.Errorf("listening on %v", got)
+		}
+		set(t, a, settings(addrA))
+		f := dialFake(t, n)
+		if err := a.Listen([]netip.AddrPort{other}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := n.Dial(t.Context(), addrB, portA); err == nil {
+			t.Error("the port is still open")
+		}
+		if _, up := a.routes.established(); !up {
+			t.Error("the session went down with its listener")
+		}
+		taken := netip.AddrPortFrom(addrB, 179)
+		l, err := n.Listen(taken)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Listen([]netip.AddrPort{other, taken}); err == nil || !strings.Contains(err.Error(), "cannot listen on 10.0.0.2:179") {
+			t.Errorf("a port that is taken: %v", err)
+		}
+		l.Close()
+		f.Close()
+		a.Close("")
+		if err := a.Set(settings(addrA)); err == nil {
+			t.Error("a closed manager takes neighbors")
+		}
+	})
+}
+
+func TestSameAddressTwice(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a := newRouter(t, memnet.New(), addrA)
+		set(t, a, settings(addrA))
+		s := settings(addrA)
+		s.ID, s.Name = 8, "again"
+		if err := a.Set(s); err == nil || !strings.Contains(err.Error(), "neighbors them and again have the same address 10.0.0.2") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestShutdownInSettings(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := memnet.New()
+		a := newRouter(t, n, addrA)
+		s := settings(addrA)
+		s.Shutdown, s.ShutdownMessage = true, "not yet"
+		set(t, a, s)
+		refused := func(want string) {
+			t.Helper()
+			synctest.Wait()
+			c, err := n.Dial(t.Context(), addrB, portA)
+			if err != nil {
+				t.Fatal(err)
+			}
+			(&fake{t, c}).wantEnd(want)
+			wait(time.Second)
+		}
+		refused(`Cease: administrative shutdown (6/2), "not yet"`)
+		s.ShutdownMessage = "tomorrow"
+		set(t, a, s)
+		refused(`Cease: administrative shutdown (6/2), "tomorrow"`)
+		if st := a.status(t); !st.Shutdown || !st.Stopped || st.ShutdownMessage != "tomorrow" || st.Out.Notification != 2 {
+			t.Errorf("status: %+v", st)
+		}
+		s.Shutdown = false
+		set(t, a, s)
+		synctest.Wait()
+		f := dialFake(t, n)
+		if st := a.status(t); st.Shutdown || st.State != fsm.EstablishedState {
+			t.Errorf("status: %+v", st)
+		}
+		s.Shutdown = true
+		set(t, a, s)
+		f.wantEnd(`Cease: administrative shutdown (6/2), "tomorrow"`)
+	})
+}
+
+// TestRefusedInARow: of many connections at once, one is told why and the
+// others are just closed.
+func TestRefusedInARow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := memnet.New()
+		a := newRouter(t, n, addrA)
+		s := settings(addrA)
+		s.Shutdown = true
+		set(t, a, s)
+		synctest.Wait()
+		var told, closed int
+		var conns []*memnet.Conn
+		for range 10 {
+			c, err := n.Dial(t.Context(), addrB, portA)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conns = append(conns, c)
+			synctest.Wait()
+		}
+		for _, c := range conns {
+			if all, _ := io.ReadAll(c); len(all) == 0 {
+				closed++
+			} else {
+				told++
+			}
+			c.Close()
+		}
+		if told != 1 || closed != 9 {
+			t.Errorf("%d told, %d closed", told, closed)
+		}
+	})
+}
+
+// TestLastConnectionCounts: of connections that come while the runner is busy,
+// the neighbor's last one is the one.
+func TestLastConnectionCounts(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := memnet.New()
+		a := newRouter(t, n, addrA)
+		s := settings(addrA)
+		s.Machine.Passive = true
+		set(t, a, s)
+		var conns []*memnet.Conn
+		for range 3 {
+			c, err := n.Dial(t.Context(), addrB, portA)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conns = append(conns, c)
+		}
+		synctest.Wait()
+		for _, c := range conns[:2] {
+			io.ReadAll(c) // perhaps an OPEN, but then the end
+			c.Close()
+		}
+		f := &fake{t, conns[2]}
+		f.want(wire.MsgOpen)
+		f.Close()
+	})
+}
+
+// flaky is a network whose listeners fail at first.
+type flaky struct {
+	memNet
+	failures int
+}
+
+type flakyListener struct {
+	net.Listener
+	net *flaky
+}
+
+func (f *flaky) Listen(at netip.AddrPort) (net.Listener, error) {
+	l, err := f.memNet.Listen(at)
+	return &flakyListener{l, f}, err
+}
+
+func (l *flakyListener) Accept() (net.Conn, error) {
+	if l.net.failures > 0 {
+		l.net.failures--
+		return nil, errors.New("too many open files")
+	}
+	return l.Listener.Accept()
+}
+
+func TestAcceptFails(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := memnet.New()
+		a := &router{routes: &table{t: t}, logs: &logs{}}
+		a.Manager = New(a.routes, slog.New(slog.NewTextHandler(a.logs, nil)), WithNet(&flaky{memNet{n, addrA}, 20}))
+		defer a.Close("")
+		if err := a.Listen([]netip.AddrPort{portA}); err != nil {
+			t.Fatal(err)
+		}
+		s := settings(addrA)
+		s.Machine.Passive = true
+		set(t, a, s)
+		wait(time.Minute)
+		dialFake(t, n).Close()
+		if got := strings.Count(a.logs.String(), "cannot accept connections"); got != 20 {
+			t.Errorf("%d lines in the log", got)
+		}
+	})
+}
