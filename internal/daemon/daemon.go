@@ -205,4 +205,3 @@ func (d *daemon) id(n *config.Neighbor) packet.ID {
 	defer d.mu.Unlock()
 	return d.ids[identity{n.Name, n.Transport.ASN, n.Transport.LocalASN}]
 }
-

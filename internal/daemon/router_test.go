@@ -132,10 +132,11 @@ type out struct {
 }
 
 func (o *out) Room() int { return 100 }
-func (o *out) Send(*packet.Packet, []byte) {
+func (o *out) Send(*packet.Packet, []byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.packets++
+	return true
 }
 func (o *out) Refresh(f prefix.Family) bool {
 	o.asked = append(o.asked, f)

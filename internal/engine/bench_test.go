@@ -17,9 +17,10 @@ import (
 type drain struct{ bytes, packets int }
 
 func (d *drain) Room() int { return 100 }
-func (d *drain) Send(p *packet.Packet, _ []byte) {
+func (d *drain) Send(p *packet.Packet, _ []byte) bool {
 	d.bytes += len(p.Data)
 	d.packets++
+	return true
 }
 func (d *drain) Refresh(prefix.Family) bool { return true }
 func (d *drain) Close(session.Close)        {}

@@ -85,7 +85,10 @@ func newSink(t testing.TB, id packet.ID) *sink {
 
 func (s *sink) Room() int { return s.room }
 
-func (s *sink) Send(p *packet.Packet, nextHop []byte) {
+func (s *sink) Send(p *packet.Packet, nextHop []byte) bool {
+	if s.room == 0 {
+		return false
+	}
 	s.room--
 	for b := p.Render(nil, s.id, nextHop); len(b) > 0; {
 		n := int(binary.BigEndian.Uint16(b[16:]))
@@ -93,6 +96,7 @@ func (s *sink) Send(p *packet.Packet, nextHop []byte) {
 		s.message(b[18], b[wire.HeaderLen:n])
 		b = b[n:]
 	}
+	return true
 }
 
 func (s *sink) message(typ byte, body []byte) {

@@ -399,7 +399,7 @@ func (g *Group) deliver(p *packet.Packet, b *bucket) {
 		if !m.inStep || len(p.Segments) == 1 && p.Segments[0].Skip == m.ID {
 			continue
 		}
-		if !m.sendPacket(p) {
+		if !m.sink.Send(p, m.nextHop) {
 			m.fallBehind()
 			for _, it := range b.items {
 				m.mark(it.id, true)

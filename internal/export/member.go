@@ -225,19 +225,9 @@ func (m *Member) raw(msg []byte) {
 }
 
 func (m *Member) offer(p *packet.Packet) {
-	if !m.sendPacket(p) {
+	if !m.sink.Send(p, m.nextHop) {
 		m.refused = true
 	}
-}
-
-// sendPacket hands a packet to the session. It reports false if there is no
-// room.
-func (m *Member) sendPacket(p *packet.Packet) bool {
-	if m.sink.Room() == 0 {
-		return false
-	}
-	m.sink.Send(p, m.nextHop)
-	return true
 }
 
 // Advertised is the block that the member has been sent, or is about to be,

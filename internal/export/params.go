@@ -110,7 +110,8 @@ func ReasonText(r uint8) string { return reasons[r] }
 
 // Sink takes the packets of a member: the sending side of its session.
 type Sink interface {
-	// Room is how many packets Send takes now.
+	// Room is how many packets should be sent now. Send takes some more.
 	Room() int
-	Send(p *packet.Packet, nextHop []byte)
+	// Send reports false if the packet was not taken.
+	Send(p *packet.Packet, nextHop []byte) bool
 }

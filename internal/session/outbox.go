@@ -10,8 +10,12 @@ import (
 	"holdfast/internal/wire"
 )
 
-// QueueSize is how many packets wait for a neighbor at the most.
-const QueueSize = 128
+// QueueSize is how many packets wait for a neighbor at the most. reserve of them
+// are not counted as room: they are for who found room and needs a little more.
+const (
+	QueueSize = 96
+	reserve   = 32
+)
 
 // outbox is what waits to be written to a connection: messages of the session
 // itself, each kind at most once, and behind them packets of routes. It is the
@@ -58,24 +62,27 @@ func (o *outbox) Room() int {
 	if o.ending || o.close != nil {
 		return 0
 	}
-	if o.n == QueueSize {
+	room := QueueSize - reserve - o.n
+	if room <= 0 {
 		o.starved = true
+		return 0
 	}
-	return QueueSize - o.n
+	return room
 }
 
-// Send implements Out. More than Room said is refused.
-func (o *outbox) Send(p *packet.Packet, nextHop []byte) {
+// Send implements Out.
+func (o *outbox) Send(p *packet.Packet, nextHop []byte) bool {
 	o.mu.Lock()
 	if o.ending || o.close != nil || o.n == QueueSize {
 		o.mu.Unlock()
-		return
+		return false
 	}
 	p.Retain()
 	o.packets[(o.first+o.n)%QueueSize] = item{p, nextHop}
 	o.n++
 	o.mu.Unlock()
 	o.signal()
+	return true
 }
 
 // Refresh implements Out.
@@ -189,7 +196,7 @@ func (o *outbox) take(control []byte, into []item) (_ []byte, n int, room bool) 
 		o.n--
 		n++
 	}
-	if o.starved && o.n <= QueueSize/2 {
+	if o.starved && o.n <= (QueueSize-reserve)/2 {
 		o.starved, room = false, true
 	}
 	return control, n, room

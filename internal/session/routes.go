@@ -50,11 +50,13 @@ type Routes interface {
 
 // Out is the sending side of an established session. No method blocks.
 type Out interface {
-	// Room is how many packets Send takes now. At zero, Writable follows.
+	// Room is how many packets should be sent now. At zero, Writable follows.
+	// Some more are taken, so that work that was begun can be completed.
 	Room() int
-	// Send queues a packet and keeps a reference to it until it is written.
-	// nextHop is what packet.Render wants; it must not change afterwards.
-	Send(p *packet.Packet, nextHop []byte)
+	// Send queues a packet and keeps a reference to it until it is written. It
+	// reports false if the queue is full, or the session ends. nextHop is what
+	// packet.Render wants; it must not change afterwards.
+	Send(p *packet.Packet, nextHop []byte) bool
 	// Refresh asks the neighbor for its routes of a family again (RFC 2918). It
 	// overtakes queued packets. False if the neighbor cannot do that.
 	Refresh(f prefix.Family) bool
