@@ -61,7 +61,7 @@ func Run(ctx context.Context, o Options) error {
 		}
 	}
 	if diags.HasErrors() {
-		return fmt.Errorf("cannot use the configuration:\n%w", diags.Err())
+		return unusable(diags)
 	}
 	if cfg.Router.Kernel {
 		o.Log.Warn("kernel routes are not installed by this version: set kernel = false in the router block")
@@ -123,7 +123,7 @@ func Run(ctx context.Context, o Options) error {
 func (d *daemon) reload() (api.ReloadResult, error) {
 	cfg, diags := config.Load(d.ConfigPath)
 	if diags.HasErrors() {
-		return api.ReloadResult{}, api.Invalid("%v", diags.Err())
+		return api.ReloadResult{}, unusable(diags)
 	}
 	return d.apply(cfg)
 }
@@ -138,20 +138,23 @@ func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 	old, revision := d.cfg, d.revision+1
 	d.mu.Unlock()
 
-	result := api.ReloadResult{Revision: revision - 1}
-	if old != nil && old.Equal(cfg) {
-		return result, nil
+	// A file that means the same is no new revision, but its lines may have
+	// moved: rules are known by them.
+	same := old != nil && old.Equal(cfg)
+	if same {
+		revision--
 	}
+	result := api.ReloadResult{Revision: revision}
 	d.mu.Lock()
 	compiled, err := engineConfig(cfg, d.ids, uint32(revision))
 	d.mu.Unlock()
 	if err != nil {
 		return result, api.Invalid("%v", err)
 	}
-	result.Revision, result.Changed = revision, true
-	if old != nil {
+	if old != nil && !same {
 		result.Changes = changes(old, cfg)
 	}
+	result.Changed = !same
 
 	// Neighbors that go must be down before the engine forgets them.
 	wanted := map[packet.ID]*config.Neighbor{}
@@ -181,7 +184,10 @@ func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 	}
 	errs = append(errs, d.sessions.Listen(cfg.Router.Listen))
 	d.mu.Lock()
-	d.cfg, d.revision, d.configured = cfg, revision, time.Now()
+	d.cfg = cfg
+	if !same {
+		d.revision, d.configured = revision, time.Now()
+	}
 	d.mu.Unlock()
 	for _, err := range errs {
 		if err != nil {

@@ -146,7 +146,7 @@ func compile(cfg *config.Config, n *config.Neighbor, names []string, from *polic
 		return nil, nil
 	}
 	return policy.Compile(cfg.Chain(names), policy.Context{
-		ASN: cfg.Router.ASN, From: from, Neighbor: n.Name, Prefixes: n.Prefixes, OriginASNs: n.OriginASNs,
+		ASN: cfg.Router.ASN, DefaultLocalPref: cfg.Router.DefaultLocalPref, From: from, Neighbor: n.Name, Prefixes: n.Prefixes, OriginASNs: n.OriginASNs,
 	})
 }
 
@@ -184,7 +184,9 @@ func localAttrs(cfg *config.Config, name string, p prefix.Prefix, set policy.Act
 		then = policy.Continue
 	}
 	chain := append([]*policy.Policy{{Name: name, Rules: []policy.Rule{{Name: "set", Set: set, Then: then}}}}, cfg.Chain(names)...)
-	program, err := policy.Compile(chain, policy.Context{ASN: cfg.Router.ASN, From: &policy.Source{Kind: policy.Originated}})
+	program, err := policy.Compile(chain, policy.Context{
+		ASN: cfg.Router.ASN, DefaultLocalPref: cfg.Router.DefaultLocalPref, From: &policy.Source{Kind: policy.Originated},
+	})
 	if err != nil {
 		return a, false, err
 	}

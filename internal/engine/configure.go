@@ -35,7 +35,7 @@ func (c *Core) Configure(cfg Config) {
 			revise[packet.ID(i)] = true
 		}
 	}
-	c.revise(revise, cause)
+	c.revise(revise, cause, true)
 	if again {
 		c.redecide(cause)
 	}
@@ -65,7 +65,7 @@ func (c *Core) setNeighbors(want []Neighbor) map[packet.ID]bool {
 			is.Export, _ = keep(was.Export, is.Export)
 		}
 		n.Neighbor = w
-		if changed {
+		if changed && n.counts != ([prefix.Families]counts{}) {
 			revise[w.ID] = true
 		}
 		info := &c.infos[w.ID]
@@ -115,8 +115,9 @@ func (c *Core) setDefault(f prefix.Family) {
 }
 
 // revise judges the routes of some neighbors again. Their memos are dropped
-// first: nothing of the old policies is left.
-func (c *Core) revise(which map[packet.ID]bool, cause rib.Cause) {
+// first: nothing of the old policies is left. hits says to count them for the
+// rules, which is right for programs that have not seen them.
+func (c *Core) revise(which map[packet.ID]bool, cause rib.Cause, hits bool) {
 	if len(which) == 0 {
 		return
 	}
@@ -139,7 +140,11 @@ func (c *Core) revise(which map[packet.ID]bool, cause rib.Cause) {
 		return c.tables[f].Revise(from, walkSlice, cause,
 			func(id packet.ID) bool { return which[id] && id != 0 },
 			func(p prefix.Prefix, path *rib.Path) (attr.Handle, uint8) {
-				r := c.judgePrefix(c.neighbors[path.Neighbor], f, path.Pre, p)
+				n := c.neighbors[path.Neighbor]
+				r := c.judgePrefix(n, f, path.Pre, p)
+				if program := n.Families[f].Import; hits && program != nil && r.Reason <= ByPolicy {
+					program.Count(r.Trace, 1)
+				}
 				return r.To, r.Reason
 			},
 			func(id packet.ID, d rib.Delta) { c.count(c.neighbors[id], f, d) })

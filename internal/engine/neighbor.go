@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/netip"
+	"slices"
 
 	"holdfast/internal/export"
 	"holdfast/internal/packet"
@@ -65,7 +66,12 @@ func (c *Core) Down(id packet.ID, _ session.Reason) {
 // removeRoutes withdraws a neighbor's routes, in slices.
 func (c *Core) removeRoutes(n *neighbor, f prefix.Family, staleOnly bool, cause rib.Cause, done func()) {
 	from := rib.ID(1)
-	c.jobs = append(c.jobs, job{n.ID, func() bool {
+	// Ahead of walks for edits of policies: what is gone must go at once.
+	at := slices.IndexFunc(c.jobs, func(j job) bool { return j.neighbor == 0 })
+	if at < 0 {
+		at = len(c.jobs)
+	}
+	c.jobs = slices.Insert(c.jobs, at, job{n.ID, func() bool {
 		next, d := c.tables[f].RemoveNeighbor(from, walkSlice, n.ID, staleOnly, cause)
 		c.count(n, f, d)
 		if from = next; from == 0 {

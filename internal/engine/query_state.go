@@ -217,7 +217,7 @@ func (e *Engine) SoftIn(ctx context.Context, ids ...packet.ID) (up []packet.ID, 
 		if len(up) == 1 {
 			cause = rib.NewCause(rib.CauseOperator, uint32(up[0]))
 		}
-		c.revise(which, cause)
+		c.revise(which, cause, false)
 	})
 	return up, err
 }
