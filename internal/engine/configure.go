@@ -31,8 +31,10 @@ func (c *Core) Configure(cfg Config) {
 		c.setDefault(prefix.Family(f))
 	}
 	if old.ASN != cfg.ASN || old.ClusterID != cfg.ClusterID || old.RouterID != cfg.RouterID {
-		for i := range c.neighbors {
-			revise[packet.ID(i)] = true
+		for i, n := range c.neighbors {
+			if n.hasPaths() {
+				revise[packet.ID(i)] = true
+			}
 		}
 	}
 	c.revise(revise, cause, true)
@@ -65,7 +67,7 @@ func (c *Core) setNeighbors(want []Neighbor) map[packet.ID]bool {
 			is.Export, _ = keep(was.Export, is.Export)
 		}
 		n.Neighbor = w
-		if changed && n.counts != ([prefix.Families]counts{}) {
+		if changed && n.hasPaths() {
 			revise[w.ID] = true
 		}
 		info := &c.infos[w.ID]
@@ -74,6 +76,10 @@ func (c *Core) setNeighbors(want []Neighbor) map[packet.ID]bool {
 		c.sources[w.ID] = export.Neighbor{Source: w.Source, Client: w.Client}
 	}
 	return revise
+}
+
+func (n *neighbor) hasPaths() bool {
+	return n.counts[prefix.IPv4].paths+n.counts[prefix.IPv6].paths > 0
 }
 
 // keep prefers the program that runs, with its counters, to an equal one.
