@@ -37,6 +37,9 @@ const (
 	DefaultIdleHold     = time.Second
 	// MaxIdleHold bounds the delay of a neighbor that goes up and down.
 	MaxIdleHold = 120 * time.Second
+	// admission bounds how often a neighbor that connects again and again gets
+	// a session.
+	admission = 200 * time.Millisecond
 	// stable is how long a session must have lasted for the delay to start
 	// again from the first.
 	stable = 5 * time.Minute

@@ -12,8 +12,8 @@
 //     neighbor meanwhile.
 //   - A passive neighbor is never dialed.
 //   - While a session waits in Idle for the next attempt, a connection of the
-//     neighbor is not refused but waits for the first idle hold time; damping
-//     slows down our own attempts.
+//     neighbor is not refused but waits a moment (admission): it may have
+//     mended what was wrong. Damping slows down our own attempts.
 //   - DelayOpen, an option, is not there.
 package fsm
 
@@ -368,7 +368,7 @@ func (m *Machine) damp() time.Duration {
 // as long as refuse says.
 func (m *Machine) rest(now time.Time, d, refuse time.Duration) {
 	m.idleHold = now.Add(m.random(d))
-	m.admit = now.Add(m.random(min(d, m.cfg.idleHold())))
+	m.admit = now.Add(min(d, admission))
 	if refuse > 0 {
 		m.idleHold = now.Add(d)
 		m.admit = time.Time{}
