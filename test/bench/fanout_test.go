@@ -1,126 +1,20 @@
-// Package bench measures the whole router over real sockets: what a profile of
-// its parts cannot show.
 package bench
 
 import (
-	"bufio"
-	"context"
-	"encoding/binary"
-	"fmt"
 	"io"
-	"log/slog"
-	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"holdfast/internal/daemon"
 	"holdfast/internal/prefix"
-	"holdfast/internal/wire"
 	"holdfast/testkit/feed"
 )
 
 const (
-	port     = 17900
 	monitors = 50
 	prefixes = 200_000
 )
-
-// speaker is a neighbor of the router under test.
-type speaker struct {
-	conn *net.TCPConn
-	r    *bufio.Reader
-	buf  [wire.MaxMsgLen]byte
-}
-
-// connect brings up a session from local to remote.
-func connect(ctx context.Context, local, remote netip.Addr, asn uint32) (*speaker, error) {
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: local.AsSlice()}}
-	for {
-		s, err := try(ctx, d, remote, asn, local)
-		if err == nil {
-			return s, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("no session from %v to %v: %w", local, remote, err)
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-func try(ctx context.Context, d net.Dialer, remote netip.Addr, asn uint32, id netip.Addr) (*speaker, error) {
-	c, err := d.DialContext(ctx, "tcp4", netip.AddrPortFrom(remote, port).String())
-	if err != nil {
-		return nil, err
-	}
-	s := &speaker{conn: c.(*net.TCPConn), r: bufio.NewReaderSize(c, 256<<10)}
-	open := wire.Open{ASN: asn, HoldTime: 180, ID: binary.BigEndian.Uint32(id.AsSlice())}
-	open.Capabilities.AS4 = true
-	open.Capabilities.Families = []wire.FamilyID{wire.UnicastID(prefix.IPv4)}
-	hello := wire.AppendKeepalive(wire.AppendOpen(nil, &open))
-	if _, err = c.Write(hello); err == nil {
-		for _, want := range []byte{wire.MsgOpen, wire.MsgKeepalive} {
-			var typ byte
-			if typ, _, err = s.message(); err == nil && typ != want {
-				err = fmt.Errorf("message of type %d", typ)
-			}
-			if err != nil {
-				break
-			}
-		}
-	}
-	if err != nil {
-		c.Close()
-		return nil, err
-	}
-	return s, nil
-}
-
-func (s *speaker) message() (typ byte, body []byte, err error) {
-	if _, err = io.ReadFull(s.r, s.buf[:wire.HeaderLen]); err != nil {
-		return 0, nil, err
-	}
-	n := int(binary.BigEndian.Uint16(s.buf[16:]))
-	_, err = io.ReadFull(s.r, s.buf[wire.HeaderLen:n])
-	return s.buf[18], s.buf[wire.HeaderLen:n], err
-}
-
-// await reads until so many prefixes have been announced, each with the next
-// hop that this neighbor was told.
-func (s *speaker) await(want int, nextHop netip.Addr) error {
-	o := wire.Options{EBGP: true, AS4: true, Families: [prefix.Families]bool{true}}
-	nh := string(nextHop.AsSlice())
-	for want > 0 {
-		typ, body, err := s.message()
-		if err != nil {
-			return err
-		}
-		var u wire.Update
-		if typ != wire.MsgUpdate {
-			continue
-		}
-		if err := wire.Split(body, &o, &u); err != nil {
-			return err
-		}
-		for b := u.Announced.Data; len(b) > 0; b = b[1+(b[0]+7)/8:] {
-			want--
-		}
-		if len(u.Announced.Data) > 0 {
-			var a wire.Attrs
-			wire.Parse(u.Attrs, nil, &a)
-			if string(a.NextHop) != nh {
-				return fmt.Errorf("a next hop of %v, want %v", a.NextHop, nextHop)
-			}
-		}
-	}
-	return nil
-}
 
 // BenchmarkFanout sends one table to fifty neighbors, all of which talk to one
 // address of the router, or each to an address of its own, so that each is
@@ -142,62 +36,23 @@ func BenchmarkFanout(b *testing.B) {
 }
 
 func fanout(b *testing.B, own bool, stream []byte) {
-	router := func(i int) netip.Addr {
+	address := func(i int) netip.Addr {
 		if own {
-			return netip.AddrFrom4([4]byte{127, 0, 2, byte(1 + i)})
+			return routerAddr(i)
 		}
-		return netip.AddrFrom4([4]byte{127, 0, 2, 1})
+		return routerAddr(0)
 	}
-	far := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 3, byte(1 + i)}) }
-	var cfg strings.Builder
-	listen := map[string]bool{}
-	for i := range monitors + 1 {
-		listen[fmt.Sprintf("%q", netip.AddrPortFrom(router(i), port))] = true
-		fmt.Fprintf(&cfg, "neighbor \"n%d\" {\n address = %q\n asn = %d\n passive = true\n families = [\"ipv4\"]\n import = policy.all\n export = policy.all\n}\n", i, far(i), 65001+i)
-	}
-	var addrs []string
-	for a := range listen {
-		addrs = append(addrs, a)
-	}
-	dir := b.TempDir()
-	file := filepath.Join(dir, "holdfast.hcl")
-	text := fmt.Sprintf("router {\n asn = 65000\n id = \"192.0.2.254\"\n kernel = false\n listen = [%s]\n}\npolicy \"all\" {\n rule \"rest\" { then = \"accept\" }\n}\n%s", strings.Join(addrs, ", "), cfg.String())
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		b.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() {
-		done <- daemon.Run(ctx, daemon.Options{ConfigPath: file, StateDir: dir, SocketPath: filepath.Join(dir, "s"), Log: slog.New(slog.DiscardHandler)})
-	}()
-	var all []*speaker
-	defer func() {
-		stop()
-		for _, s := range all {
-			s.conn.Close()
-		}
-		if err := <-done; err != nil {
-			b.Fatal(err)
-		}
-	}()
-	within, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	for i := range monitors + 1 {
-		s, err := connect(within, far(i), router(i), uint32(65001+i))
-		if err != nil {
-			b.Fatal(err)
-		}
-		all = append(all, s)
-	}
-	go io.Copy(io.Discard, all[0].conn)
+	r := start(b, monitors+1, address)
+	go io.Copy(io.Discard, r.neighbors[0].conn)
 	b.StartTimer()
 	var g errgroup.Group
-	for i, s := range all[1:] {
-		g.Go(func() error { return s.await(prefixes, router(i+1)) })
+	for i, s := range r.neighbors[1:] {
+		g.Go(func() error { return s.await(prefixes, address(i+1)) })
 	}
-	g.Go(func() error { _, err := all[0].conn.Write(stream); return err })
+	g.Go(func() error { _, err := r.neighbors[0].conn.Write(stream); return err })
 	if err := g.Wait(); err != nil {
 		b.Fatal(err)
 	}
 	b.StopTimer()
+	r.stop()
 }

@@ -1,0 +1,33 @@
+package bench
+
+import (
+	"io"
+	"net/netip"
+	"testing"
+
+	"holdfast/internal/prefix"
+	"holdfast/testkit/feed"
+)
+
+// TestStuckNeighbor: one neighbor stops reading. The others get everything, and
+// so does it, once it reads again.
+func TestStuckNeighbor(t *testing.T) {
+	const routes = 1_000_000 // 15 MB: more than sockets and the queue hold
+	stream := feed.New(1, prefix.IPv4, routes).Sender(65001, netip.MustParseAddr("192.0.2.1")).Stream()
+	r := start(t, 3, func(int) netip.Addr { return routerAddr(0) })
+	sender, reader, stuck := r.neighbors[0], r.neighbors[1], r.neighbors[2]
+	go io.Copy(io.Discard, sender.conn)
+	if err := stuck.conn.SetReadBuffer(16 << 10); err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan error, 1)
+	go func() { _, err := sender.conn.Write(stream); sent <- err }()
+	for _, s := range []*speaker{reader, stuck} { // one behind the other
+		if err := s.await(routes, routerAddr(0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+}
