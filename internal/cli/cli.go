@@ -108,7 +108,7 @@ func (a *app) root() *cobra.Command {
 	})
 	root.AddCommand(a.runCommand(), a.checkCommand(), a.fmtCommand(), a.showCommand(), a.lookupCommand(),
 		a.explainCommand(), a.testCommand(), a.clearCommand(), a.shutdownCommand(), a.enableCommand(),
-		a.reloadCommand(), a.replayCommand(), a.versionCommand(), a.completionCommand())
+		a.reloadCommand(), a.replayCommand(), a.demoCommand(), a.versionCommand(), a.completionCommand())
 	return root
 }
 
@@ -175,11 +175,13 @@ func terminal(w any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+func (a *app) color() bool { return terminal(a.Out) && os.Getenv("NO_COLOR") == "" }
+
 func (a *app) view() view.View {
 	if a.json {
 		return view.JSON(a.Out)
 	}
-	return view.Human(a.Out, view.Options{Color: terminal(a.Out) && os.Getenv("NO_COLOR") == "", Now: time.Now()})
+	return view.Human(a.Out, view.Options{Color: a.color(), Now: time.Now()})
 }
 
 // ask calls the running router, with a word on standard error if it takes

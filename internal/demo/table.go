@@ -1,4 +1,3 @@
-// Package demo shows a router at work on a real table.
 package demo
 
 import (
