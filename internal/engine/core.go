@@ -124,7 +124,7 @@ func (c *Core) unsendable(g *export.Group, p prefix.Prefix) {
 	for _, m := range g.Members() {
 		n := c.neighbors[m.ID]
 		n.bad.Unsendable++
-		c.log.Warn("route does not fit the neighbor's messages: withdrawn there", "neighbor", n.Name, "prefix", p)
+		c.complain(n, "route not sent, or withdrawn", "it does not fit the neighbor's messages", p, 1)
 	}
 }
 

@@ -151,12 +151,12 @@ func (c *Core) announce(n *neighbor, u *wire.Update, f prefix.Family, mp bool, r
 			return v.Err
 		case wire.TreatAsWithdraw:
 			n.bad.Withdrawn++
-			c.complain(n, "malformed UPDATE: its routes count as withdrawn (RFC 7606)", v.Why, routes)
+			c.complain(n, "malformed UPDATE: its routes count as withdrawn (RFC 7606)", v.Why, routes[0].Prefix, len(routes))
 			c.withdraw(n, f, routes)
 			return nil
 		case wire.AttributeDiscard:
 			n.bad.Discarded++
-			c.complain(n, "malformed attribute discarded (RFC 7606)", v.Why, routes)
+			c.complain(n, "malformed attribute discarded (RFC 7606)", v.Why, routes[0].Prefix, len(routes))
 		}
 		h = c.store.Intern(key, valid, nextHop)
 	}
@@ -182,14 +182,15 @@ func (c *Core) announce(n *neighbor, u *wire.Update, f prefix.Family, mp bool, r
 	return nil
 }
 
-// complain logs what is wrong with an UPDATE, for each neighbor once a second at
-// the most: who sends one sends many. The counters have them all.
-func (c *Core) complain(n *neighbor, what, why string, routes []wire.Route) {
+// complain logs what is wrong with routes of a neighbor or for it, for each once
+// a second at the most: where there is one there are many. The counters have
+// them all.
+func (c *Core) complain(n *neighbor, what, why string, first prefix.Prefix, prefixes int) {
 	if n.complained == c.now+1 {
 		return
 	}
 	n.complained = c.now + 1
-	c.log.Warn(what, "neighbor", n.Name, "error", why, "prefix", routes[0].Prefix, "prefixes", len(routes))
+	c.log.Warn(what, "neighbor", n.Name, "error", why, "prefix", first, "prefixes", prefixes)
 }
 
 // judgePrefix is what import makes of a block for a prefix.

@@ -325,7 +325,7 @@ func (g *Group) update(id rib.ID, b *bucket) {
 	r := g.route(id)
 	cell := g.out.At(uint32(id))
 	old := *cell
-	if r.Reason == TooLarge && old != 0 {
+	if r.Reason == TooLarge {
 		e.Unsendable(g, e.Table.Prefix(id))
 	}
 	if r.To == old && !(g.force && old != 0) {
