@@ -20,7 +20,7 @@ const (
 // address of the router, or each to an address of its own, so that each is
 // told another next hop. They share one update group all the same.
 func BenchmarkFanout(b *testing.B) {
-	stream := feed.New(1, prefix.IPv4, prefixes).Sender(65001, netip.MustParseAddr("192.0.2.1")).Stream()
+	stream := table(feed.New(1, prefix.IPv4, prefixes), 0)
 	for _, own := range []bool{false, true} {
 		name := "one-address"
 		if own {
@@ -47,7 +47,7 @@ func fanout(b *testing.B, own bool, stream []byte) {
 	b.StartTimer()
 	var g errgroup.Group
 	for i, s := range r.neighbors[1:] {
-		g.Go(func() error { return s.await(prefixes, address(i+1)) })
+		g.Go(func() error { return s.await(1, address(i+1)) })
 	}
 	g.Go(func() error { _, err := r.neighbors[0].conn.Write(stream); return err })
 	if err := g.Wait(); err != nil {

@@ -21,6 +21,7 @@ import (
 	"holdfast/internal/daemon"
 	"holdfast/internal/prefix"
 	"holdfast/internal/wire"
+	"holdfast/testkit/feed"
 )
 
 const port = 17900
@@ -85,12 +86,27 @@ func (s *speaker) message() (typ byte, body []byte, err error) {
 	return s.buf[18], s.buf[wire.HeaderLen:n], err
 }
 
-// await reads until so many prefixes have been announced, each with the next
-// hop that this neighbor was told.
-func (s *speaker) await(want int, nextHop netip.Addr) error {
+// last is a route that a sender sends behind its table: who has it has all that
+// came before.
+func last(sender int) netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, 0, byte(sender)}), 32)
+}
+
+// table is the stream of a sender, its last route included.
+func table(t *feed.Table, sender int) []byte {
+	nh := netip.MustParseAddr("192.0.2.1")
+	asn := uint32(65001 + sender)
+	a := wire.Attrs{Has: wire.HasOrigin | wire.HasASPath, ASPath: wire.Prepend(nil, nil, asn, 1), NextHop: nh.AsSlice()}
+	end := wire.AppendPrefix(nil, prefix.FromNetip(last(sender)))
+	return wire.AppendUpdate(t.Sender(asn, nh).Stream(), prefix.IPv4, nil, a.Append(nil, false), nil, end)
+}
+
+// await reads until it has the last routes of so many senders. Every route must
+// have the next hop that this neighbor is told.
+func (s *speaker) await(senders int, nextHop netip.Addr) error {
 	o := wire.Options{EBGP: true, AS4: true, Families: [prefix.Families]bool{true}}
 	nh := string(nextHop.AsSlice())
-	for want > 0 {
+	for senders > 0 {
 		typ, body, err := s.message()
 		if err != nil {
 			return err
@@ -103,7 +119,9 @@ func (s *speaker) await(want int, nextHop netip.Addr) error {
 			return err
 		}
 		for b := u.Announced.Data; len(b) > 0; b = b[1+(b[0]+7)/8:] {
-			want--
+			if b[0] == 32 && b[1] == 198 && b[2] == 18 {
+				senders--
+			}
 		}
 		if len(u.Announced.Data) > 0 {
 			var a wire.Attrs

@@ -13,7 +13,7 @@ import (
 // so does it, once it reads again.
 func TestStuckNeighbor(t *testing.T) {
 	const routes = 1_000_000 // 15 MB: more than sockets and the queue hold
-	stream := feed.New(1, prefix.IPv4, routes).Sender(65001, netip.MustParseAddr("192.0.2.1")).Stream()
+	stream := table(feed.New(1, prefix.IPv4, routes), 0)
 	r := start(t, 3, func(int) netip.Addr { return routerAddr(0) })
 	sender, reader, stuck := r.neighbors[0], r.neighbors[1], r.neighbors[2]
 	go io.Copy(io.Discard, sender.conn)
@@ -23,7 +23,7 @@ func TestStuckNeighbor(t *testing.T) {
 	sent := make(chan error, 1)
 	go func() { _, err := sender.conn.Write(stream); sent <- err }()
 	for _, s := range []*speaker{reader, stuck} { // one behind the other
-		if err := s.await(routes, routerAddr(0)); err != nil {
+		if err := s.await(1, routerAddr(0)); err != nil {
 			t.Fatal(err)
 		}
 	}
