@@ -3,7 +3,7 @@ package cli
 import (
 	"errors"
 	"os"
-	"path/filepath"
+	"os/exec"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -28,6 +28,7 @@ and leaves nothing behind.`,
 			}
 			o.Out, o.Color = a.Out, a.color()
 			o.Command, o.Dir = launcher()
+			o.Quote = quote
 			return demo.Run(c.Context(), o)
 		},
 	}
@@ -36,15 +37,21 @@ and leaves nothing behind.`,
 }
 
 // launcher is how a shell runs this program again, and in which directory if
-// that matters. What "go run" made is gone when it ends.
+// that matters.
 func launcher() (command, dir string) {
 	program, err := os.Executable()
 	if err != nil {
 		return "holdfast", ""
 	}
-	if strings.Contains(program, string(filepath.Separator)+"go-build") {
-		if dir, err = os.Getwd(); err == nil {
-			return "go run ./cmd/holdfast", quote(dir)
+	if found, err := exec.LookPath("holdfast"); err == nil && found == program {
+		return "holdfast", ""
+	}
+	const source = "./cmd/holdfast"
+	if strings.Contains(program, "/go-build") { // what "go run" made is gone when it ends
+		if dir, err := os.Getwd(); err == nil {
+			if _, err := os.Stat(source); err == nil {
+				return "go run " + source, dir
+			}
 		}
 	}
 	return quote(program), ""

@@ -18,10 +18,11 @@ import (
 type Options struct {
 	Out   io.Writer
 	Color bool
-	// Command is what runs holdfast in another terminal, in the directory Dir
-	// if it is not empty.
+	// Command is what a shell runs as holdfast in another terminal, in the
+	// directory Dir if it is not empty.
 	Command string
 	Dir     string
+	Quote   func(string) string // makes one word for a shell
 	// Once ends the demo with its story. Otherwise the routers go on until ctx
 	// is done.
 	Once bool
@@ -48,7 +49,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	began := time.Now()
 	s := &story{lab: l, teller: t, Options: o}
 	for _, step := range []func() error{s.load, s.start, s.look, s.breaks, s.comesBack} {
-		if err := step(); err != nil {
+		if err := errors.Join(step(), t.err); err != nil {
 			return err
 		}
 	}
@@ -73,9 +74,9 @@ func (s *story) yourTurn() {
 		s.printf("     %-46s# %s\n", command, comment)
 	}
 	if s.Dir != "" {
-		say("cd "+s.Dir, "")
+		say("cd "+s.Quote(s.Dir), "")
 	}
-	say(fmt.Sprintf("alias edge='%s --socket %s'", s.Command, s.socket("edge")), "")
+	say("alias edge="+s.Quote(s.Command+" --socket "+s.Quote(s.socket("edge"))), "")
 	s.printf("\n")
 	say("edge show neighbor transit-a", "what broke, and what both sides can do")
 	say("edge show routes --origin-as 25152 --best", "to k.root-servers.net")
@@ -83,7 +84,7 @@ func (s *story) yourTurn() {
 	say("edge lookup 8.8.8.8", "")
 	say("edge shutdown transit-a", "then: edge enable transit-a")
 	s.printf("\n   Change a policy, so that transit-b is preferred. No session is reset:\n\n")
-	say(fmt.Sprintf(`sed -i 's/"+0"/"+50"/' %s`, s.path("edge.hcl")), "")
+	say(`sed -i 's/"+0"/"+50"/' `+s.Quote(s.path("edge.hcl")), "")
 	say("edge check --running", "what the file would change")
 	say("edge reload", "")
 	s.printf("\n   Each router has its file, log and socket in %s.\n", s.dir)

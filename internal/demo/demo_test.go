@@ -15,13 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
 	"go.uber.org/goleak"
 
 	"holdfast/internal/api"
 	pb "holdfast/internal/api/holdfastv1"
 	"holdfast/internal/config"
-
-	"connectrpc.com/connect"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -54,7 +53,7 @@ func TestOnce(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	var b bytes.Buffer
-	if err := Run(t.Context(), Options{Out: &b, Command: "holdfast", Once: true}); err != nil {
+	if err := Run(t.Context(), Options{Out: &b, Once: true}); err != nil {
 		t.Fatalf("%v\n%s", err, &b)
 	}
 	out := b.String()
@@ -155,7 +154,7 @@ func TestYourTurn(t *testing.T) {
 	for i := range demos {
 		demos[i].more = make(chan struct{}, 1)
 		all.Go(func() {
-			if err := Run(ctx, Options{Out: &demos[i], Command: "holdfast"}); err != nil {
+			if err := Run(ctx, Options{Out: &demos[i], Command: "holdfast", Quote: strconv.Quote}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -163,7 +162,7 @@ func TestYourTurn(t *testing.T) {
 	demos[1].wait(t, "Below you see")
 	o := &demos[0]
 	o.wait(t, "Below you see")
-	socket, file := o.wait(t, `alias edge='holdfast --socket (\S+)'`)[1], o.wait(t, `sed -i 's/"\+0"/"\+50"/' (\S+)`)[1]
+	socket, file := o.wait(t, `alias edge="holdfast --socket \\"(\S+)\\""`)[1], o.wait(t, `sed -i 's/"\+0"/"\+50"/' "(\S+)"`)[1]
 	all4 := o.wait(t, `everything at the customer after +\S+ m?s +(\S+) routes`)[1]
 
 	text, err := os.ReadFile(file)

@@ -108,7 +108,7 @@ func (l *lab) feed(from, to int, f prefix.Family) {
 
 const (
 	// patience is for one thing to happen.
-	patience = 20 * time.Second
+	patience = 30 * time.Second
 	// blink is the time between two looks.
 	blink = 2 * time.Millisecond
 )
