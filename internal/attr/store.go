@@ -26,6 +26,7 @@ type Key struct {
 	Family   prefix.Family
 	NextHop  policy.NextHopMode // what an export policy decided
 	OwnMED   bool               // MED is ours: an export policy set it
+	Made     bool               // a policy made the block: no bytes that are received may pass for it
 	Weight   uint32
 }
 
@@ -156,6 +157,9 @@ func (s *Store) hash(k Key, block, nextHop []byte) uint32 {
 	h += uint64(k.Neighbor)*0x9e3779b97f4a7c15 + uint64(k.Weight)*0xc2b2ae3d27d4eb4f + uint64(k.Family)<<8 + uint64(k.NextHop)<<16
 	if k.OwnMED {
 		h++
+	}
+	if k.Made {
+		h += 2
 	}
 	return uint32(h ^ h>>32)
 }

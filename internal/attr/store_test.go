@@ -40,7 +40,7 @@ func TestKeyTellsBlocksApart(t *testing.T) {
 	s := NewStore()
 	b := block(1, 1)
 	seen := map[Handle]string{}
-	for _, k := range []Key{{}, {Neighbor: 1}, {Family: 1}, {Weight: 1}, {NextHop: 1}, {OwnMED: true}} {
+	for _, k := range []Key{{}, {Neighbor: 1}, {Family: 1}, {Weight: 1}, {NextHop: 1}, {OwnMED: true}, {Made: true}} {
 		for _, nh := range [][]byte{nil, make([]byte, 16)} {
 			h := s.Intern(k, b, nh)
 			if was := seen[h]; was != "" {

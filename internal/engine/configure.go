@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"maps"
+	"slices"
+
 	"holdfast/internal/attr"
 	"holdfast/internal/export"
 	"holdfast/internal/packet"
@@ -20,10 +23,10 @@ func (c *Core) Configure(cfg Config) {
 	c.cfg = cfg
 	c.infos[0].RouterID = cfg.RouterID
 	c.sources[0].Source = policy.Source{Kind: policy.Originated}
-	revise := c.setNeighbors(cfg.Neighbors)
+	e := c.setNeighbors(cfg.Neighbors)
 	decision := cfg.Decision
 	decision.SharedNeighborAS = sharedNeighborAS(cfg.Neighbors)
-	again := false
+	again := e.order
 	for f, t := range c.tables {
 		again = again || t.Decision != decision
 		t.Decision = decision
@@ -31,25 +34,40 @@ func (c *Core) Configure(cfg Config) {
 		c.setDefault(prefix.Family(f))
 	}
 	if old.ASN != cfg.ASN || old.ClusterID != cfg.ClusterID || old.RouterID != cfg.RouterID {
-		for i, n := range c.neighbors {
-			if n.hasPaths() {
-				revise[packet.ID(i)] = true
-			}
+		for i := range c.neighbors {
+			e.revise[packet.ID(i)] = true
 		}
 	}
-	c.revise(revise, cause, true)
+	c.revise(e.revise, cause, true)
 	if again {
 		c.redecide(cause)
 	}
 	c.setOriginations(cfg.Originate, cause)
 	c.setAggregates(cfg.Aggregate, cause)
-	c.regroup(old.ClusterID != cfg.ClusterID)
+	c.distribute() // what has happened is known before groups give prefixes back
+	c.regroup(old.ClusterID != cfg.ClusterID || old.Decision.DefaultLocalPref != cfg.Decision.DefaultLocalPref)
+	if e.sources {
+		for _, groups := range c.groups {
+			for _, g := range groups {
+				g.Reconsider()
+			}
+		}
+	}
+	for f := range prefix.Family(prefix.Families) {
+		c.dropDefault(f)
+	}
 }
 
-// setNeighbors takes the neighbors' settings over and returns those whose
-// routes must be judged again.
-func (c *Core) setNeighbors(want []Neighbor) map[packet.ID]bool {
-	revise := map[packet.ID]bool{}
+// edits are what new settings of neighbors ask for.
+type edits struct {
+	revise  map[packet.ID]bool // whose routes must be judged again
+	order   bool               // best paths may be others
+	sources bool               // export policies may decide otherwise
+}
+
+// setNeighbors takes the neighbors' settings over.
+func (c *Core) setNeighbors(want []Neighbor) (e edits) {
+	e.revise = map[packet.ID]bool{}
 	for _, w := range want {
 		for int(w.ID) >= len(c.neighbors) {
 			c.neighbors = append(c.neighbors, &neighbor{})
@@ -66,16 +84,19 @@ func (c *Core) setNeighbors(want []Neighbor) map[packet.ID]bool {
 			}
 			is.Export, _ = keep(was.Export, is.Export)
 		}
+		known := n.ID != 0
 		n.Neighbor = w
-		if changed && n.hasPaths() {
-			revise[w.ID] = true
+		if changed {
+			e.revise[w.ID] = true
 		}
-		info := &c.infos[w.ID]
-		info.EBGP = w.EBGP
-		info.Addr = w.Addr.As16()
-		c.sources[w.ID] = export.Neighbor{Source: w.Source, Client: w.Client}
+		info, addr := &c.infos[w.ID], w.Addr.As16()
+		e.order = e.order || known && (info.EBGP != w.EBGP || info.Addr != addr)
+		info.EBGP, info.Addr = w.EBGP, addr
+		source := export.Neighbor{Source: w.Source, Client: w.Client}
+		e.sources = e.sources || known && c.sources[w.ID] != source
+		c.sources[w.ID] = source
 	}
-	return revise
+	return e
 }
 
 func (n *neighbor) hasPaths() bool {
@@ -120,6 +141,21 @@ func (c *Core) setDefault(f prefix.Family) {
 	}
 }
 
+// dropDefault gives both back when nobody is sent the default route any more.
+func (c *Core) dropDefault(f prefix.Family) {
+	e, t := c.envs[f], c.tables[f]
+	if e.DefaultRoute == 0 || slices.ContainsFunc(c.cfg.Neighbors, func(n Neighbor) bool { return n.Families[f].DefaultOriginate }) {
+		return
+	}
+	c.store.Release(e.DefaultRoute)
+	e.DefaultRoute = 0
+	id := t.Lookup(prefix.Prefix{Family: f})
+	t.Unpin(id)
+	if t.Best(id) == nil && !c.referenced(f, id) {
+		t.Collect(id)
+	}
+}
+
 // revise judges the routes of some neighbors again. Their memos are dropped
 // first: nothing of the old policies is left. hits says to count them for the
 // rules, which is right for programs that have not seen them.
@@ -127,6 +163,7 @@ func (c *Core) revise(which map[packet.ID]bool, cause rib.Cause, hits bool) {
 	if len(which) == 0 {
 		return
 	}
+	// Blocks may outlive the paths of a session: their memos go in any case.
 	var stale []attr.Handle
 	c.store.Each(func(h attr.Handle, r *attr.Record) {
 		if which[r.Key.Neighbor] && r.Key.Neighbor != 0 {
@@ -142,9 +179,13 @@ func (c *Core) revise(which map[packet.ID]bool, cause rib.Cause, hits bool) {
 	for _, h := range stale {
 		c.store.Release(h)
 	}
+	maps.DeleteFunc(which, func(id packet.ID, _ bool) bool { return !c.neighbors[id].hasPaths() })
+	if len(which) == 0 {
+		return
+	}
 	c.eachSlice(func(f prefix.Family, from rib.ID) rib.ID {
 		return c.tables[f].Revise(from, walkSlice, cause,
-			func(id packet.ID) bool { return which[id] && id != 0 },
+			func(id packet.ID) bool { return which[id] },
 			func(p prefix.Prefix, path *rib.Path) (attr.Handle, uint8) {
 				n := c.neighbors[path.Neighbor]
 				r := c.judgePrefix(n, f, path.Pre, p)
@@ -182,6 +223,7 @@ func (c *Core) regroup(encoding bool) {
 }
 
 func (c *Core) regroupOne(g *export.Group, encoding bool) {
+	encoding = encoding && !g.EBGP // LOCAL_PREF and CLUSTER_LIST
 	type place struct {
 		p       export.Params
 		nextHop []byte
@@ -224,6 +266,9 @@ func (c *Core) regroupOne(g *export.Group, encoding bool) {
 		old := g.Params
 		old.Policy = pl.p.Policy
 		n.members[g.Family] = c.group(pl.p, n).Move(m, pl.nextHop, encoding || old != pl.p)
+	}
+	if encoding && len(g.Members()) > 0 {
+		g.RedoAll(true)
 	}
 	c.dropEmpty(g)
 }

@@ -36,6 +36,7 @@ func (c *Core) Down(id packet.ID, _ session.Reason) {
 		return
 	}
 	n.up, n.out = false, nil
+	c.distribute() // what has happened is known before groups give prefixes back
 	for f, m := range n.members {
 		if m != nil {
 			n.members[f] = nil
@@ -120,7 +121,9 @@ func ownAddress(n *neighbor, f prefix.Family) []byte {
 	if a := n.Families[f].NextHopAddr; a.IsValid() {
 		return a.AsSlice()
 	}
-	if f == prefix.IPv4 {
+	// IPv4 routes take the IPv6 next hop of a session over IPv6 where the
+	// neighbor can read it (RFC 8950): its network need not have IPv4 at all.
+	if f == prefix.IPv4 && !(n.est.Write.ExtNH && n.est.Local.Addr().Is6()) {
 		if a := n.est.NextHop[f]; a.IsValid() {
 			return a.AsSlice()
 		}

@@ -238,7 +238,7 @@ func (c *Core) evaluate(n *neighbor, program *policy.Program, h attr.Handle, var
 		return attr.Result{To: h, Trace: r.Trace}
 	}
 	key := rec.Key
-	key.Weight = r.Weight
+	key.Weight, key.Made = r.Weight, true
 	if out := c.intern(key, a); out != 0 {
 		return attr.Result{To: out, Trace: r.Trace}
 	}

@@ -53,6 +53,13 @@ func (g *Group) Replace(p Params, program *policy.Program, encoding bool) {
 	g.RedoAll(encoding)
 }
 
+// Reconsider judges everything again: what is known of the routes' sources has
+// changed.
+func (g *Group) Reconsider() {
+	g.memo.Reset()
+	g.RedoAll(false)
+}
+
 // RedoAll looks at every prefix again.
 func (g *Group) RedoAll(force bool) {
 	g.force = g.force || force
@@ -98,8 +105,11 @@ func (g *Group) Members() []*Member { return g.members }
 // Close gives up what the group holds. It has no members any more, and
 // Env.Referenced does not ask it any more.
 func (g *Group) Close() {
-	out := g.out
+	out, pending := g.out, g.pending[g.done:]
 	g.out, g.pending, g.done, g.queued = slab.Array[attr.Handle]{}, nil, 0, slab.Bits{}
+	for _, id := range pending {
+		g.collect(id)
+	}
 	for i := range out.Len() {
 		if h := *out.At(i); h != 0 {
 			g.env.Store.Release(h)
@@ -158,7 +168,7 @@ func (g *Group) evaluate(h attr.Handle, variant uint32) attr.Result {
 		trace = r.Trace
 		if r.Changed || r.NextHop != policy.NextHopDefault || r.MED {
 			key := rec.Key
-			key.NextHop, key.OwnMED = r.NextHop, r.MED
+			key.NextHop, key.OwnMED, key.Made = r.NextHop, r.MED, true
 			if out = internAttrs(e, key, &a); out == 0 {
 				return attr.Result{Reason: TooLarge, Trace: trace}
 			}
@@ -224,17 +234,17 @@ func (g *Group) withheld(communities []byte) bool {
 
 // route is what the group sends about a prefix.
 func (g *Group) route(id rib.ID) attr.Result {
-	best := g.env.Table.Best(id)
-	if best == nil {
-		if g.DefaultOriginate && g.env.Table.Prefix(id).Bits == 0 {
-			if reason := g.sendable(g.env.DefaultRoute); reason != Sent {
-				return attr.Result{Reason: reason}
-			}
-			return attr.Result{To: g.env.DefaultRoute}
-		}
-		return attr.Result{Reason: NotBestRoute}
+	r := attr.Result{Reason: NotBestRoute}
+	if best := g.env.Table.Best(id); best != nil {
+		r = g.judge(best.Post, id)
 	}
-	return g.judge(best.Post, id)
+	if r.To == 0 && g.DefaultOriginate && g.env.Table.Prefix(id).Bits == 0 {
+		// A real one that may not pass takes ours away from nobody.
+		if r.Reason = g.sendable(g.env.DefaultRoute); r.Reason == Sent {
+			r.To = g.env.DefaultRoute
+		}
+	}
+	return r
 }
 
 // neighborOf tells which neighbor a block came from, 0 for none.

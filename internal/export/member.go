@@ -56,9 +56,11 @@ func (g *Group) add(id packet.ID, sink Sink, nextHop []byte) *Member {
 }
 
 // Move takes a member over from another group of the same table. It is sent
-// only what differs; with encoding, all that it has is sent again.
+// only what differs; with encoding, or another next hop of its own, all that it
+// has is sent again.
 func (g *Group) Move(m *Member, nextHop []byte, encoding bool) *Member {
 	old := m.group
+	encoding = encoding || !bytes.Equal(m.nextHop, nextHop)
 	if len(g.members) == 0 {
 		for g.Drain(1 << 16) { // nobody to send to: this fills the Adj-RIB-Out
 		}
