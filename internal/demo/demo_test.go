@@ -75,6 +75,9 @@ func TestOnce(t *testing.T) {
 	if moved := told(t, out, `last of (\S+) routes moved after`); moved != a {
 		t.Errorf("%d routes moved of %d", moved, a)
 	}
+	if there := told(t, out, `(\S+) are through transit-b now`); there != a+viaB {
+		t.Errorf("%d routes are through transit-b, not %d", there, a+viaB)
+	}
 	for _, when := range []string{"before", "meanwhile", "now"} {
 		if n := told(t, out, `routes at the customer `+when+` +(\S+)`); n != both {
 			t.Errorf("the customer has %d routes %s, not %d", n, when, both)

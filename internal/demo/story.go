@@ -25,8 +25,8 @@ type story struct {
 // The routers of the other side, as configured.
 var transits = [2]string{"transit-a", "transit-b"}
 
-// throughA is what paths through transit-a look like at the customer.
-const throughA = "64500 64501 .*"
+// Paths through the transits, as the customer has them.
+const throughA, throughB = "64500 64501 .*", "64500 64502 .*"
 
 const explained, announced = "8.8.8.0/24", "203.0.113.0/24"
 
@@ -233,11 +233,15 @@ func (s *story) breaks() error {
 		left, err := s.count(ctx, "customer", &pb.RouteQuery{Neighbor: "edge", AsPath: throughA})
 		return left == 0, err
 	})
+	all := time.Since(began)
 	looks, fewest := looking()
 	if err != nil {
 		return err
 	}
-	all := time.Since(began)
+	moved, err := s.count(s.ctx, "customer", &pb.RouteQuery{Neighbor: "edge", AsPath: throughB})
+	if err != nil {
+		return err
+	}
 	now, err := s.count(s.ctx, "customer", &pb.RouteQuery{Neighbor: "edge"})
 	if err != nil {
 		return err
@@ -249,7 +253,7 @@ func (s *story) breaks() error {
 	reset := lost.Neighbor.LastReset
 	s.after("the edge noticed", reset.GetAt().AsTime().Sub(began), reset.GetReason())
 	s.after("first change at the customer", first, "")
-	s.after("last of "+count(through)+" routes moved", all, "to transit-b")
+	s.after("last of "+count(through)+" routes moved", all, count(moved)+" are through transit-b now")
 	s.printf("\n")
 	s.fact("routes at the customer before", count(s.total), "")
 	s.fact("routes at the customer meanwhile", count(fewest), fmt.Sprintf("the fewest, looked at %d times", looks))
