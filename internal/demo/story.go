@@ -182,7 +182,7 @@ func (s *story) routes(origin uint32) error {
 	if err != nil {
 		return c.Error(err)
 	}
-	defer stream.Close() //nolint:errcheck // it has been read to its end, or failed
+	defer stream.Close()
 	list := s.view().Routes(view.RouteColumns{})
 	for stream.Receive() {
 		for _, r := range stream.Msg().Routes {
