@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -201,45 +202,82 @@ func (m *Manager) goLinger(nc net.Conn) {
 	m.wg.Go(func() { lingerClose(m.ctx, nc) })
 }
 
-// Set adds a neighbor or changes one. A present session keeps what it was
-// made with (Status.Pending says so); only Shutdown has an effect at once.
-// On an error about a password the neighbor is there nevertheless.
-func (m *Manager) Set(n Neighbor) error {
-	n.Remote = n.Remote.Unmap()
+// Set adds neighbors or changes them. A present session keeps what it was made
+// with (Status.Pending says so); only Shutdown has an effect at once. Addresses
+// may change hands within one call. If two neighbors would have the same,
+// nothing changes; on an error about a password the neighbors are there
+// nevertheless.
+func (m *Manager) Set(all ...Neighbor) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		return errClosed
 	}
-	if o := m.byAddr[n.Remote]; o != nil && o.id != n.ID {
-		return fmt.Errorf("neighbors %s and %s have the same address %v", o.current().Name, n.Name, n.Remote)
+	all = slices.Clone(all)
+	owners := maps.Clone(m.byAddr)
+	for i := range all {
+		all[i].Remote = all[i].Remote.Unmap()
+		if r := m.runners[all[i].ID]; r != nil {
+			delete(owners, r.current().Remote)
+		}
 	}
-	r, isNew := m.runners[n.ID], false
-	var err error
+	names := map[netip.Addr]string{}
+	for _, n := range all {
+		if r := owners[n.Remote]; r != nil {
+			names[n.Remote] = r.current().Name
+		}
+		if other, taken := names[n.Remote]; taken {
+			return fmt.Errorf("neighbors %s and %s have the same address %v", other, n.Name, n.Remote)
+		}
+		names[n.Remote] = n.Name
+	}
+	// What is given up goes first: it may be somebody else's then.
+	var errs []error
+	for _, n := range all {
+		if r := m.runners[n.ID]; r != nil {
+			errs = append(errs, m.giveUp(r.current(), n.Remote))
+		}
+	}
+	for _, n := range all {
+		errs = append(errs, m.set(n))
+	}
+	return errors.Join(errs...)
+}
+
+// giveUp lets go of a neighbor's address, unless it keeps it.
+func (m *Manager) giveUp(old Neighbor, keeps netip.Addr) error {
+	if old.Remote == keeps {
+		return nil
+	}
+	delete(m.byAddr, old.Remote)
+	if old.Password == "" {
+		return nil
+	}
+	old.Password = ""
+	return m.passwords(old)
+}
+
+// set is Set for one neighbor, whose address is free.
+func (m *Manager) set(n Neighbor) (err error) {
+	r := m.runners[n.ID]
 	if r == nil {
-		r, isNew = newRunner(m, n), true
-		m.runners[n.ID] = r
 		if n.Password != "" {
 			err = m.passwords(n)
 		}
-	} else if old := r.current(); old != n {
-		if old.Remote != n.Remote {
-			delete(m.byAddr, old.Remote)
-			if old.Password != "" {
-				gone := old
-				gone.Password = ""
-				err = m.passwords(gone)
-			}
-		}
-		if n.Password != old.Password || n.Remote != old.Remote {
-			err = errors.Join(err, m.passwords(n))
-		}
-		r.change(n)
-	}
-	m.byAddr[n.Remote] = r
-	if isNew {
+		r = newRunner(m, n)
+		m.runners[n.ID], m.byAddr[n.Remote] = r, r
 		m.wg.Go(r.run)
+		return err
 	}
+	old := r.current()
+	if old == n {
+		return nil
+	}
+	if n.Password != old.Password || n.Remote != old.Remote && n.Password != "" {
+		err = m.passwords(n)
+	}
+	r.change(n)
+	m.byAddr[n.Remote] = r
 	return err
 }
 
@@ -254,12 +292,8 @@ func (m *Manager) Remove(id packet.ID) {
 	}
 	n := r.current()
 	delete(m.runners, id)
-	delete(m.byAddr, n.Remote)
-	if n.Password != "" {
-		n.Password = ""
-		if err := m.passwords(n); err != nil {
-			m.log.Warn("cannot remove a password", "neighbor", n.Name, "err", err)
-		}
+	if err := m.giveUp(n, netip.Addr{}); err != nil {
+		m.log.Warn("cannot remove a password", "neighbor", n.Name, "err", err)
 	}
 	m.mu.Unlock()
 	r.remove(deconfigured)

@@ -87,6 +87,35 @@ func TestSameAddressTwice(t *testing.T) {
 	})
 }
 
+// TestAddressesChangeHands: two neighbors swap their addresses, and a third one
+// takes the address of one that moves on.
+func TestAddressesChangeHands(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := memnet.New()
+		a := newRouter(t, n, addrA)
+		one, two, three := settings(addrA), settings(addrA), settings(addrA)
+		one.Machine.Passive, two.Machine.Passive, three.Machine.Passive = true, true, true
+		two.ID, two.Name, two.Remote = 8, "two", netip.MustParseAddr("10.0.0.3")
+		three.ID, three.Name, three.Remote = 9, "three", netip.MustParseAddr("10.0.0.4")
+		if err := a.Set(one, two, three); err != nil {
+			t.Fatal(err)
+		}
+		one.Remote, two.Remote, three.Remote = two.Remote, three.Remote, one.Remote
+		if err := a.Set(one, two, three); err != nil {
+			t.Fatal(err)
+		}
+		dialFake(t, n).Close() // from what was the address of one
+		synctest.Wait()
+		if s, _ := a.Status(three.ID); s.Sessions != 1 {
+			t.Errorf("the session is not that of the address's new owner: %+v", s)
+		}
+		two.Remote = one.Remote
+		if err := a.Set(three, two); err == nil || !strings.Contains(err.Error(), "them and two have the same address 10.0.0.3") {
+			t.Errorf("an address that stays with its owner: %v", err)
+		}
+	})
+}
+
 func TestShutdownInSettings(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := memnet.New()

@@ -15,6 +15,7 @@ import (
 const (
 	QueueSize = 96
 	reserve   = 32
+	half      = (QueueSize - reserve) / 2
 )
 
 // outbox is what waits to be written to a connection: messages of the session
@@ -31,7 +32,7 @@ type outbox struct {
 	packets [QueueSize]item
 	first   int
 	n       int
-	starved bool // Room was zero
+	starved bool // Room was less than half
 	ending  bool
 	final   []byte
 	giveUp  time.Time // when ending
@@ -62,12 +63,10 @@ func (o *outbox) Room() int {
 	if o.ending || o.close != nil {
 		return 0
 	}
-	room := QueueSize - reserve - o.n
-	if room <= 0 {
+	if o.n > half {
 		o.starved = true
-		return 0
 	}
-	return room
+	return max(0, QueueSize-reserve-o.n)
 }
 
 // Send implements Out.
@@ -196,7 +195,7 @@ func (o *outbox) take(control []byte, into []item) (_ []byte, n int, room bool) 
 		o.n--
 		n++
 	}
-	if o.starved && o.n <= (QueueSize-reserve)/2 {
+	if o.starved && o.n <= half {
 		o.starved, room = false, true
 	}
 	return control, n, room

@@ -41,7 +41,7 @@ type Routes interface {
 	// Deliver hands messages over, and their buffer with them. It blocks while
 	// the engine is behind, which stops the neighbor through TCP.
 	Deliver(id packet.ID, b *Buffer)
-	// Writable follows a Room of zero, once at least half of the queue is free.
+	// Writable follows a Room of less than half of the queue, once half is free.
 	Writable(id packet.ID)
 	// Down says that the session has ended. It returns when nothing uses its
 	// Out any more.
@@ -50,8 +50,9 @@ type Routes interface {
 
 // Out is the sending side of an established session. No method blocks.
 type Out interface {
-	// Room is how many packets should be sent now. At zero, Writable follows.
-	// Some more are taken, so that work that was begun can be completed.
+	// Room is how many packets should be sent now. Below half of what an empty
+	// queue has, Writable follows. Some more are taken, so that work that was
+	// begun can be completed.
 	Room() int
 	// Send queues a packet and keeps a reference to it until it is written. It
 	// reports false if the queue is full, or the session ends. nextHop is what
