@@ -101,19 +101,19 @@ func (g *Group) ownNextHop(rec *attr.Record, a *wire.Attrs) bool {
 	case policy.NextHopSelf:
 		return true
 	case policy.NextHopAddress, policy.NextHopUnchanged:
-		return len(a.NextHop) == 0 || !g.fits(a.NextHop)
+		return len(a.NextHop) == 0 || !g.understands(a.NextHop)
 	}
 	switch g.NextHop {
 	case NextHopSelf:
 		return true
 	case NextHopUnchanged:
-		return len(a.NextHop) == 0 || !g.fits(a.NextHop)
+		return len(a.NextHop) == 0 || !g.understands(a.NextHop)
 	}
-	return g.EBGP || len(a.NextHop) == 0 || !g.fits(a.NextHop)
+	return g.EBGP || len(a.NextHop) == 0 || !g.understands(a.NextHop)
 }
 
-// fits reports whether members understand a next hop of this length.
-func (g *Group) fits(nextHop []byte) bool {
+// understands reports whether members take a next hop of this length.
+func (g *Group) understands(nextHop []byte) bool {
 	return (len(nextHop) == 4) == (g.Family == prefix.IPv4) || g.ForeignNextHop && len(nextHop) != 4
 }
 

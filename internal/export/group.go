@@ -200,7 +200,10 @@ func internAttrs(e *Env, key attr.Key, a *wire.Attrs) attr.Handle {
 
 // sendable reports whether a block can be put into the members' messages.
 func (g *Group) sendable(h attr.Handle) uint8 {
-	x := g.encode(h)
+	return g.fits(g.encode(h))
+}
+
+func (g *Group) fits(x encoded) uint8 {
 	if x.own && g.NextHopLen == 0 {
 		return NoNextHop
 	}
@@ -255,35 +258,33 @@ func (g *Group) neighborOf(h attr.Handle) packet.ID {
 	return g.env.Store.At(h).Key.Neighbor
 }
 
-// crowd is how the members in step are doing.
-type crowd struct{ inStep, full, empty int }
-
-func (g *Group) crowd() (c crowd) {
+// crowd is how many members in step have no room, and how many have half of
+// theirs or more.
+func (g *Group) crowd() (full, free int) {
 	for _, m := range g.members {
 		if !m.inStep {
 			continue
 		}
-		c.inStep++
 		switch room := m.sink.Room(); {
 		case room == 0:
-			c.full++
-		case room >= m.capacity:
-			c.empty++
+			full++
+		case 2*room >= m.capacity:
+			free++
 		}
 	}
-	return c
+	return full, free
 }
 
 // Drain looks at up to limit pending prefixes and sends what has changed. It
-// reports whether it did anything: it waits while all members in step are busy,
-// which gives changes time to cancel out. A member that is full while another
-// has nothing to do falls out of step.
+// reports whether it did anything: it waits while one member in step is full
+// and all are busy, which gives changes time to cancel out. A member that is
+// full while another has little to do falls out of step.
 func (g *Group) Drain(limit int) bool {
 	if g.Pending() == 0 {
 		return false
 	}
-	if c := g.crowd(); c.full > 0 {
-		if c.empty == 0 {
+	if full, free := g.crowd(); full > 0 {
+		if free == 0 {
 			return false
 		}
 		for _, m := range g.members {
@@ -425,7 +426,14 @@ func (g *Group) pack(k *packer, b *bucket, only packet.ID) {
 		if only == 0 {
 			skip = g.neighborOf(h)
 		}
-		k.announce(g.encode(h), skip, only, b.from(*b.heads.At(uint32(h))))
+		routes := b.from(*b.heads.At(uint32(h)))
+		x := g.encode(h)
+		if g.fits(x) != Sent {
+			// It was judged for other parameters, and will be again.
+			k.withdraw(skip, only, routes)
+			continue
+		}
+		k.announce(x, skip, only, routes)
 	}
 	for _, n := range b.skip.ids {
 		k.withdraw(n, only, b.from(b.skip.heads[n]))

@@ -28,6 +28,9 @@ type Member struct {
 	packer     packer
 	refused    bool // the session took a packet of this step no more
 
+	// It is to be sent everything again, once it has its End-of-RIB marker.
+	refresh, enhanced bool
+
 	// Markers that are owed once it is in step.
 	endOfRIB     bool
 	endOfRefresh bool
@@ -67,6 +70,7 @@ func (g *Group) Move(m *Member, nextHop []byte, encoding bool) *Member {
 	}
 	n := g.add(m.ID, m.sink, nextHop)
 	n.capacity = m.capacity
+	n.refresh, n.enhanced = m.refresh, m.enhanced
 	n.endOfRIB, n.endOfRefresh, n.sentEOR = m.endOfRIB, m.endOfRefresh, m.sentEOR
 	for i := range max(g.out.Len(), old.out.Len()) {
 		was, is := m.sees(old.out.Get(i)), n.sees(g.out.Get(i))
@@ -129,12 +133,17 @@ func (m *Member) fallBehind() {
 }
 
 // Refresh sends the member everything again, between markers if it knows them
-// (RFC 7313).
+// (RFC 7313). Step begins: however often a neighbor asks, it is done once.
 func (m *Member) Refresh(enhanced bool) {
-	if enhanced && !m.endOfRefresh {
+	m.refresh, m.enhanced = true, m.enhanced || enhanced
+}
+
+func (m *Member) beginRefresh() {
+	if m.enhanced && !m.endOfRefresh {
 		m.endOfRefresh = true
 		m.raw(wire.AppendRefresh(nil, m.group.Family, wire.RefreshBegin))
 	}
+	m.refresh, m.enhanced = false, false
 	for i := range m.group.out.Len() {
 		if m.sees(*m.group.out.At(i)) != 0 {
 			m.mark(rib.ID(i), true)
@@ -144,12 +153,12 @@ func (m *Member) Refresh(enhanced bool) {
 }
 
 // Busy reports whether Step has something to do.
-func (m *Member) Busy() bool { return !m.inStep || m.owes() }
+func (m *Member) Busy() bool { return !m.inStep || m.refresh || m.owes() }
 
 func (m *Member) owes() bool { return m.endOfRIB || m.endOfRefresh }
 
 // InStep reports whether the member has been sent all that the group has out.
-func (m *Member) InStep() bool { return m.inStep }
+func (m *Member) InStep() bool { return m.inStep && !m.refresh }
 
 // SentEndOfRIB reports whether the first transfer is complete.
 func (m *Member) SentEndOfRIB() bool { return m.sentEOR }
@@ -157,8 +166,13 @@ func (m *Member) SentEndOfRIB() bool { return m.sentEOR }
 // Step sends up to limit of the prefixes in which the member differs and
 // reports whether it did anything. At the end come the markers it is owed.
 func (m *Member) Step(limit int) bool {
-	if m.sink.Room() == 0 {
+	room := m.sink.Room()
+	if room == 0 {
 		return false
+	}
+	if m.refresh && !m.endOfRIB { // RFC 7313 section 4.1: not before End-of-RIB
+		m.beginRefresh()
+		return true
 	}
 	if m.inStep {
 		if m.owes() && m.group.Pending() == 0 {
@@ -169,10 +183,16 @@ func (m *Member) Step(limit int) bool {
 	}
 	g := m.group
 	b := &g.env.bucket
+	budget := room * packet.Size // bytes that there is room for
 	for i, ok := m.dirty.Next(m.cursor); ok && limit > 0; i, ok = m.dirty.Next(i + 1) {
+		h := m.sees(g.out.Get(i))
+		if budget -= m.atMost(h); budget <= 0 && len(b.items) > 0 {
+			limit = 0
+			break
+		}
 		limit--
 		m.cursor = i + 1
-		if h := m.sees(g.out.Get(i)); h != 0 {
+		if h != 0 {
 			b.announce(h, rib.ID(i))
 		} else if m.had.Has(i) {
 			b.withdraw(0, rib.ID(i))
@@ -199,6 +219,17 @@ func (m *Member) Step(limit int) bool {
 		m.cursor = 0
 	}
 	return true
+}
+
+// atMost is the length of an UPDATE about one prefix, or a little more: what the
+// kind of session adds is short, but for AS4_PATH.
+func (m *Member) atMost(h attr.Handle) int {
+	const bare = wire.HeaderLen + 4 + 9 + 17
+	if h == 0 {
+		return bare
+	}
+	block, _ := m.group.env.Store.Block(h)
+	return bare + 2*len(block) + 128
 }
 
 // clean says that the member has what the group has about a prefix.
