@@ -1,9 +1,7 @@
 package policy
 
 import (
-	"encoding/binary"
 	"fmt"
-	"math"
 	"net/netip"
 
 	"holdfast/internal/wire"
@@ -43,7 +41,7 @@ func changes(before, after *wire.Attrs, was, is Result) (out []string) {
 		say("IPv6 communities removed")
 	}
 	if string(before.ASPath) != string(after.ASPath) {
-		say("as_path %q → %q", pathString(before.ASPath), pathString(after.ASPath))
+		say("as_path %q → %q", wire.PathText(before.ASPath), wire.PathText(after.ASPath))
 	}
 	if string(before.NextHop) != string(after.NextHop) || was.NextHop != is.NextHop && is.NextHop == NextHopAddress {
 		a, _ := netip.AddrFromSlice(after.NextHop)
@@ -52,7 +50,7 @@ func changes(before, after *wire.Attrs, was, is Result) (out []string) {
 		say("next_hop set to %s", is.NextHop)
 	}
 	if before.Origin != after.Origin {
-		say("origin %s → %s", originName(before.Origin), originName(after.Origin))
+		say("origin %s → %s", wire.OriginName(before.Origin), wire.OriginName(after.Origin))
 	}
 	if was.Weight != is.Weight {
 		say("weight %d → %d", was.Weight, is.Weight)
@@ -60,35 +58,13 @@ func changes(before, after *wire.Attrs, was, is Result) (out []string) {
 	return out
 }
 
-func originName(o uint8) string {
-	switch o {
-	case wire.OriginIGP:
-		return "igp"
-	case wire.OriginEGP:
-		return "egp"
-	}
-	return "incomplete"
-}
-
 // communityString is a community as ParseCommunity reads it.
 func communityString(k communityKind, b []byte) string {
-	c := k.get(b)
 	switch k {
 	case standard:
-		return fmt.Sprintf("%d:%d", c[0]>>16, c[0]&math.MaxUint16)
+		return wire.CommunityText(k.get(b)[0])
 	case large:
-		return fmt.Sprintf("%d:%d:%d", c[0], c[1], c[2])
+		return wire.LargeAt(b).String()
 	}
-	if name, ok := map[uint32]string{0x02: "rt", 0x03: "soo"}[c[0]>>16&math.MaxUint8]; ok {
-		admin, local := c[0]<<16|c[1]>>16, c[1]&math.MaxUint16
-		switch {
-		case c[0]>>24 == twoByteAS:
-			return fmt.Sprintf("%s:%d:%d", name, c[0]&math.MaxUint16, c[1])
-		case c[0]>>24 == address:
-			return fmt.Sprintf("%s:%s:%d", name, netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, admin))), local)
-		case c[0]>>24 == fourByteAS && admin > math.MaxUint16:
-			return fmt.Sprintf("%s:%d:%d", name, admin, local)
-		}
-	}
-	return fmt.Sprintf("0x%08x%08x", c[0], c[1])
+	return wire.ExtAt(b).String()
 }

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"holdfast/internal/wire"
 )
 
 type communityKind uint8
@@ -71,33 +73,8 @@ var fullMask = [communityKinds]community{{^uint32(0)}, {^uint32(0), ^uint32(0)},
 
 func (p *communityPattern) exact() bool { return p.mask == fullMask[p.kind] }
 
-// wellKnown has the names of the IANA registry of well-known communities.
-func wellKnown(name string) (uint32, bool) {
-	switch strings.ReplaceAll(strings.ToLower(name), "_", "-") {
-	case "graceful-shutdown":
-		return 0xffff0000, true
-	case "accept-own":
-		return 0xffff0001, true
-	case "llgr-stale":
-		return 0xffff0006, true
-	case "no-llgr":
-		return 0xffff0007, true
-	case "blackhole":
-		return 0xffff029a, true
-	case "no-export":
-		return 0xffffff01, true
-	case "no-advertise":
-		return 0xffffff02, true
-	case "no-export-subconfed":
-		return 0xffffff03, true
-	case "no-peer", "nopeer":
-		return 0xffffff04, true
-	}
-	return 0, false
-}
-
 func parseCommunity(text string) ([]communityPattern, error) {
-	if v, ok := wellKnown(text); ok {
+	if v, ok := wire.WellKnownCommunity(text); ok {
 		return []communityPattern{{standard, fullMask[standard], community{v}}}, nil
 	}
 	if hex, ok := strings.CutPrefix(text, "0x"); ok {

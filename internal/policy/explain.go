@@ -172,20 +172,20 @@ func (p *Program) describe(c *cond, ok bool, x prefix.Prefix, r *Route) Reason {
 		for _, s := range src.Patterns {
 			if text, pos, found := s.Find(a.ASPath); found {
 				why.Pos = pos
-				return say("%q describes the path %q", text, pathString(a.ASPath))
+				return say("%q describes the path %q", text, wire.PathText(a.ASPath))
 			}
 		}
-		return say("no pattern describes the path %q", pathString(a.ASPath))
+		return say("no pattern describes the path %q", wire.PathText(a.ASPath))
 	case CondASPathContains:
-		return say("an AS of the path %q %s in %s", pathString(a.ASPath), is, asSets(c))
+		return say("an AS of the path %q %s in %s", wire.PathText(a.ASPath), is, asSets(c))
 	case CondASPathOrigin:
 		asn, one := pathOrigin(a.ASPath, p.asn)
 		if !one {
-			return say("the path %q ends with an AS_SET", pathString(a.ASPath))
+			return say("the path %q ends with an AS_SET", wire.PathText(a.ASPath))
 		}
 		return say("AS %d %s in %s", asn, is, asSets(c))
 	case CondASPathFirst:
-		return say("the first AS of the path %q %s in %s", pathString(a.ASPath), is, asSets(c))
+		return say("the first AS of the path %q %s in %s", wire.PathText(a.ASPath), is, asSets(c))
 	case CondASPathLength:
 		return say("%d %s in %s", wire.PathLen(a.ASPath), is, rangeList(src.Ranges))
 	case CondCommunity, CondCommunityAll:
@@ -198,7 +198,7 @@ func (p *Program) describe(c *cond, ok bool, x prefix.Prefix, r *Route) Reason {
 	case CondLocalPref:
 		return say("%d %s in %s", p.localPref(a), is, rangeList(src.Ranges))
 	case CondOrigin:
-		return say("the route has %s", originName(a.Origin))
+		return say("the route has %s", wire.OriginName(a.Origin))
 	}
 	return say("the route is %s", x.Family)
 }
@@ -258,21 +258,4 @@ func rangeList(ranges []Range) string {
 		s = append(s, r.String())
 	}
 	return strings.Join(s, " or ")
-}
-
-// pathString is a path as people write it.
-func pathString(path []byte) string {
-	var out []string
-	for h := (pathHops{path: path}); h.next(); {
-		var hop []string
-		for b := h.hop; len(b) >= 4; b = b[4:] {
-			hop = append(hop, fmt.Sprint(standard.get(b)[0]))
-		}
-		if h.set {
-			out = append(out, "{"+strings.Join(hop, ",")+"}")
-		} else {
-			out = append(out, hop...)
-		}
-	}
-	return strings.Join(out, " ")
 }

@@ -270,7 +270,7 @@ func TestPatternsAgainstTwin(t *testing.T) {
 		for range 20 {
 			path, hops := genPath(t)
 			if got, want := p.Match(path), ends(n, hops, 0)[len(hops)]; got != want {
-				t.Fatalf("%q matches %q: %v", text, pathString(path), got)
+				t.Fatalf("%q matches %q: %v", text, wire.PathText(path), got)
 			}
 		}
 	})

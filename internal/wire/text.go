@@ -132,16 +132,29 @@ func CommunityText(c uint32) string {
 			return w.name
 		}
 	}
-	return fmt.Sprintf("%d:%d", c>>16, c&0xffff)
+	return strconv.Itoa(int(c>>16)) + ":" + strconv.Itoa(int(c&0xffff))
+}
+
+// WellKnownCommunity finds a community by its name. Other routers write some
+// of them with underscores, and "nopeer".
+func WellKnownCommunity(name string) (c uint32, ok bool) {
+	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
+	if name == "nopeer" {
+		name = "no-peer"
+	}
+	for _, w := range wellKnown {
+		if w.name == name {
+			return w.value, true
+		}
+	}
+	return 0, false
 }
 
 // ParseCommunity is the inverse of CommunityText; names may be written as
 // numbers.
 func ParseCommunity(s string) (uint32, error) {
-	for _, w := range wellKnown {
-		if strings.EqualFold(w.name, s) {
-			return w.value, nil
-		}
+	if c, ok := WellKnownCommunity(s); ok {
+		return c, nil
 	}
 	a, b, ok := strings.Cut(s, ":")
 	hi, err1 := strconv.ParseUint(a, 10, 16)
