@@ -77,6 +77,16 @@ type counts struct {
 	paths, accepted int
 	warned          bool
 	endOfRIB        bool // received
+	sweep           sweep
+}
+
+// sweep removes what a neighbor has not announced again in a refresh (RFC 7313).
+type sweep struct {
+	open    bool  // between BoRR and EoRR
+	running bool  // there is a job,
+	again   bool  // and another EoRR has come meanwhile
+	base    uint8 // no path is of an earlier round
+	ended   uint8 // the round that EoRR has ended last
 }
 
 // BadUpdates counts UPDATEs that RFC 7606 had something to say about.
@@ -124,7 +134,7 @@ func (c *Core) unsendable(g *export.Group, p prefix.Prefix) {
 	for _, m := range g.Members() {
 		n := c.neighbors[m.ID]
 		n.bad.Unsendable++
-		c.complain(n, "route not sent, or withdrawn", "it does not fit the neighbor's messages", p, 1)
+		c.complain(n, "route not sent, or withdrawn", "it does not fit the neighbor's messages", "prefix", p)
 	}
 }
 

@@ -20,7 +20,7 @@ func (c *Core) Up(id packet.ID, est session.Established, out session.Out) {
 	info.Gone = false
 	info.RouterID = est.RemoteID
 	for f := range prefix.Family(prefix.Families) {
-		n.counts[f] = counts{}
+		n.counts[f] = counts{sweep: sweep{base: info.Round[f]}}
 		if est.Read.Families[f] {
 			p, nextHop := c.params(n, f)
 			n.members[f] = c.group(p, n).Join(id, out, nextHop)
@@ -53,7 +53,7 @@ func (c *Core) Down(id packet.ID, _ session.Reason) {
 			continue
 		}
 		left++
-		c.removeRoutes(n, f, false, cause, func() {
+		c.removeRoutes(n, f, cause, func() {
 			if left--; left == 0 {
 				c.infos[id].Gone = false
 			}
@@ -65,21 +65,62 @@ func (c *Core) Down(id packet.ID, _ session.Reason) {
 }
 
 // removeRoutes withdraws a neighbor's routes, in slices.
-func (c *Core) removeRoutes(n *neighbor, f prefix.Family, staleOnly bool, cause rib.Cause, done func()) {
+func (c *Core) removeRoutes(n *neighbor, f prefix.Family, cause rib.Cause, done func()) {
 	from := rib.ID(1)
-	// Ahead of walks for edits of policies: what is gone must go at once.
-	at := slices.IndexFunc(c.jobs, func(j job) bool { return j.neighbor == 0 })
-	if at < 0 {
-		at = len(c.jobs)
-	}
-	c.jobs = slices.Insert(c.jobs, at, job{n.ID, func() bool {
-		next, d := c.tables[f].RemoveNeighbor(from, walkSlice, n.ID, staleOnly, cause)
+	c.soon(n, func() bool {
+		next, d := c.tables[f].RemoveNeighbor(from, walkSlice, n.ID, cause)
 		c.count(n, f, d)
 		if from = next; from == 0 {
 			done()
 		}
 		return from == 0
-	}})
+	})
+}
+
+// beginRefresh: what is announced from here on is of another round.
+func (c *Core) beginRefresh(n *neighbor, f prefix.Family) {
+	const most = 100 // who begins so often without an end waits for a sweep
+	s, round := &n.counts[f].sweep, &c.infos[n.ID].Round[f]
+	s.open = true
+	if *round-s.base < most {
+		*round++
+	}
+}
+
+// endRefresh withdraws what has not come again, in slices. There is one job,
+// however often a neighbor says so.
+func (c *Core) endRefresh(n *neighbor, f prefix.Family) {
+	s := &n.counts[f].sweep
+	if !s.open {
+		return
+	}
+	s.open, s.again, s.ended = false, true, c.infos[n.ID].Round[f]
+	if s.running {
+		return
+	}
+	s.running = true
+	from, round := rib.ID(0), uint8(0)
+	c.soon(n, func() bool {
+		if from == 0 {
+			from, round, s.again = 1, s.ended, false
+		}
+		next, d := c.tables[f].RemoveStale(from, walkSlice, n.ID, round, rib.NewCause(rib.CauseUpdate, uint32(n.ID)))
+		c.count(n, f, d)
+		if from = next; from == 0 {
+			s.base, s.running = round, s.again
+		}
+		return !s.running
+	})
+}
+
+// soon adds a job about a neighbor's routes.
+func (c *Core) soon(n *neighbor, step func() bool) {
+	// Ahead of walks for edits of policies: what is gone must go at once.
+	at := slices.IndexFunc(c.jobs, func(j job) bool { return j.neighbor == 0 })
+	if at < 0 {
+		at = len(c.jobs)
+	}
+	c.jobs = slices.Insert(c.jobs, at, job{n.ID, step})
 }
 
 // finish completes the jobs about a neighbor.

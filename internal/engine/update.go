@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math"
 
 	"holdfast/internal/attr"
@@ -151,12 +152,12 @@ func (c *Core) announce(n *neighbor, u *wire.Update, f prefix.Family, mp bool, r
 			return v.Err
 		case wire.TreatAsWithdraw:
 			n.bad.Withdrawn++
-			c.complain(n, "malformed UPDATE: its routes count as withdrawn (RFC 7606)", v.Why, routes[0].Prefix, len(routes))
+			c.complain(n, "malformed UPDATE: its routes count as withdrawn (RFC 7606)", v.Why, "prefix", routes[0].Prefix, "prefixes", len(routes))
 			c.withdraw(n, f, routes)
 			return nil
 		case wire.AttributeDiscard:
 			n.bad.Discarded++
-			c.complain(n, "malformed attribute discarded (RFC 7606)", v.Why, routes[0].Prefix, len(routes))
+			c.complain(n, "malformed attribute discarded (RFC 7606)", v.Why, "prefix", routes[0].Prefix, "prefixes", len(routes))
 		}
 		h = c.store.Intern(key, valid, nextHop)
 	}
@@ -185,12 +186,12 @@ func (c *Core) announce(n *neighbor, u *wire.Update, f prefix.Family, mp bool, r
 // complain logs what is wrong with routes of a neighbor or for it, for each once
 // a second at the most: where there is one there are many. The counters have
 // them all.
-func (c *Core) complain(n *neighbor, what, why string, first prefix.Prefix, prefixes int) {
+func (c *Core) complain(n *neighbor, what, why string, args ...any) {
 	if n.complained == c.now+1 {
 		return
 	}
 	n.complained = c.now + 1
-	c.log.Warn(what, "neighbor", n.Name, "error", why, "prefix", first, "prefixes", prefixes)
+	c.log.Warn(what, append([]any{"neighbor", n.Name, "error", why}, args...)...)
 }
 
 // judgePrefix is what import makes of a block for a prefix.
@@ -303,6 +304,9 @@ func (c *Core) flush(n *neighbor) {
 func (c *Core) flushFamily(n *neighbor, f prefix.Family) {
 	d := c.tables[f].Apply(c.ops[f], c.now, rib.NewCause(rib.CauseUpdate, uint32(n.ID)))
 	c.ops[f] = c.ops[f][:0]
+	if d.Excess > 0 {
+		c.complain(n, "routes not taken", fmt.Sprintf("more than %d paths for a prefix", rib.MaxPaths), "routes", d.Excess)
+	}
 	if d.Full > 0 {
 		c.log.Error("the table is full: routes are lost", "family", f, "neighbor", n.Name, "routes", d.Full, "limit", rib.MaxPrefixes)
 	}
@@ -371,9 +375,11 @@ func (c *Core) refresh(n *neighbor, body []byte) *wire.Error {
 			m.Refresh(n.est.EnhancedRefresh)
 		}
 	case wire.RefreshBegin:
-		c.tables[f].MarkStale(n.ID)
+		if n.est.EnhancedRefresh {
+			c.beginRefresh(n, f)
+		}
 	case wire.RefreshEnd:
-		c.removeRoutes(n, f, true, rib.NewCause(rib.CauseUpdate, uint32(n.ID)), func() {})
+		c.endRefresh(n, f)
 	}
 	return nil
 }

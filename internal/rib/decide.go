@@ -3,6 +3,7 @@ package rib
 import (
 	"bytes"
 	"cmp"
+	"slices"
 
 	"holdfast/internal/attr"
 	"holdfast/internal/wire"
@@ -142,21 +143,34 @@ func (t *Table) decide(e *entry) (best *Path) {
 	}
 	// RFC 4271 section 9.1.2.2 c: what ties above MED loses to a lower MED of
 	// the same neighbor AS; what is left goes on. The order of arrival does
-	// not matter.
+	// not matter. Sorting keeps that from growing with the square of the paths.
 	var top *Path
 	t.each(e, func(p *Path) {
 		if top == nil || t.upper(p, top, t.store.At(p.Post), t.store.At(top.Post)).order < 0 {
 			top = p
 		}
 	})
+	ties := t.ties[:0]
 	t.each(e, func(p *Path) {
-		if !t.tiesAboveMED(p, top) || t.medLoser(e, p, top) != nil {
-			return
-		}
-		if best == nil || t.lower(p, best, t.store.At(p.Post), t.store.At(best.Post)).order < 0 {
-			best = p
+		if t.tiesAboveMED(p, top) {
+			ties = append(ties, p)
 		}
 	})
+	slices.SortFunc(ties, func(a, b *Path) int {
+		ra, rb := t.store.At(a.Post), t.store.At(b.Post)
+		return cmp.Or(cmp.Compare(ra.NeighborAS, rb.NeighborAS), cmp.Compare(ra.MED, rb.MED))
+	})
+	var lowest *attr.Record // of the neighbor AS
+	for _, p := range ties {
+		r := t.store.At(p.Post)
+		if lowest == nil || lowest.NeighborAS != r.NeighborAS {
+			lowest = r
+		}
+		if r.MED == lowest.MED && (best == nil || t.lower(p, best, r, t.store.At(best.Post)).order < 0) {
+			best = p
+		}
+	}
+	t.ties = ties
 	return best
 }
 

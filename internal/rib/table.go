@@ -8,6 +8,7 @@
 package rib
 
 import (
+	"math"
 	"unsafe"
 
 	"holdfast/internal/attr"
@@ -24,7 +25,7 @@ type Path struct {
 	Learned  uint32      // seconds since the engine started
 	Neighbor packet.ID
 	Reason   uint8 // why it was rejected: the engine's reason codes
-	Flags    uint8
+	round    uint8 // the neighbor's Round when it was announced
 }
 
 type entry struct {
@@ -42,6 +43,10 @@ const (
 )
 
 const chunkPaths = 3
+
+// MaxPaths is how many paths of one neighbor are kept for a prefix. RFC 7911 has
+// no limit; finding a path takes time by their number.
+const MaxPaths = 256
 
 type chunk struct {
 	paths [chunkPaths]Path
@@ -62,6 +67,9 @@ type NeighborInfo struct {
 	Gone     bool // its session has ended: its paths are being removed
 	RouterID uint32
 	Addr     [16]byte
+	// Round counts the refreshes that the neighbor has begun (RFC 7313). Paths
+	// of an earlier one have not been announced again.
+	Round [prefix.Families]uint8
 }
 
 // Table holds the routes of one family. Not safe for concurrent use.
@@ -74,7 +82,8 @@ type Table struct {
 	journal []Change
 	read    []Change // what Journal returned last, to be written next
 	paths   int
-	touch   uint64 // keeps the warming loads of Apply alive
+	ties    []*Path // scratch of decide
+	touch   uint64  // keeps the warming loads of Apply alive
 
 	// Neighbors is indexed by packet.ID and shared with the owner.
 	Neighbors *[]NeighborInfo
@@ -106,7 +115,8 @@ type Op struct {
 // Delta is what an Op did to a neighbor's counts.
 type Delta struct {
 	Paths, Accepted int
-	Full            int // announcements lost because the table is full
+	Full            int // announcements lost because the table is full,
+	Excess          int // or because of MaxPaths
 }
 
 // Apply carries out a batch. Looking all prefixes up before the first change
@@ -226,7 +236,14 @@ func (t *Table) usable(p *Path) bool {
 // announce adds or replaces a path.
 func (t *Table) announce(o *Op, now uint32, cause Cause, d *Delta) {
 	e := t.entries.At(uint32(o.id))
-	new := Path{Pre: o.Pre, Post: o.Post, PathID: o.PathID, Learned: now, Neighbor: o.Neighbor, Reason: o.Reason}
+	new := Path{Pre: o.Pre, Post: o.Post, PathID: o.PathID, Learned: now, Neighbor: o.Neighbor, Reason: o.Reason,
+		round: (*t.Neighbors)[o.Neighbor].Round[t.family]}
+	p := t.slot(e, o.Neighbor, o.PathID)
+	if p == nil && e.n >= MaxPaths && !t.mayAdd(e, o.Neighbor) {
+		t.store.Release(o.Pre)
+		d.Excess++
+		return
+	}
 	if o.Post != 0 {
 		t.store.Retain(o.Post, 1)
 		d.Accepted++
@@ -234,7 +251,6 @@ func (t *Table) announce(o *Op, now uint32, cause Cause, d *Delta) {
 			e.flags |= flagMED
 		}
 	}
-	p := t.slot(e, o.Neighbor, o.PathID)
 	if p == nil {
 		d.Paths++
 		t.paths++
@@ -253,6 +269,18 @@ func (t *Table) announce(o *Op, now uint32, cause Cause, d *Delta) {
 	}
 	t.settle(o.id, e, p, old, cause)
 	t.release(old)
+}
+
+// mayAdd reports whether a neighbor may have one path more for a prefix.
+func (t *Table) mayAdd(e *entry, neighbor packet.ID) bool {
+	have := 0
+	t.find(e, func(p *Path) bool {
+		if p.Neighbor == neighbor {
+			have++
+		}
+		return false
+	})
+	return have < MaxPaths && e.n < math.MaxUint16
 }
 
 // settle finds the best path after p has replaced old.

@@ -159,7 +159,7 @@ func TestTableAgainstTwin(t *testing.T) {
 			case 0: // the session ends, in slices
 				l.infos[n.ID].Gone = true
 				for id := ID(1); id != 0; {
-					id, _ = l.t.RemoveNeighbor(id, 2, packet.ID(n.ID), false, 0)
+					id, _ = l.t.RemoveNeighbor(id, 2, packet.ID(n.ID), 0)
 				}
 				l.infos[n.ID].Gone = false
 				n.Clear()
@@ -184,7 +184,7 @@ func TestTableAgainstTwin(t *testing.T) {
 		}
 		for _, n := range l.twin.Neighbors {
 			for id := ID(1); id != 0; {
-				id, _ = l.t.RemoveNeighbor(id, 100, packet.ID(n.ID), false, 0)
+				id, _ = l.t.RemoveNeighbor(id, 100, packet.ID(n.ID), 0)
 			}
 		}
 		for _, ch := range l.t.Journal() {
@@ -202,7 +202,7 @@ func TestJournalHasCauses(t *testing.T) {
 	a := wire.Attrs{Has: wire.HasOrigin | wire.HasASPath, NextHop: []byte{10, 0, 0, 1}}
 	h := l.s.Intern(attr.Key{Neighbor: 1}, a.Append(nil, false), nil)
 	l.t.Apply([]Op{{Prefix: p, Neighbor: 1, Pre: h, Post: h}}, 0, NewCause(CauseUpdate, 1))
-	l.t.RemoveNeighbor(1, 10, 1, false, NewCause(CauseDown, 1))
+	l.t.RemoveNeighbor(1, 10, 1, NewCause(CauseDown, 1))
 	var got []string
 	for _, ch := range l.t.Journal() {
 		got = append(got, fmt.Sprint(l.t.Prefix(ch.ID), " ", ch.Cause.Kind(), " ", ch.Cause.Subject()))
@@ -221,10 +221,10 @@ func TestStaleRoutesGo(t *testing.T) {
 	}
 	announce("10.0.0.0/8")
 	announce("11.0.0.0/8")
-	l.t.MarkStale(1)
+	l.infos[1].Round[prefix.IPv4]++
 	announce("11.0.0.0/8")
 	announce("12.0.0.0/8")
-	l.t.RemoveNeighbor(1, 100, 1, true, 0)
+	l.t.RemoveStale(1, 100, 1, l.infos[1].Round[prefix.IPv4], 0)
 	if l.t.PathCount() != 2 || l.t.Best(l.t.Lookup(prefix.MustParse("10.0.0.0/8"))) != nil {
 		t.Fatalf("%d paths are left", l.t.PathCount())
 	}

@@ -6,10 +6,6 @@ import (
 	"holdfast/internal/prefix"
 )
 
-// flagStale marks a path that must be announced again before the end of a
-// refresh (RFC 7313).
-const flagStale = 1
-
 // walk calls f for every live ID from `from` on, for at most limit IDs, and
 // returns where to go on, 0 at the end.
 func (t *Table) walk(from ID, limit int, f func(ID, *entry)) ID {
@@ -25,12 +21,22 @@ func (t *Table) walk(from ID, limit int, f func(ID, *entry)) ID {
 	return end + 1
 }
 
-// RemoveNeighbor withdraws all paths of a neighbor, or those that a refresh has
-// left stale, among limit prefixes. It returns where to go on, 0 at the end.
-func (t *Table) RemoveNeighbor(from ID, limit int, n packet.ID, staleOnly bool, cause Cause) (next ID, d Delta) {
+// RemoveNeighbor withdraws all paths of a neighbor among limit prefixes. It
+// returns where to go on, 0 at the end.
+func (t *Table) RemoveNeighbor(from ID, limit int, n packet.ID, cause Cause) (next ID, d Delta) {
+	return t.removeIf(from, limit, cause, func(p *Path) bool { return p.Neighbor == n })
+}
+
+// RemoveStale is RemoveNeighbor for the paths that were announced before the
+// given round of refreshes. Rounds are at most 127 apart.
+func (t *Table) RemoveStale(from ID, limit int, n packet.ID, round uint8, cause Cause) (next ID, d Delta) {
+	return t.removeIf(from, limit, cause, func(p *Path) bool { return p.Neighbor == n && int8(p.round-round) < 0 })
+}
+
+func (t *Table) removeIf(from ID, limit int, cause Cause, gone func(*Path) bool) (next ID, d Delta) {
 	next = t.walk(from, limit, func(id ID, e *entry) {
 		for {
-			p := t.find(e, func(p *Path) bool { return p.Neighbor == n && (!staleOnly || p.Flags&flagStale != 0) })
+			p := t.find(e, gone)
 			if p == nil {
 				return
 			}
@@ -38,18 +44,6 @@ func (t *Table) RemoveNeighbor(from ID, limit int, n packet.ID, staleOnly bool, 
 		}
 	})
 	return next, d
-}
-
-// MarkStale begins a refresh by a neighbor.
-func (t *Table) MarkStale(n packet.ID) {
-	t.walk(1, int(t.Top())+1, func(_ ID, e *entry) {
-		t.find(e, func(p *Path) bool {
-			if p.Neighbor == n {
-				p.Flags |= flagStale
-			}
-			return false
-		})
-	})
 }
 
 // find returns the first path that f wants.
