@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -54,20 +55,21 @@ type daemon struct {
 // Run runs a router until ctx is done. Then all sessions end with an
 // administrative shutdown.
 func Run(ctx context.Context, o Options) error {
+	// From the first moment to the last, SIGHUP must not end the process.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+
 	cfg, diags := config.Load(o.ConfigPath)
-	for _, d := range diags {
-		if d.Severity == config.Warning {
-			o.Log.Warn(d.Message, "at", d.Pos.String(), "fix", d.Fix)
-		}
-	}
 	if diags.HasErrors() {
 		return unusable(diags)
 	}
+	logDiagnostics(o.Log, diags)
 	if cfg.Router.Kernel {
 		o.Log.Warn("kernel routes are not installed by this version: set kernel = false in the router block")
 	}
 	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
-		return fmt.Errorf("cannot make the state directory: %w", err)
+		return fmt.Errorf("cannot make the state directory: %w (choose another with --state)", err)
 	}
 	old := debug.SetGCPercent(gcPercent)
 	defer debug.SetGCPercent(old)
@@ -98,9 +100,6 @@ func Run(ctx context.Context, o Options) error {
 	defer stopServing()
 	failed := make(chan error, 1)
 	parts.Go(func() { failed <- api.Serve(serving, socket, newRouter(d), o.Log) })
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
 	for {
 		select {
 		case <-ctx.Done():
@@ -112,28 +111,68 @@ func Run(ctx context.Context, o Options) error {
 			}
 			return fmt.Errorf("the operators' socket has failed: %w", err)
 		case <-hangup:
-			if _, err := d.reload(); err != nil {
-				o.Log.Error("cannot reload: the old configuration goes on", "error", err)
-			}
+			_, _ = d.reload() // which logs its errors
 		}
 	}
 }
 
-// reload reads the configuration again and applies it.
+func logDiagnostics(log *slog.Logger, ds config.Diagnostics) {
+	for _, d := range ds {
+		level := slog.LevelError
+		if d.Severity == config.Warning {
+			level = slog.LevelWarn
+		}
+		log.Log(context.Background(), level, d.Message, "at", d.Pos.String(), "fix", d.Fix)
+	}
+}
+
+// incomplete is the error of a configuration that runs, but for what cannot be
+// had.
+type incomplete struct {
+	revision uint64
+	why      error
+}
+
+func (e *incomplete) Error() string {
+	return fmt.Sprintf("revision %d is running, but incomplete: %v", e.revision, e.why)
+}
+
+// onOneLine joins errors, nil if there are none.
+func onOneLine(errs ...error) error {
+	err := errors.Join(errs...)
+	if err == nil {
+		return nil
+	}
+	return errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
+}
+
+// reload reads the configuration again and applies it. Whoever asks for it, the
+// log tells. One at a time: the last one to begin must not apply what is older
+// than what another one has read.
 func (d *daemon) reload() (api.ReloadResult, error) {
+	d.applying.Lock()
+	defer d.applying.Unlock()
 	cfg, diags := config.Load(d.ConfigPath)
+	logDiagnostics(d.Log, diags)
 	if diags.HasErrors() {
+		d.Log.Error("cannot reload: the old configuration goes on")
 		return api.ReloadResult{}, unusable(diags)
 	}
-	return d.apply(cfg)
+	result, err := d.apply(cfg)
+	if some := (*incomplete)(nil); errors.As(err, &some) {
+		d.Log.Error("the configuration is running, but incomplete", "error", some.why)
+	} else if err != nil {
+		d.Log.Error("cannot reload: the old configuration goes on", "error", err)
+	}
+	return result, err
 }
 
 // apply makes cfg the running configuration, or changes nothing and returns an
-// error. Policies count at once and reset no session; what a session rests on
-// counts from its next time up; a neighbor with another AS is a new one.
+// error, unless that is an *incomplete. The first one is to be complete: of a
+// router that starts, nobody would see a line in the log. Policies count at once
+// and reset no session; what a session rests on counts from its next time up; a
+// neighbor with another AS is a new one.
 func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
-	d.applying.Lock()
-	defer d.applying.Unlock()
 	d.mu.Lock()
 	old, revision := d.cfg, d.revision+1
 	d.mu.Unlock()
@@ -157,44 +196,51 @@ func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 	result.Changed = !same
 
 	// Neighbors that go must be down before the engine forgets them.
-	wanted := map[packet.ID]*config.Neighbor{}
-	for i, n := range compiled.Neighbors {
-		wanted[n.ID] = cfg.Neighbors[i]
+	wanted := map[packet.ID]bool{}
+	for _, n := range compiled.Neighbors {
+		wanted[n.ID] = true
 	}
+	var going sync.WaitGroup // of which some may not read their NOTIFICATION
 	if old != nil {
 		for _, n := range old.Neighbors {
-			id, _ := d.ids.of(n)
-			if wanted[id] == nil {
-				d.sessions.Remove(id)
+			if id := d.id(n); !wanted[id] {
+				going.Go(func() { d.sessions.Remove(id) })
 				result.Reset = append(result.Reset, n.Name)
 			}
 		}
 	}
+	going.Wait()
 	if !d.engine.Do(func(c *engine.Core) { c.Configure(compiled) }) {
-		return result, errors.New("the engine has stopped")
+		return result, errors.New("the router is stopping")
 	}
-	var errs []error
+	var sessions []session.Neighbor
+	for i, n := range compiled.Neighbors {
+		sessions = append(sessions, sessionNeighbor(cfg.Neighbors[i], n.ID))
+	}
+	// Ports first: without them, no session begins only to end.
+	listening := d.sessions.Listen(cfg.Router.Listen)
+	if old == nil && listening != nil {
+		return result, onOneLine(listening)
+	}
+	missing := onOneLine(listening, d.sessions.Set(sessions...))
+	if old == nil && missing != nil {
+		return result, missing
+	}
 	for _, n := range compiled.Neighbors {
-		if err := d.sessions.Set(sessionNeighbor(wanted[n.ID], n.ID)); err != nil {
-			errs = append(errs, err)
-		}
 		if s, ok := d.sessions.Status(n.ID); ok && s.Pending {
 			result.Pending = append(result.Pending, n.Name)
 		}
 	}
-	errs = append(errs, d.sessions.Listen(cfg.Router.Listen))
 	d.mu.Lock()
 	d.cfg = cfg
 	if !same {
 		d.revision, d.configured = revision, time.Now()
 	}
 	d.mu.Unlock()
-	for _, err := range errs {
-		if err != nil {
-			d.Log.Error("the configuration is running, but", "error", err)
-		}
-	}
 	d.Log.Info("configured", "revision", revision, "reset", len(result.Reset), "pending", len(result.Pending))
+	if missing != nil {
+		return result, &incomplete{revision, missing}
+	}
 	return result, nil
 }
 

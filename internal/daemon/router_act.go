@@ -151,6 +151,9 @@ func unusable(ds config.Diagnostics) error {
 			errs = append(errs, d)
 		}
 	}
+	if len(errs) == 1 && errs[0].Pos.File == "" { // there is no configuration
+		return api.Invalid("%s", errs[0].Message)
+	}
 	var b strings.Builder
 	if err := errs.WriteText(&b); err != nil { // a Builder has no errors
 		return err

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"holdfast/internal/fsm"
@@ -75,6 +76,10 @@ func (m *Manager) Listen(addrs []netip.AddrPort) error {
 	if m.closed {
 		return errClosed
 	}
+	addrs = slices.Clone(addrs)
+	for i, at := range addrs {
+		addrs[i] = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+	}
 	for at, l := range m.listeners {
 		if !slices.Contains(addrs, at) {
 			l.Close()
@@ -87,8 +92,12 @@ func (m *Manager) Listen(addrs []netip.AddrPort) error {
 			continue
 		}
 		l, err := m.net.Listen(at)
+		if errors.Is(err, syscall.EAFNOSUPPORT) && at.Addr().IsUnspecified() {
+			m.log.Info("not listening: this machine does not have the address family", "listen", at)
+			continue // and no neighbor can have an address of it
+		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("cannot listen on %v: %s", at, errorText(err)))
+			errs = append(errs, fmt.Errorf("cannot listen on %v: %s", at, listenText(err)))
 			continue
 		}
 		for _, r := range m.runners {
@@ -100,6 +109,20 @@ func (m *Manager) Listen(addrs []netip.AddrPort) error {
 		m.wg.Go(func() { m.accept(at, l) })
 	}
 	return errors.Join(errs...)
+}
+
+// listenText is why a port cannot be opened, with what to do about it.
+func listenText(err error) string {
+	hint := ""
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		hint = " (does another BGP router run here?)"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		hint = " (no interface has this address now)"
+	case errors.Is(err, syscall.EACCES):
+		hint = " (ports below 1024 are for root, or for who has CAP_NET_BIND_SERVICE)"
+	}
+	return errorText(err) + hint
 }
 
 // Listening are the addresses that are listened on, as the system has them.

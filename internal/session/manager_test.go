@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,7 +65,7 @@ func TestListenersComeAndGo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := a.Listen([]netip.AddrPort{other, taken}); err == nil || !strings.Contains(err.Error(), "cannot listen on 10.0.0.2:179") {
+		if err := a.Listen([]netip.AddrPort{other, taken}); err == nil || err.Error() != "cannot listen on 10.0.0.2:179: address already in use (does another BGP router run here?)" {
 			t.Errorf("a port that is taken: %v", err)
 		}
 		l.Close()
@@ -212,6 +214,33 @@ func TestLastConnectionCounts(t *testing.T) {
 		f := &fake{t, conns[2]}
 		f.want(wire.MsgOpen)
 		f.Close()
+	})
+}
+
+// old is a network without IPv6.
+type old struct{ memNet }
+
+func (o old) Listen(at netip.AddrPort) (net.Listener, error) {
+	if at.Addr().Is6() {
+		return nil, &net.OpError{Op: "listen", Err: os.NewSyscallError("socket", syscall.EAFNOSUPPORT)}
+	}
+	return o.memNet.Listen(at)
+}
+
+// TestListenWithoutIPv6: the default, both families, is no error where there is
+// one of them only; a certain address is.
+func TestListenWithoutIPv6(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := &logs{}
+		m := New(&table{t: t}, slog.New(slog.NewTextHandler(l, nil)), WithNet(old{memNet{memnet.New(), addrA}}))
+		defer m.Close("")
+		all := []netip.AddrPort{netip.MustParseAddrPort("[::]:179"), netip.MustParseAddrPort("0.0.0.0:179")}
+		if err := m.Listen(all); err != nil || len(m.Listening()) != 1 || !strings.Contains(l.String(), "[::]:179") {
+			t.Errorf("%v, listening on %v, log %q", err, m.Listening(), l)
+		}
+		if err := m.Listen([]netip.AddrPort{netip.MustParseAddrPort("[2001:db8::1]:179")}); err == nil {
+			t.Error("no error about an address that cannot be")
+		}
 	})
 }
 

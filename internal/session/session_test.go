@@ -343,7 +343,7 @@ func TestCloseByRoutes(t *testing.T) {
 		out.Send(p, nil)          // likewise
 		f.want(wire.MsgUpdate)
 		f.want(wire.MsgUpdate)
-		f.wantEnd("Cease: maximum number of prefixes reached (6/1), data 00010100000009")
+		f.wantEnd("Cease: maximum number of prefixes reached (6/1), more than 9 of ipv4")
 		synctest.Wait()
 		if got := a.routes.lastDown(t); got.Text != "10 prefixes" {
 			t.Errorf("reason: %v", got)

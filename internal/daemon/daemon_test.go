@@ -1,0 +1,222 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"go.uber.org/goleak"
+
+	"holdfast/internal/api"
+	pb "holdfast/internal/api/holdfastv1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// place is where a router runs.
+type place struct {
+	t    *testing.T
+	o    Options
+	logs chan string
+}
+
+func newPlace(t *testing.T) *place {
+	p := &place{t: t, logs: make(chan string, 1000)}
+	dir := t.TempDir()
+	p.o = Options{ConfigPath: filepath.Join(dir, "holdfast.hcl"), StateDir: filepath.Join(dir, "state"),
+		SocketPath: filepath.Join(dir, "s"), Log: slog.New(slog.NewTextHandler(p, nil))}
+	return p
+}
+
+func (p *place) Write(b []byte) (int, error) {
+	select {
+	case p.logs <- string(b):
+	default:
+	}
+	return len(b), nil
+}
+
+// configure writes the configuration.
+func (p *place) configure(listen netip.AddrPort, more string) {
+	p.t.Helper()
+	text := fmt.Sprintf("router {\n  asn    = 64500\n  id     = \"192.0.2.1\"\n  listen = [%q]\n  kernel = false\n}\n%s", listen, more)
+	if err := os.WriteFile(p.o.ConfigPath, []byte(text), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// await waits for a line of the log.
+func (p *place) await(text string) string {
+	p.t.Helper()
+	timeout := time.After(20 * time.Second)
+	for {
+		select {
+		case l := <-p.logs:
+			if strings.Contains(l, text) {
+				return l
+			}
+		case <-timeout:
+			p.t.Fatalf("no %q in the log", text)
+		}
+	}
+}
+
+// run runs the router until the test ends.
+func (p *place) run() {
+	p.t.Helper()
+	ctx, cancel := context.WithCancel(p.t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- Run(ctx, p.o) }()
+	p.await("msg=running")
+	p.t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			p.t.Error(err)
+		}
+	})
+}
+
+// reload does what the command does.
+func (p *place) reload() (*pb.ReloadResponse, error) {
+	c := api.Dial(p.o.SocketPath)
+	defer c.Close()
+	m, err := c.Reload(p.t.Context(), connect.NewRequest(&pb.ReloadRequest{}))
+	if err != nil {
+		return nil, c.Error(err)
+	}
+	return m.Msg, nil
+}
+
+// taken is a port that somebody listens on.
+func taken(t *testing.T) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return netip.MustParseAddrPort(l.Addr().String())
+}
+
+// free is a port that nobody listens on.
+func free(t *testing.T) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return netip.MustParseAddrPort(l.Addr().String())
+}
+
+// TestStartNeedsItsPorts: a router that cannot listen does not start, says why,
+// and leaves no socket behind.
+func TestStartNeedsItsPorts(t *testing.T) {
+	p := newPlace(t)
+	p.configure(taken(t), "")
+	err := Run(t.Context(), p.o)
+	if err == nil || !strings.Contains(err.Error(), "cannot listen on 127.0.0.1:") || !strings.Contains(err.Error(), "address already in use") {
+		t.Errorf("it ends with %v", err)
+	}
+	if _, err := os.Stat(p.o.SocketPath); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the socket: %v", err)
+	}
+}
+
+func TestStartWithoutConfiguration(t *testing.T) {
+	p := newPlace(t)
+	err := Run(t.Context(), p.o)
+	if want := "cannot read the configuration: stat " + p.o.ConfigPath + ": no such file or directory"; err == nil || err.Error() != want {
+		t.Errorf("it ends with %v, want %s", err, want)
+	}
+}
+
+// TestReloadSaysWhatIsMissing: a router that runs goes on, but whoever has it
+// reloaded is told what does not work, each time.
+func TestReloadSaysWhatIsMissing(t *testing.T) {
+	p := newPlace(t)
+	good := free(t)
+	p.configure(good, "")
+	p.run()
+	p.configure(netip.MustParseAddrPort("192.0.2.1:179"), "")
+	for range 2 {
+		_, err := p.reload()
+		if err == nil || !strings.HasPrefix(err.Error(), "revision 2 is running, but incomplete: cannot listen on 192.0.2.1:179: cannot assign requested address") {
+			t.Errorf("reload says %v", err)
+		}
+		p.await("the configuration is running, but incomplete")
+	}
+	p.configure(good, "")
+	if m, err := p.reload(); err != nil || m.Revision != 3 {
+		t.Errorf("reload says %v, %v", m, err)
+	}
+	p.configure(good, "neighbour \"x\" {}\n")
+	if _, err := p.reload(); err == nil || !strings.Contains(err.Error(), "neighbour") {
+		t.Errorf("reload says %v", err)
+	}
+	if l := p.await("neighbour"); !strings.Contains(l, "level=ERROR") || !strings.Contains(l, "holdfast.hcl:7:1") {
+		t.Errorf("the log says %s", l)
+	}
+	p.await("the old configuration goes on")
+}
+
+// TestReloadsTakeTurns: a reload that began before another one has ended reads
+// what is there by then, and never applies something older.
+func TestReloadsTakeTurns(t *testing.T) {
+	p := newPlace(t)
+	at := free(t)
+	d := &daemon{Options: p.o}
+	d.applying.Lock()
+	p.configure(at, "no block\n") // what must not be read
+	read := make(chan error, 1)
+	go func() {
+		_, err := d.reload()
+		read <- err
+	}()
+	p.configure(at, "no block at all\n")
+	d.applying.Unlock()
+	if err := <-read; err == nil || !strings.Contains(err.Error(), "no block at all") {
+		t.Errorf("it read %v", err)
+	}
+}
+
+// TestHangupAtTheStart: SIGHUP does not end a router that has only begun to
+// start, and counts once it runs.
+func TestHangupAtTheStart(t *testing.T) {
+	p := newPlace(t)
+	p.configure(free(t), "policy \"unused\" {\n  rule \"all\" { then = \"accept\" }\n}\n")
+	hung := &hangup{Handler: p.o.Log.Handler()}
+	p.o.Log = slog.New(hung)
+	p.run()
+	p.await("msg=configured")
+	if !hung.done {
+		t.Error("there was no warning to be sent SIGHUP at")
+	}
+}
+
+// hangup sends SIGHUP to this process at the first warning.
+type hangup struct {
+	slog.Handler
+	done bool
+}
+
+func (h *hangup) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level == slog.LevelWarn && !h.done {
+		h.done = true
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			return err
+		}
+	}
+	return h.Handler.Handle(ctx, r)
+}
