@@ -144,8 +144,13 @@ func neighborDetail(n *config.Neighbor, st *session.Status, s engine.NeighborSta
 	return out
 }
 
-// sendHold is what a session uses (RFC 9687 section 4.1).
-func sendHold(hold time.Duration) time.Duration { return max(8*time.Minute, 2*hold) }
+// sendHold is what a session uses (RFC 9687 sections 4.1 and 4.3).
+func sendHold(hold time.Duration) time.Duration {
+	if hold == 0 {
+		return 0
+	}
+	return max(8*time.Minute, 2*hold)
+}
 
 func negotiated(e *session.Established) *api.Negotiated {
 	out := &api.Negotiated{

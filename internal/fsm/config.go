@@ -18,7 +18,7 @@ type Config struct {
 
 	ConnectRetryTime time.Duration
 	IdleHoldTime     time.Duration // the first delay after a session; it doubles up to MaxIdleHold
-	SendHoldTime     time.Duration // 0: 8 minutes or twice the hold time, if that is longer
+	SendHoldTime     time.Duration // 0: 8 minutes or twice the hold time, if that is longer; none without a hold time
 
 	Families        [prefix.Families]bool
 	AddPathReceive  [prefix.Families]bool // RFC 7911

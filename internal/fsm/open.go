@@ -174,7 +174,11 @@ func (c *Config) negotiate(ours, theirs *wire.Open) Established {
 			e.Keepalive = max(min(e.Keepalive, c.KeepaliveTime), time.Second)
 		}
 	}
-	if e.SendHold = c.SendHoldTime; e.SendHold == 0 {
+	switch {
+	case e.Hold == 0: // RFC 9687 section 4.3: no SendHoldTimer either
+	case c.SendHoldTime > 0:
+		e.SendHold = c.SendHoldTime
+	default:
 		e.SendHold = max(minSendHold, 2*e.Hold)
 	}
 	// RFC 8654 section 3: who does not offer them neither sends nor gets them.

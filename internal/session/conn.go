@@ -55,7 +55,7 @@ type conn struct {
 	// When the neighbor was last heard, and when it was last sent anything
 	// beside KEEPALIVEs, as durations since the start of the manager.
 	heard, wrote atomic.Int64
-	sendHoldTime atomic.Int64 // negotiated, 0 before that
+	sendHoldTime atomic.Int64 // as negotiated, or for the OPEN
 }
 
 // event is what a connection tells its runner.
@@ -73,6 +73,7 @@ func newConn(r *runner, nc net.Conn, which fsm.Conn, made Neighbor) *conn {
 			c.raw = raw
 		}
 	}
+	c.sendHoldTime.Store(int64(fsm.LargeHold))
 	c.out = newOutbox(c)
 	c.readers.Add(1)
 	c.writers.Add(1)

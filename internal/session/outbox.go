@@ -4,7 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"holdfast/internal/fsm"
 	"holdfast/internal/packet"
 	"holdfast/internal/prefix"
 	"holdfast/internal/wire"
@@ -203,11 +202,7 @@ func (o *outbox) take(control []byte, into []item) (_ []byte, n int, room bool) 
 
 var _ Out = (*outbox)(nil)
 
-// sendHold is how long a write may go without a message getting through. Until
-// a session is established there is nothing but an OPEN to write.
-func (c *conn) sendHold() time.Duration {
-	if d := c.sendHoldTime.Load(); d > 0 {
-		return time.Duration(d)
-	}
-	return fsm.LargeHold
-}
+// sendHold is how long a write may go without a message getting through, 0 for
+// as long as it takes. Until a session is established there is nothing but an
+// OPEN to write.
+func (c *conn) sendHold() time.Duration { return time.Duration(c.sendHoldTime.Load()) }

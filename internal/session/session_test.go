@@ -219,6 +219,40 @@ func TestSendHold(t *testing.T) {
 	})
 }
 
+// TestNoHoldTime: a session without hold time has no send hold timer either (RFC
+// 9687 section 4.3), needs no KEEPALIVEs, and can be ended while the neighbor
+// reads nothing.
+func TestNoHoldTime(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := memnet.New()
+		a := newRouter(t, n, addrA)
+		s := settings(addrA)
+		s.Machine.HoldTime, s.Machine.Passive = 0, true
+		set(t, a, s)
+		f := dialFake(t, n)
+		out, _ := a.routes.established()
+		var big [][]byte
+		for i := range 600 {
+			big = append(big, update(i))
+		}
+		p := packetOf(big...)
+		for out.Room() > 0 {
+			out.Send(p, nil)
+		}
+		wait(24 * time.Hour)
+		if st := a.status(t); st.State != fsm.EstablishedState || st.Established.SendHold != 0 || st.Out.Keepalive != 1 {
+			t.Errorf("after a day: %+v", st)
+		}
+		began := time.Now()
+		a.Remove(neighborID)
+		if d := time.Since(began); d > grace {
+			t.Errorf("removing it took %v", d)
+		}
+		wantReleased(t, p)
+		f.Close()
+	})
+}
+
 // TestSlowIsAlive: a neighbor that reads little by little keeps its session.
 func TestSlowIsAlive(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -142,7 +142,11 @@ func (w *writer) write(parts int) error {
 	last, written, whole := time.Now(), 0, 0
 	for len(w.bufs) > 0 {
 		now := time.Now()
-		ending := w.out.deadline(now.Add(hold / 8))
+		until := time.Time{}
+		if hold > 0 {
+			until = now.Add(hold / 8)
+		}
+		ending := w.out.deadline(until)
 		n, err := w.bufs.WriteTo(c.nc)
 		written += int(n)
 		if err == nil {
