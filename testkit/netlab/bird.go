@@ -97,7 +97,11 @@ func (b *bird) text() string {
 	}
 	for _, n := range c.Sessions {
 		p("protocol bgp %s {", n.Name)
-		p(" local %s as %d;\n neighbor %s as %d;\n strict bind on;", n.Local, c.AS, n.Remote, n.AS)
+		as := fmt.Sprint("as ", n.AS)
+		if n.AS2 { // it refuses neighbors of four-byte AS then, but not unknown ones
+			as = "external"
+		}
+		p(" local %s as %d;\n neighbor %s %s;\n strict bind on;", n.Local, c.AS, n.Remote, as)
 		p(" hold time %d;\n connect retry time 1;\n connect delay time 1;\n error wait time 1,1;", n.holdTime())
 		if n.Passive {
 			p(" passive on;")

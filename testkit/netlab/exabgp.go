@@ -22,6 +22,7 @@ func ExaBGP() Make {
 		Can:          same,
 		Shows:        same,
 		OwnPaths:     true,
+		AS2Trans:     true,
 		NoExtNextHop: true, // it takes the capability, but has no way to announce so
 	}
 }

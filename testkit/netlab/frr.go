@@ -97,6 +97,9 @@ func (f *frr) text() string {
 	p := func(format string, args ...any) { fmt.Fprintf(&s, format+"\n", args...) }
 	c := f.config
 	p("bgp route-map delay-timer 0")
+	for _, n := range c.Sessions { // it sends routes back to where they are from
+		p("bgp as-path access-list not%d deny _%[1]d_\nbgp as-path access-list not%[1]d permit .*", n.AS)
+	}
 	p("router bgp %d\n bgp router-id %s\n no bgp ebgp-requires-policy", c.AS, c.ID)
 	p(" no bgp default ipv4-unicast\n no bgp network import-check")
 	for _, n := range c.Sessions {
@@ -122,6 +125,9 @@ func (f *frr) text() string {
 			p(" address-family %s unicast\n  neighbor %s activate\n  neighbor %[2]s next-hop-self", family, n.Remote)
 			if n.AddPath {
 				p("  neighbor %s addpath-tx-all-paths", n.Remote)
+			}
+			if n.AS != c.AS {
+				p("  neighbor %s filter-list not%d out", n.Remote, n.AS)
 			}
 			p(" exit-address-family")
 		}

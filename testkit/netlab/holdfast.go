@@ -256,17 +256,19 @@ type NeighborDetail struct {
 			} `json:"notification"`
 		} `json:"last_reset"`
 	} `json:"neighbor"`
-	Negotiated *struct {
-		AddPathReceive  []string `json:"add_path_receive"`
-		FourOctetASN    bool     `json:"four_octet_asn"`
-		ExtendedNextHop bool     `json:"extended_next_hop"`
-		RouteRefresh    bool     `json:"route_refresh"`
-	} `json:"negotiated"`
-	Counters struct {
-		In       MessageCounts `json:"in"`
-		Out      MessageCounts `json:"out"`
-		Sessions uint64        `json:"sessions"`
-	} `json:"counters"`
+	Detail struct {
+		Negotiated *struct {
+			AddPathReceive  []string `json:"add_path_receive"`
+			FourOctetASN    bool     `json:"four_octet_asn"`
+			ExtendedNextHop bool     `json:"extended_next_hop"`
+			RouteRefresh    bool     `json:"route_refresh"`
+		} `json:"negotiated"`
+		Counters struct {
+			In       MessageCounts `json:"in"`
+			Out      MessageCounts `json:"out"`
+			Sessions uint64        `json:"sessions"`
+		} `json:"counters"`
+	} `json:"detail"`
 }
 
 // MessageCounts counts messages by their type.
@@ -277,11 +279,9 @@ type MessageCounts struct {
 
 // Detail is "show neighbor".
 func (h *HoldfastRouter) Detail(session string) (NeighborDetail, error) {
-	var d struct {
-		Neighbor NeighborDetail `json:"neighbor"`
-	}
+	var d NeighborDetail
 	err := h.ask(&d, "show", "neighbor", session)
-	return d.Neighbor, err
+	return d, err
 }
 
 // Session reports on a session.

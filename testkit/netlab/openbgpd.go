@@ -22,6 +22,7 @@ func OpenBGPD() Make {
 		},
 		Shows:        same,
 		NoExtNextHop: true,
+		NoRefresh:    true, // 7.7 takes it for one of a family without a session, and drops it
 	}
 }
 
@@ -205,12 +206,11 @@ func (o *openbgpd) Received(session string) ([]Route, error) {
 			Large       []string     `json:"large_communities"`
 			Extended    []string     `json:"extended_communities"`
 			Attributes  []struct {
-				Type  string   `json:"type"`
-				Flags []string `json:"flags"`
-				AS    uint32   `json:"AS"`
-				Addr  string   `json:"address"`
-				Len   int      `json:"length"`
-				Data  string   `json:"data"`
+				Type  string          `json:"type"`
+				Flags map[string]bool `json:"flags"`
+				AS    uint32          `json:"AS"`
+				ID    netip.Addr      `json:"router_id"`
+				Data  string          `json:"data"`
 			} `json:"attributes"`
 		} `json:"rib"`
 	}
@@ -234,10 +234,20 @@ func (o *openbgpd) Received(session string) ([]Route, error) {
 		}
 		for _, a := range e.Attributes {
 			switch a.Type {
-			case "ATOMIC AGGREGATE":
+			case "Atomic Aggregate":
 				r.AtomicAggregate = true
-			case "AGGREGATOR":
-				r.Aggregator = fmt.Sprintf("%d %s", a.AS, a.Addr)
+			case "Aggregator":
+				r.Aggregator = fmt.Sprintf("%d %s", a.AS, a.ID)
+			}
+			var code, flags int
+			if n, _ := fmt.Sscanf(a.Type, "Unknown Attribute #%d", &code); n == 1 {
+				if a.Flags["optional"] {
+					flags |= 0x80
+				}
+				if a.Flags["transitive"] {
+					flags |= 0x40
+				}
+				r.Unknown = append(r.Unknown, fmt.Sprintf("%d %02x %s", code, flags, a.Data))
 			}
 		}
 		routes = append(routes, r)

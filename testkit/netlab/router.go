@@ -75,6 +75,12 @@ type Make struct {
 	Shows func(r Route) Route
 	// NoAS2: it cannot do without four-byte AS numbers.
 	NoAS2 bool
+	// AS2Trans: without them it knows neighbors that have one as AS_TRANS only.
+	AS2Trans bool
+	// NoAskRefresh: it answers ROUTE-REFRESH and never sends one.
+	NoAskRefresh bool
+	// NoRefresh: it does not answer ROUTE-REFRESH.
+	NoRefresh bool
 	// NoExtNextHop: it has no RFC 8950.
 	NoExtNextHop bool
 	// OwnPaths: it can originate several paths of a prefix.
