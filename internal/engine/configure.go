@@ -56,6 +56,7 @@ func (c *Core) Configure(cfg Config) {
 	for f := range prefix.Family(prefix.Families) {
 		c.dropDefault(f)
 	}
+	c.jobs = append(c.jobs, job{0, c.checkLimits})
 }
 
 // edits are what new settings of neighbors ask for.
@@ -124,6 +125,11 @@ func sharedNeighborAS(neighbors []Neighbor) bool {
 			return true
 		}
 		seen[n.ASN] = true
+		for f := range n.Families {
+			if p := n.Families[f].Import; p != nil && p.Prepends() {
+				return true
+			}
+		}
 	}
 	return false
 }
@@ -164,9 +170,46 @@ func (c *Core) revise(which map[packet.ID]bool, cause rib.Cause, hits bool) {
 		return
 	}
 	// Blocks may outlive the paths of a session: their memos go in any case.
+	c.forgetImports(which)
+	maps.DeleteFunc(which, func(id packet.ID, _ bool) bool { return !c.neighbors[id].hasPaths() })
+	if len(which) == 0 {
+		return
+	}
+	c.revising++
+	c.eachSlice(func(f prefix.Family, from rib.ID) rib.ID {
+		return c.tables[f].Revise(from, walkSlice, cause,
+			func(id packet.ID) bool { return which[id] },
+			func(p prefix.Prefix, path *rib.Path) (attr.Handle, uint8) {
+				n := c.neighbors[path.Neighbor]
+				r := c.judgePrefix(n, f, path.Pre, p)
+				if program := n.Families[f].Import; hits && program != nil && r.Reason <= ByPolicy {
+					program.Count(r.Trace, 1)
+				}
+				return r.To, r.Reason
+			},
+			func(id packet.ID, d rib.Delta) { c.neighbors[id].counts[f].add(d) })
+	})
+	c.jobs = append(c.jobs, job{0, func() bool {
+		c.revising--
+		return c.checkLimits()
+	}})
+}
+
+// checkLimits holds all neighbors to their limits.
+func (c *Core) checkLimits() (done bool) {
+	for _, n := range c.neighbors {
+		for f := range prefix.Family(prefix.Families) {
+			c.limit(n, f)
+		}
+	}
+	return true
+}
+
+// forgetImports drops what is known of blocks of neighbors.
+func (c *Core) forgetImports(of map[packet.ID]bool) {
 	var stale []attr.Handle
 	c.store.Each(func(h attr.Handle, r *attr.Record) {
-		if which[r.Key.Neighbor] && r.Key.Neighbor != 0 {
+		if of[r.Key.Neighbor] && r.Key.Neighbor != 0 {
 			stale = append(stale, h)
 		}
 	})
@@ -179,23 +222,6 @@ func (c *Core) revise(which map[packet.ID]bool, cause rib.Cause, hits bool) {
 	for _, h := range stale {
 		c.store.Release(h)
 	}
-	maps.DeleteFunc(which, func(id packet.ID, _ bool) bool { return !c.neighbors[id].hasPaths() })
-	if len(which) == 0 {
-		return
-	}
-	c.eachSlice(func(f prefix.Family, from rib.ID) rib.ID {
-		return c.tables[f].Revise(from, walkSlice, cause,
-			func(id packet.ID) bool { return which[id] },
-			func(p prefix.Prefix, path *rib.Path) (attr.Handle, uint8) {
-				n := c.neighbors[path.Neighbor]
-				r := c.judgePrefix(n, f, path.Pre, p)
-				if program := n.Families[f].Import; hits && program != nil && r.Reason <= ByPolicy {
-					program.Count(r.Trace, 1)
-				}
-				return r.To, r.Reason
-			},
-			func(id packet.ID, d rib.Delta) { c.count(c.neighbors[id], f, d) })
-	})
 }
 
 func (c *Core) redecide(cause rib.Cause) {

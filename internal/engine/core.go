@@ -49,6 +49,7 @@ type Core struct {
 	originated map[prefix.Prefix]attr.Handle // the originations that stand
 	now        uint32                        // seconds since the start
 	nextGroup  uint32
+	revising   int // revisions under way: how many routes are accepted is not certain
 
 	ops     [prefix.Families][]rib.Op
 	routes  []wire.Route
@@ -78,6 +79,11 @@ type counts struct {
 	warned          bool
 	endOfRIB        bool // received
 	sweep           sweep
+}
+
+func (k *counts) add(d rib.Delta) {
+	k.paths += d.Paths
+	k.accepted += d.Accepted
 }
 
 // sweep removes what a neighbor has not announced again in a refresh (RFC 7313).

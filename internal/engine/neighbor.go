@@ -15,6 +15,9 @@ import (
 func (c *Core) Up(id packet.ID, est session.Established, out session.Out) {
 	n := c.neighbors[id]
 	c.finish(id)
+	if n.est.NextHop != est.NextHop {
+		c.forgetImports(map[packet.ID]bool{id: true}) // our own address is none to take for a next hop
+	}
 	n.up, n.closing, n.est, n.out = true, false, est, out
 	info := &c.infos[id]
 	info.Gone = false
@@ -159,7 +162,7 @@ func (c *Core) params(n *neighbor, f prefix.Family) (export.Params, []byte) {
 // ownAddress is what a neighbor is told as our next hop, empty if there is
 // nothing to tell.
 func ownAddress(n *neighbor, f prefix.Family) []byte {
-	if a := n.Families[f].NextHopAddr; a.IsValid() {
+	if a := n.Families[f].NextHopAddr; a.Is4() && f == prefix.IPv4 || a.Is6() && (f == prefix.IPv6 || n.est.Write.ExtNH) {
 		return a.AsSlice()
 	}
 	// IPv4 routes take the IPv6 next hop of a session over IPv6 where the

@@ -326,3 +326,127 @@ func TestDefaultLocalPrefChanges(t *testing.T) {
 	}
 	d.empty()
 }
+
+// TestPrependsAndMED: import policies that prepend make two neighbors look like
+// one AS, so that MED decides between some paths and not between others.
+func TestPrependsAndMED(t *testing.T) {
+	for _, order := range [][]int{{1, 2, 3}, {1, 3, 2}, {2, 1, 3}, {2, 3, 1}, {3, 1, 2}, {3, 2, 1}} {
+		cfg := ebgpConfig(t, 4)
+		prepend := &policy.Policy{Name: "p", Rules: []policy.Rule{rule(policy.Actions{Prepend: policy.Prepend{ASN: 65000, Count: 1}}, policy.Accept)}}
+		for _, i := range []int{0, 2} {
+			cfg.Neighbors[i].Families[prefix.IPv4].Import = program(t, prepend, &cfg.Neighbors[i].Source)
+		}
+		d := newDesk(t, cfg)
+		routes := []wire.Attrs{{}, route(1, 65001), route(2, 65002, 64600), route(3, 65003)}
+		for i, med := range []uint32{0, 10, 0, 5} {
+			routes[i].Has, routes[i].MED = routes[i].Has|wire.HasMED, med
+		}
+		for _, i := range order {
+			d.announce(i, "10.1.0.0/16", routes[i])
+		}
+		d.settle()
+		// 1 loses to 3 by MED, 2 is better than 3 by its router ID.
+		if a := d.want(4, "10.1.0.0/16", true); wire.PathContains(a.ASPath, 65002) == 0 {
+			t.Errorf("order %v: best is % x", order, a.ASPath)
+		}
+		d.empty()
+	}
+}
+
+// TestNeighborAddressChanges: the address is the last rung of the ladder.
+func TestNeighborAddressChanges(t *testing.T) {
+	d := newDesk(t, ebgpConfig(t, 3))
+	for i := 1; i <= 2; i++ {
+		d.down(i)
+		d.upWith(i, func(e *session.Established) { e.RemoteID = 7 })
+		d.announce(i, "10.1.0.0/16", route(i, 65000+uint32(i)))
+	}
+	d.settle()
+	d.edit(func(c *Config) { c.Neighbors[0].Addr = netip.MustParseAddr("10.9.9.9") })
+	d.settle()
+	if a := d.want(3, "10.1.0.0/16", true); wire.PathContains(a.ASPath, 65002) == 0 {
+		t.Errorf("best is % x", a.ASPath)
+	}
+	d.empty()
+}
+
+// TestLimitIsEdited: a limit holds for what is there, once a change of policy in
+// the same edit has been carried out.
+func TestLimitIsEdited(t *testing.T) {
+	set := func(d *desk, limit int, pass string) {
+		d.edit(func(c *Config) {
+			n := &c.Neighbors[0]
+			n.Families[prefix.IPv4].Limit = Limit{Max: limit, AfterPolicy: true}
+			n.Families[prefix.IPv4].Import = program(t, &policy.Policy{Name: "p", Rules: []policy.Rule{
+				rule(policy.Actions{}, policy.Accept, policy.Condition{Kind: policy.CondPrefix, Prefixes: prefixes(pass)})}}, &n.Source)
+		})
+		d.settle()
+	}
+	d := newDesk(t, ebgpConfig(t, 2))
+	set(d, 2, "11.0.0.0/8 ge 8 le 16")
+	for _, p := range []string{"10.1.0.0/16", "10.2.0.0/16", "11.1.0.0/16", "11.2.0.0/16"} {
+		d.announce(1, p, route(1, 65001))
+	}
+	set(d, 2, "10.0.0.0/8 ge 8 le 16")
+	if d.peers[1].closed != nil {
+		t.Error("the limit was exceeded by routes that the same edit rejects")
+	}
+	d.announce(1, "10.2.0.0/16", route(1, 65001))
+	set(d, 1, "10.2.0.0/16")
+	if d.peers[1].closed != nil {
+		t.Error("a lower limit came before the policy of the same edit")
+	}
+	set(d, 1, "10.0.0.0/8 ge 8 le 16")
+	if d.peers[1].closed == nil {
+		t.Error("more routes are accepted than the limit allows")
+	}
+	d.empty()
+}
+
+// TestNewAddressOfOurs: whether a next hop is our own is judged for the session
+// that stands, also for blocks that outlive one.
+func TestNewAddressOfOurs(t *testing.T) {
+	d := newDesk(t, ebgpConfig(t, 2))
+	d.announce(1, "10.1.0.0/16", route(1, 65001))
+	d.settle()
+	d.down(1)
+	d.upWith(1, func(e *session.Established) { e.NextHop[prefix.IPv4] = netip.MustParseAddr("10.1.1.2") })
+	d.announce(1, "10.1.0.0/16", route(1, 65001))
+	d.settle()
+	d.want(2, "10.1.0.0/16", false)
+	d.empty()
+}
+
+// TestPolicyEditWhileDown: neighbor 1's routes are gone, but their blocks are
+// not yet, when its policy changes.
+func TestPolicyEditWhileDown(t *testing.T) {
+	d := newDesk(t, ebgpConfig(t, 2))
+	d.announce(1, "10.1.0.0/16", route(1, 65001))
+	d.settle()
+	d.peers[2].room = 0
+	d.down(1)
+	d.core.Settle() // the group waits, so that its Adj-RIB-Out keeps the block
+	d.edit(func(c *Config) {
+		c.Neighbors[0].Families[prefix.IPv4].Import = program(t, &policy.Policy{Name: "none"}, &c.Neighbors[0].Source)
+	})
+	d.up(1)
+	d.announce(1, "10.1.0.0/16", route(1, 65001))
+	d.peers[2].room = queueLen
+	d.settle()
+	d.want(2, "10.1.0.0/16", false)
+	d.empty()
+}
+
+// TestNextHopNotNegotiated: an IPv6 next hop for IPv4 routes was configured, but
+// the neighbor cannot read it (RFC 8950 section 4).
+func TestNextHopNotNegotiated(t *testing.T) {
+	cfg := ebgpConfig(t, 2)
+	cfg.Neighbors[1].Families[prefix.IPv4].NextHopAddr = netip.MustParseAddr("2001:db8::9")
+	d := newDesk(t, cfg)
+	d.announce(1, "10.1.0.0/16", route(1, 65001))
+	d.settle()
+	if a := d.want(2, "10.1.0.0/16", true); len(a.NextHop) != 4 {
+		t.Errorf("next hop % x", a.NextHop)
+	}
+	d.empty()
+}

@@ -285,7 +285,8 @@ func (c *Core) check(n *neighbor, a *wire.Attrs) uint8 {
 		return PathTooLong
 	}
 	for _, own := range n.est.NextHop {
-		if b := own.AsSlice(); len(b) > 0 && bytes.HasPrefix(a.NextHop, b) {
+		b := own.AsSlice()
+		if len(b) > 0 && (len(b) == 4) == (len(a.NextHop) == 4) && bytes.HasPrefix(a.NextHop, b) {
 			return OwnNextHop
 		}
 	}
@@ -315,11 +316,13 @@ func (c *Core) flushFamily(n *neighbor, f prefix.Family) {
 
 // count keeps a neighbor's numbers and its limit.
 func (c *Core) count(n *neighbor, f prefix.Family, d rib.Delta) {
-	k := &n.counts[f]
-	k.paths += d.Paths
-	k.accepted += d.Accepted
-	l := &n.Families[f].Limit
-	if l.Max == 0 || !n.up || n.closing {
+	n.counts[f].add(d)
+	c.limit(n, f)
+}
+
+func (c *Core) limit(n *neighbor, f prefix.Family) {
+	k, l := &n.counts[f], &n.Families[f].Limit
+	if l.Max == 0 || !n.up || n.closing || l.AfterPolicy && c.revising > 0 {
 		return
 	}
 	have := k.paths
@@ -336,7 +339,7 @@ func (c *Core) count(n *neighbor, f prefix.Family, d rib.Delta) {
 		// RFC 4486: AFI, SAFI and the limit as data.
 		data := binary.BigEndian.AppendUint16(nil, f.AFI())
 		data = binary.BigEndian.AppendUint32(append(data, 1), uint32(l.Max))
-		cl := session.Close{Code: 6, Subcode: 1, Data: data, Text: "maximum number of prefixes reached"}
+		cl := session.Close{Code: 6, Subcode: 1, Data: data}
 		if l.Action == LimitShutdown {
 			cl.StayDown = true
 		} else {

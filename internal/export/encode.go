@@ -1,6 +1,7 @@
 package export
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"holdfast/internal/attr"
@@ -29,8 +30,11 @@ func (g *Group) encode(h attr.Handle) encoded {
 	e.buf = g.transform(&a, rec, e.buf[:0])
 	own := g.ownNextHop(rec, &a)
 	nextHop := a.NextHop
-	if own {
+	switch {
+	case own:
 		nextHop = placeholder[:g.NextHopLen]
+	case len(nextHop) == 32 && !g.EBGP:
+		nextHop = nextHop[:16] // RFC 2545 section 3: the link is not theirs
 	}
 	mp := g.Family != prefix.IPv4 || len(nextHop) != 4
 	if !mp {
@@ -112,8 +116,12 @@ func (g *Group) ownNextHop(rec *attr.Record, a *wire.Attrs) bool {
 	return g.EBGP || len(a.NextHop) == 0 || !g.understands(a.NextHop)
 }
 
-// understands reports whether members take a next hop of this length.
+// understands reports whether a next hop is of use to members: of a family that
+// they take, and of no link that is not theirs (RFC 2545 section 3).
 func (g *Group) understands(nextHop []byte) bool {
+	if len(nextHop) != 4 && (nextHop[0] == 0xfe && nextHop[1]&0xc0 == 0x80 || bytes.Equal(nextHop[:16], placeholder[:16])) {
+		return false
+	}
 	return (len(nextHop) == 4) == (g.Family == prefix.IPv4) || g.ForeignNextHop && len(nextHop) != 4
 }
 

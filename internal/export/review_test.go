@@ -169,3 +169,28 @@ func compiled(t testing.TB, p *policy.Policy) *policy.Program {
 	}
 	return x
 }
+
+// TestLinkLocalNextHop: a link-local address means nothing on another link.
+func TestLinkLocalNextHop(t *testing.T) {
+	global := append([]byte{0x20, 1, 0xd, 0xb8}, make([]byte, 12)...)
+	link := append([]byte{0xfe, 0x80}, make([]byte, 14)...)
+	us := append([]byte{0x20, 1, 0xd, 0xb8, 9}, make([]byte, 11)...)
+	ibgp := Params{Family: prefix.IPv6, AS4: true, LocalASN: 65000, NextHopLen: 16}
+	for _, c := range []struct {
+		name          string
+		nextHop, want []byte
+	}{
+		{"both", append(append([]byte{}, global...), link...), global},
+		{"link-local alone", link, us},
+		{"link-local twice", append(append([]byte{}, link...), link...), us},
+		{"unspecified and link-local", append(make([]byte, 16), link...), us},
+	} {
+		l := newLab(t, prefix.IPv6)
+		g := NewGroup(&l.env, ibgp, all(t), 1)
+		s := newSink(t, 5)
+		g.Join(5, s, us)
+		l.set(1, "2001:db8::/32", wire.Attrs{ASPath: path(65001), NextHop: c.nextHop})
+		l.sync(g)
+		s.want(c.name, fmt.Sprintf("+ 2001:db8::/32: path [65001] via %x pref 100", c.want), "end of ipv6")
+	}
+}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"math"
+	"slices"
 
 	"holdfast/internal/prefix"
 	"holdfast/internal/wire"
@@ -62,6 +63,11 @@ func (p *Program) Key() string { return p.key }
 // Equal reports whether q does the same as p, so that nothing changes when it
 // takes p's place.
 func (p *Program) Equal(q *Program) bool { return p.key == q.key }
+
+// Prepends reports whether p puts AS numbers in front of the path of some route.
+func (p *Program) Prepends() bool {
+	return slices.ContainsFunc(p.rules, func(r rule) bool { return !r.never && len(r.actions.prepend) > 0 })
+}
 
 // Relabel gives p the names and positions of an equal program, as after an edit
 // of nothing but comments. The hit counts stay.
