@@ -70,6 +70,7 @@ const (
 	KeepAliveMsg                     // 26
 	UpdateMsg                        // 27, and ROUTE-REFRESH
 	SendHoldExpires                  // 29 (RFC 9687)
+	Reconfigured                     // after a SetConfig that changes what attempts are made with
 )
 
 // Event is the input of a Machine.
@@ -162,7 +163,8 @@ func New(cfg Config, random func() float64) *Machine {
 	return &Machine{cfg: cfg, jitter: random, damping: cfg.idleHold(), retry: firstRetry, closed: Shutdown("")}
 }
 
-// SetConfig has an effect on the next connection.
+// SetConfig has an effect on the next connection. Reconfigured makes that be at
+// once, where there is no session.
 func (m *Machine) SetConfig(cfg Config) {
 	m.cfg = cfg
 	m.dropped = dropped{}
@@ -249,6 +251,8 @@ func (m *Machine) Step(now time.Time, e Event) []Action {
 		m.stop(now, e.Close, false)
 	case AutomaticStop:
 		m.stop(now, e.Close, true)
+	case Reconfigured:
+		m.reconfigured(now)
 	case Accepted:
 		m.accepted(now)
 	case Connected:
@@ -316,6 +320,17 @@ func (m *Machine) start(now time.Time) {
 	m.damping, m.dropped = m.cfg.idleHold(), dropped{}
 	m.attempts, m.retry = 0, firstRetry
 	m.leaveIdle(now)
+}
+
+// reconfigured begins attempts anew: what was wrong may be mended. A session
+// stays, and so does the delay that a limit has set.
+func (m *Machine) reconfigured(now time.Time) {
+	limited := !m.running() && m.admit.IsZero()
+	if !m.started || limited || m.State() == EstablishedState {
+		return
+	}
+	m.stop(now, Close{Code: wire.CodeCease, Subcode: wire.CeaseConfigChange}, false)
+	m.start(now)
 }
 
 func (m *Machine) leaveIdle(now time.Time) {

@@ -154,7 +154,7 @@ func TestRandom(t *testing.T) {
 		now := epoch
 		for range rapid.IntRange(1, 60).Draw(t, "events") {
 			e := Event{Conn: Conn(rapid.IntRange(0, 1).Draw(t, "conn"))}
-			switch rapid.IntRange(0, 13).Draw(t, "event") {
+			switch rapid.IntRange(0, 14).Draw(t, "event") {
 			case 0:
 				e.Kind = Start
 			case 1:
@@ -177,6 +177,8 @@ func TestRandom(t *testing.T) {
 				e.Kind = UpdateMsg
 			case 11:
 				e.Kind, e.Body = NotifMsg, notificationBody(rapid.SampledFrom([]uint8{2, 6}).Draw(t, "code"), rapid.SampledFrom([]uint8{4, 7}).Draw(t, "sub"))
+			case 13:
+				e.Kind = Reconfigured
 			case 12:
 				e.Kind, e.Err = HeaderErr, &wire.Error{Code: 1, Subcode: 1}
 			default:

@@ -94,6 +94,7 @@ var events = []struct {
 	{"27 UpdateMsg", step(Event{Kind: UpdateMsg})},
 	{"28 UpdateMsgErr", step(Event{Kind: AutomaticStop, Close: Close{Code: 3, Subcode: 1}})},
 	{"29 SendHoldTimer_Expires", step(Event{Kind: SendHoldExpires})},
+	{"- Reconfigured", step(Event{Kind: Reconfigured})},
 }
 
 // TestMatrix puts every event to the machine in every state and compares with

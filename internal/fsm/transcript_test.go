@@ -93,6 +93,8 @@ func (p *player) play(w []string) error {
 		}
 		p.wait(p.now.Add(d))
 		return nil
+	case "reconfigured":
+		e.Kind = Reconfigured
 	case "start":
 		e.Kind = Start
 	case "shutdown":

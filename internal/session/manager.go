@@ -226,7 +226,8 @@ func (m *Manager) goLinger(nc net.Conn) {
 }
 
 // Set adds neighbors or changes them. A present session keeps what it was made
-// with (Status.Pending says so); only Shutdown has an effect at once. Addresses
+// with (Status.Pending says so), but for Shutdown; attempts at one begin anew
+// with what has changed. Addresses
 // may change hands within one call. If two neighbors would have the same,
 // nothing changes; on an error about a password the neighbors are there
 // nevertheless.

@@ -23,6 +23,13 @@ type Neighbor struct {
 	ShutdownMessage string
 }
 
+// session is what a session is made of: all but what has an effect at once.
+func (n Neighbor) session() Neighbor {
+	n.Name, n.Shutdown, n.ShutdownMessage = "", false, ""
+	n.Machine.ConnectRetryTime, n.Machine.IdleHoldTime = 0, 0
+	return n
+}
+
 // Transport is how a neighbor is connected.
 type Transport struct {
 	Remote   netip.Addr // with the interface as zone if it is link-local

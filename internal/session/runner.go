@@ -216,7 +216,7 @@ func (r *runner) tick() {
 // look does what others have left. It returns true at the end.
 func (r *runner) look() (end bool) {
 	r.mu.Lock()
-	changed := r.changed
+	changed, was := r.changed, r.applied
 	r.applied = r.settings
 	orders, offered, removed, ask := r.orders, r.offered, r.removed, r.ask
 	r.changed, r.orders, r.offered, r.ask = false, nil, nil, [prefix.Families]bool{}
@@ -224,6 +224,9 @@ func (r *runner) look() (end bool) {
 
 	if changed {
 		r.machine.SetConfig(r.applied.Machine)
+		if was.session() != r.applied.session() {
+			r.step(fsm.Event{Kind: fsm.Reconfigured})
+		}
 	}
 	for _, e := range orders {
 		r.order(e)
@@ -462,10 +465,7 @@ func (r *runner) snapshot() Status {
 	if c := s.conn; c != nil {
 		s.conn = nil
 		s.Queued = c.out.queued()
-		made := c.made
-		// These have an effect at once.
-		made.Name, made.Shutdown, made.ShutdownMessage = r.settings.Name, r.settings.Shutdown, r.settings.ShutdownMessage
-		s.Pending = made != r.settings
+		s.Pending = c.made.session() != r.settings.session()
 	}
 	return s
 }

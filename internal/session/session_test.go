@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -461,6 +462,13 @@ func TestChangesWaitForTheNextSession(t *testing.T) {
 		if a.status(t).Pending {
 			t.Error("a name is not pending")
 		}
+		s.Machine.ConnectRetryTime, s.Machine.IdleHoldTime = time.Hour, time.Hour
+		set(t, a, s)
+		synctest.Wait()
+		if a.status(t).Pending {
+			t.Error("timers between sessions are pending")
+		}
+		s.Machine.ConnectRetryTime, s.Machine.IdleHoldTime = 0, 0
 		s.Machine.HoldTime = 30 * time.Second
 		set(t, a, s)
 		wait(time.Minute)
@@ -484,6 +492,43 @@ func TestChangesWaitForTheNextSession(t *testing.T) {
 			t.Errorf("b was told: %v", r)
 		}
 	})
+}
+
+// TestChangesReachAttempts: an attempt with settings that have been mended
+// begins anew at once, whether it hangs, waits for its turn or for an OPEN.
+func TestChangesReachAttempts(t *testing.T) {
+	for name, bad := range map[string]func(n *memnet.Network, s *Neighbor){
+		"hangs": func(n *memnet.Network, s *Neighbor) {
+			s.Remote = netip.MustParseAddr("10.0.0.9")
+			n.Cut(addrA, s.Remote, true)
+		},
+		"waits in Idle":  func(_ *memnet.Network, s *Neighbor) { s.Machine.RemoteASN = 65009 },
+		"waits for OPEN": func(_ *memnet.Network, s *Neighbor) { s.Port = 2000 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				n := memnet.New()
+				a, b := newRouter(t, n, addrA), newRouter(t, n, addrB)
+				theirs := settings(addrB)
+				theirs.Machine.Passive = true
+				set(t, b, theirs)
+				mute, err := n.Listen(netip.AddrPortFrom(addrB, 2000))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer mute.Close()
+				s := settings(addrA)
+				bad(n, &s)
+				set(t, a, s)
+				wait(100 * time.Second)
+				set(t, a, settings(addrA))
+				wait(time.Second)
+				if st := a.status(t); st.State != fsm.EstablishedState || st.Pending {
+					t.Errorf("a second later: %+v", st)
+				}
+			})
+		})
+	}
 }
 
 func TestRestartsGetRarer(t *testing.T) {
