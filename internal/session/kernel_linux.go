@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
 	"unsafe"
 
@@ -77,31 +78,71 @@ func (Kernel) Accepted(nc net.Conn, t Transport) error {
 	if err != nil {
 		return err
 	}
-	return control(raw, func(fd int) error { return errors.Join(setTransport(fd, &t), checkSYN(fd, &t)) })
+	return control(raw, func(fd int) error {
+		syn, err := savedSYN(fd)
+		if err == nil {
+			err = checkSYN(syn, &t)
+		}
+		return errors.Join(setTransport(fd, &t), err)
+	})
 }
 
-// checkSYN looks at the TTL with which a connection began. The listener, which
-// is everybody's, takes any, and bytes may have come before this socket had
-// its own limit.
-func checkSYN(fd int, t *Transport) error {
-	if t.MinTTL == 0 {
-		return nil
-	}
+// savedSYN is the packet with which an accepted connection began, from its IP
+// header on. It is empty if the kernel did not keep it: it answers with SYN
+// cookies while it is flooded.
+func savedSYN(fd int) ([]byte, error) {
 	var syn [128]byte
 	n := uint32(len(syn))
 	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_SAVED_SYN,
 		uintptr(unsafe.Pointer(&syn)), uintptr(unsafe.Pointer(&n)), 0)
 	if errno != 0 {
-		return fmt.Errorf("cannot see the TTL of the SYN: %w", errno)
+		return nil, fmt.Errorf("cannot see the SYN: %w", errno)
 	}
-	ttl, minLen := 8, uint32(20) // where IPv4 has it
-	if syn[0]>>4 == 6 {
-		ttl, minLen = 7, 40
+	return syn[:n], nil
+}
+
+// checkSYN refuses a connection for how it began. The listener, which is
+// everybody's, takes any TTL, and bytes may have come before this socket had its
+// own limit. And it may not have had the password yet when the SYN came; signed
+// ones, it has let in with the right password only.
+func checkSYN(syn []byte, t *Transport) error {
+	ttl, head := 8, 20
+	if len(syn) > 0 && syn[0]>>4 == 6 {
+		ttl, head = 7, 40
+	} else if len(syn) > 0 {
+		head = 4 * int(syn[0]&0xf)
 	}
-	if n < minLen || syn[ttl] < t.MinTTL {
+	switch {
+	case len(syn) == 0:
+		// SYN cookies: who completes the handshake sees what is sent to the
+		// neighbor. The limit holds for what follows.
+		return nil
+	case len(syn) < head+20:
+		return errors.New("the kernel kept only a part of its SYN")
+	case syn[ttl] < t.MinTTL:
 		return fmt.Errorf("it came with TTL %d, less than %d (GTSM, RFC 5082)", syn[ttl], t.MinTTL)
+	case t.Password != "" && !signed(syn[head:]):
+		return errors.New("it came without TCP MD5, from before the password was set")
 	}
 	return nil
+}
+
+// signed reports whether a TCP header, which may be cut off, has the option of
+// RFC 2385.
+func signed(tcp []byte) bool {
+	for o := tcp[20:min(len(tcp), 4*int(tcp[12]>>4))]; len(o) > 0; {
+		switch {
+		case o[0] == 19:
+			return true
+		case o[0] == 1: // no operation
+			o = o[1:]
+		case o[0] == 0 || len(o) < 2 || o[1] < 2 || int(o[1]) > len(o): // the end
+			return false
+		default:
+			o = o[o[1]:]
+		}
+	}
+	return false
 }
 
 // Dial implements Net.
@@ -117,10 +158,17 @@ func (Kernel) Dial(ctx context.Context, t Transport) (net.Conn, error) {
 		})
 	}}
 	d.SetMultipathTCP(false)
-	if t.Local.IsValid() {
-		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(t.Local, 0))
+	if local := t.Local; local.IsValid() {
+		if local.Is6() && local.IsLinkLocalUnicast() {
+			local = local.WithZone(t.Remote.Zone())
+		}
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, 0))
 	}
-	return d.DialContext(ctx, network(t.Remote), t.remote().String())
+	nc, err := d.DialContext(ctx, network(t.Remote), t.remote().String())
+	if s := (*os.SyscallError)(nil); errors.As(err, &s) && s.Syscall == "bind" {
+		return nil, fmt.Errorf("cannot connect from %v: %s", t.Local, errorText(err))
+	}
+	return nc, err
 }
 
 // control runs f with the socket.

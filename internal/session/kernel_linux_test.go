@@ -138,6 +138,76 @@ func TestPasswordChanges(t *testing.T) {
 	logA.await(t, "neighbor up")
 }
 
+// TestCheckSYN: how a connection began decides, even if the listener let it in.
+func TestCheckSYN(t *testing.T) {
+	v4 := func(ttl byte, options ...byte) []byte {
+		b := make([]byte, 40, 80)
+		b[0], b[8], b[32] = 0x45, ttl, byte(5+len(options)/4)<<4
+		return append(b, options...)
+	}
+	v6 := func(ttl byte, options ...byte) []byte {
+		b := make([]byte, 60, 100)
+		b[0], b[7], b[52] = 0x60, ttl, byte(5+len(options)/4)<<4
+		return append(b, options...)
+	}
+	md5 := append([]byte{2, 4, 5, 0xb4, 1, 1, 19, 18}, make([]byte, 16)...)
+	gtsm, secret := Transport{MinTTL: 254}, Transport{Password: "secret"}
+	for name, test := range map[string]struct {
+		syn []byte
+		t   Transport
+		ok  bool
+	}{
+		"near":             {v4(254), gtsm, true},
+		"far":              {v4(253), gtsm, false},
+		"near, ipv6":       {v6(255), gtsm, true},
+		"far, ipv6":        {v6(64), gtsm, false},
+		"signed":           {v4(64, md5...), secret, true},
+		"signed, ipv6":     {v6(64, md5...), secret, true},
+		"not signed":       {v4(64, 2, 4, 5, 0xb4), secret, false},
+		"no options":       {v6(64), secret, false},
+		"end of options":   {v4(64, 0, 0, 19, 18), secret, false},
+		"overruns":         {v4(64, 2, 9, 19, 18), secret, false},
+		"without a length": {v4(64, 1, 1, 1, 8), secret, false},
+		"option of 0":      {v4(64, 8, 0, 19, 18), secret, false},
+		"cut off":          {v4(255)[:30], gtsm, false},
+		"SYN cookies":      {nil, gtsm, true},
+		"plain":            {v4(1), Transport{}, true},
+	} {
+		if err := checkSYN(test.syn, &test.t); (err == nil) != test.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestPasswordComesLate: a connection that waits to be accepted when the
+// password is set began without it, and is refused.
+func TestPasswordComesLate(t *testing.T) {
+	a, at, logA := kernelRouter(t, &table{t: t}, "127.0.0.1")
+	n := settings(addrA)
+	n.Remote, n.Machine.Passive, n.Password = netip.MustParseAddr("127.0.0.2"), true, "secret"
+	a.mu.Lock() // accept waits
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	c, err := d.DialContext(t.Context(), "tcp4", at.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := a.set(n); err != nil {
+		t.Fatal(err)
+	}
+	a.mu.Unlock()
+	logA.await(t, "without TCP MD5")
+}
+
+// TestLocalAddress: what is wrong with it stands in the reason.
+func TestLocalAddress(t *testing.T) {
+	b, _, log := kernelRouter(t, &table{t: t}, "127.0.0.2")
+	n := settings(addrB)
+	n.Remote, n.Local = netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("192.0.2.77")
+	set(t, &router{Manager: b}, n)
+	log.await(t, "cannot connect from 192.0.2.77: cannot assign requested address")
+}
+
 func TestPick(t *testing.T) {
 	var ps []netip.Prefix
 	for _, s := range []string{"192.0.2.1/24", "192.0.2.2/24", "2001:db8::1/64", "fe80::1/64"} {
