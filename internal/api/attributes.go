@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 
@@ -73,15 +74,33 @@ func optional[T any](present bool, v T) *T {
 
 func segments(path []byte) []*pb.AsPathSegment {
 	var all []*pb.AsPathSegment
-	for len(path) >= 2 && len(path) >= 2+4*int(path[1]) {
-		s := &pb.AsPathSegment{Type: pb.SegmentType(path[0]), Asns: make([]uint32, path[1])}
+	for {
+		typ, asns, rest, ok := wire.NextSegment(path)
+		if !ok {
+			return all
+		}
+		path = rest
+		s := &pb.AsPathSegment{Type: pb.SegmentType(typ), Asns: make([]uint32, len(asns)/4)}
 		for i := range s.Asns {
-			s.Asns[i] = binary.BigEndian.Uint32(path[2+4*i:])
+			s.Asns[i] = binary.BigEndian.Uint32(asns[4*i:])
 		}
 		all = append(all, s)
-		path = path[2+4*len(s.Asns):]
 	}
-	return all
+}
+
+// path is the inverse of segments.
+func path(segments []*pb.AsPathSegment) (b []byte) {
+	for _, s := range segments {
+		for asns := s.Asns; len(asns) > 0; { // a segment holds 255 (RFC 4271 section 4.3)
+			n := min(len(asns), 255)
+			b = append(b, byte(s.Type), byte(n))
+			for _, asn := range asns[:n] {
+				b = binary.BigEndian.AppendUint32(b, asn)
+			}
+			asns = asns[n:]
+		}
+	}
+	return b
 }
 
 // nextHops splits a next hop that may have a link-local address behind the
@@ -97,21 +116,14 @@ func nextHops(b []byte) (global, linkLocal string) {
 
 func others(b []byte) []*pb.Attribute {
 	var all []*pb.Attribute
-	for len(b) >= 3 {
-		head, n := 3, int(b[2])
-		if b[0]&0x10 != 0 { // extended length (RFC 4271 section 4.3)
-			if len(b) < 4 {
-				return all
-			}
-			head, n = 4, int(binary.BigEndian.Uint16(b[2:]))
-		}
-		if len(b) < head+n {
+	for {
+		flags, typ, value, rest, ok := wire.OtherAttr(b)
+		if !ok {
 			return all
 		}
-		all = append(all, &pb.Attribute{Flags: uint32(b[0]), Type: uint32(b[1]), Value: append([]byte(nil), b[head:head+n]...)})
-		b = b[head+n:]
+		all = append(all, &pb.Attribute{Flags: uint32(flags), Type: uint32(typ), Value: bytes.Clone(value)})
+		b = rest
 	}
-	return all
 }
 
 // WireAttrs is the inverse of AttributesOf for what can be written by hand: a
@@ -132,16 +144,8 @@ func WireAttrs(m *pb.Attributes) (wire.Attrs, error) {
 		if s.Type < pb.SegmentType_SEGMENT_TYPE_SET || s.Type > pb.SegmentType_SEGMENT_TYPE_CONFED_SET {
 			return a, Invalid("there is no AS path segment of type %d", s.Type)
 		}
-		asns := s.Asns
-		for len(asns) > 0 { // a segment holds 255 (RFC 4271 section 4.3)
-			n := min(len(asns), 255)
-			a.ASPath = append(a.ASPath, byte(s.Type), byte(n))
-			for _, asn := range asns[:n] {
-				a.ASPath = binary.BigEndian.AppendUint32(a.ASPath, asn)
-			}
-			asns = asns[n:]
-		}
 	}
+	a.ASPath = path(m.AsPath)
 	for _, text := range []string{m.NextHop, m.NextHopLinkLocal} {
 		if text == "" {
 			continue

@@ -9,6 +9,7 @@ import (
 
 	pb "holdfast/internal/api/holdfastv1"
 	"holdfast/internal/prefix"
+	"holdfast/internal/wire"
 )
 
 func timestamp(t time.Time) *timestamppb.Timestamp {
@@ -106,7 +107,8 @@ func reset(r *Reset) *pb.Reset {
 	if n := r.Notification; n != nil {
 		m.Notification = &pb.Notification{
 			Sent: n.Sent, Code: uint32(n.Code), Subcode: uint32(n.Subcode), Data: n.Data,
-			Text: NotificationText(n.Code, n.Subcode), ShutdownMessage: ShutdownMessage(n.Code, n.Subcode, n.Data),
+			Text:            wire.NotificationName(n.Code, n.Subcode),
+			ShutdownMessage: Printable(wire.Notification{Code: n.Code, Subcode: n.Subcode, Data: n.Data}.ShutdownMessage()),
 		}
 	}
 	return m

@@ -8,61 +8,8 @@ import (
 
 	pb "holdfast/internal/api/holdfastv1"
 	"holdfast/internal/prefix"
+	"holdfast/internal/wire"
 )
-
-// notificationCodes and notificationSubcodes are the registry of
-// NOTIFICATION messages (RFC 4271 section 4.5, 4486, 5492, 7313, 8538, 9234,
-// 9384, 9687).
-var notificationCodes = map[uint8]string{
-	1: "message header error", 2: "OPEN message error", 3: "UPDATE message error", 4: "hold timer expired",
-	5: "finite state machine error", 6: "cease", 7: "ROUTE-REFRESH message error", 8: "send hold timer expired",
-}
-
-var notificationSubcodes = map[[2]uint8]string{
-	{1, 1}: "connection not synchronized", {1, 2}: "bad message length", {1, 3}: "bad message type",
-	{2, 1}: "unsupported version number", {2, 2}: "bad peer AS", {2, 3}: "bad BGP identifier",
-	{2, 4}: "unsupported optional parameter", {2, 6}: "unacceptable hold time",
-	{2, 7}: "unsupported capability", {2, 11}: "role mismatch",
-	{3, 1}: "malformed attribute list", {3, 2}: "unrecognized well-known attribute",
-	{3, 3}: "missing well-known attribute", {3, 4}: "attribute flags error", {3, 5}: "attribute length error",
-	{3, 6}: "invalid ORIGIN", {3, 8}: "invalid NEXT_HOP", {3, 9}: "optional attribute error",
-	{3, 10}: "invalid network field", {3, 11}: "malformed AS_PATH",
-	{5, 1}: "unexpected message in OpenSent", {5, 2}: "unexpected message in OpenConfirm",
-	{5, 3}: "unexpected message in Established",
-	{6, 1}: "maximum number of prefixes reached", {6, 2}: "administrative shutdown", {6, 3}: "peer de-configured",
-	{6, 4}: "administrative reset", {6, 5}: "connection rejected", {6, 6}: "other configuration change",
-	{6, 7}: "connection collision resolution", {6, 8}: "out of resources", {6, 9}: "hard reset", {6, 10}: "BFD down",
-	{7, 1}: "invalid message length",
-}
-
-// NotificationText names a code and its subcode.
-func NotificationText(code, subcode uint8) string {
-	name, ok := notificationCodes[code]
-	if !ok {
-		return fmt.Sprintf("code %d/%d", code, subcode)
-	}
-	if sub, ok := notificationSubcodes[[2]uint8{code, subcode}]; ok {
-		return name + ": " + sub
-	}
-	if subcode == 0 {
-		return name
-	}
-	return fmt.Sprintf("%s: subcode %d", name, subcode)
-}
-
-// ShutdownMessage is the message in a NOTIFICATION of administrative shutdown
-// or reset (RFC 9003 section 2), "" if there is none. Its bytes are the
-// neighbor's: what a terminal would obey is replaced.
-func ShutdownMessage(code, subcode uint8, data []byte) string {
-	if code != 6 || subcode != 2 && subcode != 4 || len(data) == 0 || len(data) < 1+int(data[0]) {
-		return ""
-	}
-	text := data[1 : 1+data[0]]
-	if !utf8.Valid(text) {
-		return ""
-	}
-	return Printable(string(text))
-}
 
 // Printable replaces control characters, which could play with a terminal.
 func Printable(s string) string {
@@ -77,10 +24,8 @@ func Printable(s string) string {
 var capabilityNames = map[uint8]string{
 	1: "multiprotocol", 2: "route refresh", 5: "extended next hop", 6: "extended messages", 9: "role",
 	64: "graceful restart", 65: "four-octet AS number", 69: "add-path", 70: "enhanced route refresh",
-	71: "long-lived graceful restart", 73: "FQDN", 75: "software version",
+	71: "long-lived graceful restart", 73: "FQDN", 75: "software version", 128: "route refresh (Cisco)",
 }
-
-var roleNames = []string{"provider", "rs", "rs-client", "customer", "peer"}
 
 func capability(c Capability) *pb.Capability {
 	name, ok := capabilityNames[c.Code]
@@ -105,8 +50,8 @@ func CapabilityText(c Capability) string {
 			}
 			return afiSafi(b[0], b[1], b[3]) + " by " + by
 		})
-	case c.Code == 9 && len(v) == 1 && int(v[0]) < len(roleNames): // RFC 9234 section 4.1
-		return roleNames[v[0]]
+	case c.Code == 9 && len(v) == 1: // RFC 9234 section 4.1
+		return wire.RoleName(v[0])
 	case c.Code == 64 && len(v) >= 2 && len(v)%4 == 2: // RFC 4724 section 3
 		text := fmt.Sprintf("%d s", binary.BigEndian.Uint16(v)&0x0fff)
 		if v[0]&0x80 != 0 {
@@ -126,6 +71,10 @@ func CapabilityText(c Capability) string {
 			}
 			return afiSafi(b[0], b[1], b[2]) + " " + way
 		})
+	case c.Code == 71 && len(v) > 0 && len(v)%7 == 0: // RFC 9494 section 3.1
+		return list(v, 7, func(b []byte) string {
+			return fmt.Sprintf("%s %d s", afiSafi(b[0], b[1], b[2]), binary.BigEndian.Uint32(b[3:])&0xffffff)
+		})
 	case c.Code == 73: // draft-walton-bgp-hostname-capability
 		if host, domain, ok := twoStrings(v); ok {
 			return strings.TrimSuffix(host+"."+domain, ".")
@@ -140,11 +89,7 @@ func CapabilityText(c Capability) string {
 }
 
 func afiSafi(hi, lo, safi byte) string {
-	afi := uint16(hi)<<8 | uint16(lo)
-	if f, ok := prefix.FamilyByAFI(afi); ok && safi == 1 {
-		return f.String()
-	}
-	return fmt.Sprintf("AFI %d SAFI %d", afi, safi)
+	return wire.FamilyID{AFI: uint16(hi)<<8 | uint16(lo), SAFI: safi}.String()
 }
 
 func list(v []byte, size int, text func([]byte) string) string {

@@ -52,7 +52,7 @@ func TestCommunityRoundTrip(t *testing.T) {
 		}
 		got := &pb.Attributes{}
 		for _, text := range []string{
-			api.CommunityText(want.Communities[0]), api.ExtCommunityText(want.ExtCommunities[0]), api.LargeCommunityText(want.LargeCommunities[0]),
+			wire.CommunityText(want.Communities[0]), wire.ExtCommunity(want.ExtCommunities[0]).String(), api.LargeCommunityText(want.LargeCommunities[0]),
 		} {
 			if err := api.AddCommunity(got, text); err != nil {
 				t.Fatal(err)
@@ -147,31 +147,28 @@ func TestWireAttrsRefuses(t *testing.T) {
 	}
 }
 
-func TestNotifications(t *testing.T) {
-	for code, want := range map[[2]uint8]string{
-		{4, 0}: "hold timer expired", {6, 2}: "cease: administrative shutdown", {6, 99}: "cease: subcode 99",
-		{2, 6}: "OPEN message error: unacceptable hold time", {77, 1}: "code 77/1",
-	} {
-		if got := api.NotificationText(code[0], code[1]); got != want {
-			t.Errorf("%v is %q, want %q", code, got, want)
-		}
-	}
-	message := func(s string) []byte { return append([]byte{byte(len(s))}, s...) }
+func TestCapabilityText(t *testing.T) {
 	for _, c := range []struct {
-		code, subcode uint8
-		data          []byte
-		want          string
+		code  uint8
+		value string
+		want  string
 	}{
-		{6, 2, message("maintenance"), "maintenance"},
-		{6, 4, message("naïve"), "naïve"},
-		{6, 2, message("a\x1b[2Jb\nc"), "a\ufffd[2Jb\ufffdc"},
-		{6, 2, []byte{5, 'a'}, ""},
-		{6, 2, []byte{2, 0xff, 0xfe}, ""},
-		{6, 2, nil, ""},
-		{6, 1, message("no"), ""},
+		{1, "\x00\x02\x00\x01", "ipv6"},
+		{1, "\x00\x19\x00\x41", "25/65"},
+		{2, "", ""},
+		{5, "\x00\x01\x00\x01\x00\x02", "ipv4 by ipv6"},
+		{9, "\x03", "customer"},
+		{64, "\x80\x78\x00\x01\x01\x80", "120 s, restarted, ipv4"},
+		{65, "\x00\x00\xfc\x59", "64601"},
+		{69, "\x00\x01\x01\x03", "ipv4 send and receive"},
+		{71, "\x00\x01\x01\x80\x00\x0e\x10\x00\x02\x01\x80\x00\x00\x00", "ipv4 3600 s, ipv6 0 s"},
+		{73, "\x05edge1\x03net", "edge1.net"},
+		{75, "\x03bgp", "bgp"},
+		{99, "\x01\x02", "0x0102"},
+		{65, "\x01", "0x01"},
 	} {
-		if got := api.ShutdownMessage(c.code, c.subcode, c.data); got != c.want {
-			t.Errorf("%d/%d %q says %q, want %q", c.code, c.subcode, c.data, got, c.want)
+		if got := api.CapabilityText(api.Capability{Code: c.code, Value: []byte(c.value)}); got != c.want {
+			t.Errorf("capability %d %q is %q, want %q", c.code, c.value, got, c.want)
 		}
 	}
 }
@@ -185,7 +182,7 @@ func FuzzForeign(f *testing.F) {
 	f.Add(uint8(2), []byte("\x09\x1b]0;x\x07abcd"))
 	f.Fuzz(func(t *testing.T, kind uint8, b []byte) {
 		for _, s := range []string{
-			api.CapabilityText(api.Capability{Code: kind, Value: b}), api.ShutdownMessage(6, kind, b), api.Printable(string(b)),
+			api.CapabilityText(api.Capability{Code: kind, Value: b}), api.Printable(string(b)),
 		} {
 			if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f || r == 0x9b }) {
 				t.Errorf("%d %q is shown as %q", kind, b, s)

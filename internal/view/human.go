@@ -115,7 +115,8 @@ func (h *human) changes(all []*pb.Change) error {
 		if c.Detail != "" {
 			line += ": " + c.Detail
 		}
-		if at := position(c.Position); at != "" {
+		// What is removed has no place in the new files.
+		if at := position(c.Position); at != "" && c.Kind != pb.ChangeKind_CHANGE_KIND_REMOVED {
 			line += " (" + at + ")"
 		}
 		if err := h.printf("%s\n", line); err != nil {
@@ -138,7 +139,7 @@ func (h *human) Reloaded(m *pb.ReloadResponse) error {
 		fmt.Fprintf(&b, "sessions reset: %s\n", strings.Join(m.ResetNeighbors, ", "))
 	}
 	if len(m.PendingNeighbors) > 0 {
-		fmt.Fprintf(&b, "changes wait for the next session of: %s\n", strings.Join(m.PendingNeighbors, ", "))
+		fmt.Fprintf(&b, "changes wait for the next session (\"holdfast clear neighbor\") of: %s\n", strings.Join(m.PendingNeighbors, ", "))
 	}
 	return h.print(&b)
 }
@@ -199,7 +200,7 @@ func (h *human) Checked(m *pb.CheckConfigResponse, against bool) error {
 	case errors > 0:
 		state = "has " + plural(errors, "error", "errors")
 	case against && len(m.Changes) == 0:
-		state = "is valid and says what is running"
+		state = "is valid and is what is running"
 	case against:
 		state = "is valid and differs from what is running in " + plural(uint64(len(m.Changes)), "place", "places")
 	}

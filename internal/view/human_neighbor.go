@@ -5,7 +5,9 @@ import (
 	"strconv"
 	"strings"
 
+	"holdfast/internal/api"
 	pb "holdfast/internal/api/holdfastv1"
+	"holdfast/internal/wire"
 )
 
 // state is what a neighbor does, with a colour.
@@ -116,8 +118,11 @@ func (h *human) neighborFacts(b *strings.Builder, n *pb.Neighbor, d *pb.Neighbor
 		f.add("Last reset", "none since the start")
 	} else {
 		f.add("Last reset", fmt.Sprintf("%s ago (%s): %s", h.ago(r.At), clock(r.At), r.Reason))
-		f.add("NOTIFICATION", notification(r.Notification))
+		if n := r.Notification; n != nil && !strings.Contains(r.Reason, fmt.Sprintf("(%d/%d)", n.Code, n.Subcode)) {
+			f.add("NOTIFICATION", notification(n))
+		}
 	}
+	f.add("Sessions", Count(d.Counters.GetSessions())+" established since the start")
 	f.write(b, "  ")
 }
 
@@ -141,16 +146,7 @@ func notification(n *pb.Notification) string {
 	if n.Sent {
 		way = "sent"
 	}
-	s := fmt.Sprintf("%s %d/%d, %s", way, n.Code, n.Subcode, n.Text)
-	switch {
-	case n.ShutdownMessage != "":
-		s += ": " + strconv.Quote(n.ShutdownMessage)
-	case len(n.Data) > 32:
-		s += fmt.Sprintf(", data 0x%x… (%d bytes)", n.Data[:32], len(n.Data))
-	case len(n.Data) > 0:
-		s += fmt.Sprintf(", data 0x%x", n.Data)
-	}
-	return s
+	return way + " " + api.Printable(wire.NotificationText(uint8(n.Code), uint8(n.Subcode), n.Data))
 }
 
 func (h *human) indented(headings ...string) *table {
@@ -281,6 +277,5 @@ func (h *human) counters(d *pb.NeighborDetail) *table {
 	t.texts("attributes discarded", Count(c.GetAttributesDiscarded()), "")
 	t.texts("too large to send", "", Count(c.GetUnsendable()))
 	t.texts("waiting to be sent", "", Count(c.GetQueued()))
-	t.texts("sessions established", Count(c.GetSessions()), "")
 	return t
 }

@@ -2,12 +2,14 @@ package view
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"holdfast/internal/api"
 	pb "holdfast/internal/api/holdfastv1"
+	"holdfast/internal/wire"
 )
 
 // marks stand before routes.
@@ -35,9 +37,11 @@ type humanRoutes struct {
 	w       *bufio.Writer
 	t       *table
 	columns RouteColumns
+	any     bool
 }
 
 func (r *humanRoutes) Add(m *pb.Route) error {
+	r.any = true
 	a := m.Attributes
 	p := m.Prefix
 	if m.PathId != 0 {
@@ -60,6 +64,10 @@ func (r *humanRoutes) Add(m *pb.Route) error {
 }
 
 func (r *humanRoutes) Close() error {
+	if !r.any {
+		_, err := fmt.Fprintln(r.w, "no routes")
+		return cmp.Or(err, r.w.Flush())
+	}
 	if err := r.t.close(); err != nil {
 		return err
 	}
@@ -98,18 +106,25 @@ func path(m *pb.Route) string {
 func communities(a *pb.Attributes) []string {
 	var all []string
 	for _, c := range a.GetCommunities() {
-		all = append(all, api.CommunityText(c))
+		all = append(all, wire.CommunityText(c))
 	}
 	for _, c := range a.GetLargeCommunities() {
 		all = append(all, api.LargeCommunityText(c))
 	}
 	for _, c := range a.GetExtCommunities() {
-		all = append(all, api.ExtCommunityText(c))
+		all = append(all, wire.ExtCommunity(c).String())
 	}
 	for _, c := range a.GetIpv6Communities() {
-		all = append(all, fmt.Sprintf("0x%x", c))
+		all = append(all, ipv6Community(c))
 	}
 	return all
+}
+
+func ipv6Community(c []byte) string {
+	if len(c) != 20 { // RFC 5701 section 2
+		return fmt.Sprintf("0x%x", c)
+	}
+	return wire.IPv6CommunityText(c)
 }
 
 // reason is why a route is not used, with the rule.
@@ -193,12 +208,10 @@ func verdict(c *pb.Candidate) string {
 	if c.Lost == nil {
 		return "not preferred"
 	}
-	s := fmt.Sprintf("step %d: %s", c.Lost.Step, c.Lost.Rule)
+	winner := cmp.Or(c.Lost.To, "(originated)")
+	s := fmt.Sprintf("loses to %s at step %d: %s", winner, c.Lost.Step, c.Lost.Rule)
 	if c.Lost.Detail != "" {
 		s += " (" + c.Lost.Detail + ")"
-	}
-	if c.Lost.To != "" {
-		s = "loses to " + c.Lost.To + " at " + s
 	}
 	return s
 }

@@ -17,6 +17,7 @@ import (
 
 	"holdfast/internal/api"
 	pb "holdfast/internal/api/holdfastv1"
+	"holdfast/internal/wire"
 )
 
 // jsonView writes messages with the names of their fields, which are stable.
@@ -157,13 +158,16 @@ func appendValue(b []byte, f protoreflect.FieldDescriptor, v protoreflect.Value)
 	case protoreflect.BoolKind:
 		return strconv.AppendBool(b, v.Bool())
 	case protoreflect.BytesKind:
+		if f.Name() == "ipv6_communities" {
+			return appendString(b, ipv6Community(v.Bytes()))
+		}
 		return appendString(b, hex.EncodeToString(v.Bytes()))
 	case protoreflect.StringKind:
 		return appendString(b, v.String())
 	case protoreflect.Fixed32Kind: // used for communities alone
-		return appendString(b, api.CommunityText(uint32(v.Uint())))
+		return appendString(b, wire.CommunityText(uint32(v.Uint())))
 	case protoreflect.Fixed64Kind: // likewise
-		return appendString(b, api.ExtCommunityText(v.Uint()))
+		return appendString(b, wire.ExtCommunity(v.Uint()).String())
 	}
 	return strconv.AppendUint(b, v.Uint(), 10) // the messages have no other kind
 }

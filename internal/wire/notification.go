@@ -98,16 +98,20 @@ func (n Notification) ShutdownMessage() string {
 // String is the NOTIFICATION for people, on one line.
 func (n Notification) String() string { return NotificationText(n.Code, n.Subcode, n.Data) }
 
+// NotificationName is what the code and the subcode of a NOTIFICATION mean,
+// like "Cease: administrative shutdown".
+func NotificationName(code, subcode uint8) string {
+	if s := subcodeName(code, subcode); s != "" {
+		return codeName(code) + ": " + s
+	}
+	return codeName(code)
+}
+
 // NotificationText describes a NOTIFICATION on one line, like `Cease:
 // administrative shutdown (6/2), "maintenance"`.
 func NotificationText(code, subcode uint8, data []byte) string {
 	var b strings.Builder
-	b.WriteString(codeName(code))
-	if s := subcodeName(code, subcode); s != "" {
-		b.WriteString(": ")
-		b.WriteString(s)
-	}
-	fmt.Fprintf(&b, " (%d/%d)", code, subcode)
+	fmt.Fprintf(&b, "%s (%d/%d)", NotificationName(code, subcode), code, subcode)
 	n := Notification{code, subcode, data}
 	switch message := n.ShutdownMessage(); {
 	case len(data) == 0:
@@ -119,6 +123,8 @@ func NotificationText(code, subcode uint8, data []byte) string {
 		b.WriteString(", ")
 		b.WriteString(NotificationText(data[0], data[1], data[2:]))
 	case code == CodeCease && (subcode == CeaseShutdown || subcode == CeaseReset) && data[0] == 0 && len(data) == 1:
+	case code == CodeCease && subcode == CeaseMaxPrefixes && len(data) == 7: // RFC 4486 section 4
+		fmt.Fprintf(&b, ", more than %d of %s", binary.BigEndian.Uint32(data[3:]), familyID(data))
 	default:
 		const shown = 32
 		fmt.Fprintf(&b, ", data %x", data[:min(len(data), shown)])
