@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -26,6 +28,9 @@ does. What happens is logged to standard error.`,
 				return err
 			}
 			o.Log, o.SocketPath = log, a.socket
+			if os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(daemon.GCPercent)
+			}
 			return daemon.Run(c.Context(), o)
 		},
 	}

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,10 +29,11 @@ type Options struct {
 	Log        *slog.Logger
 }
 
-// gcPercent trades the collector's time for memory. The tables have no
+// GCPercent is what a process that is a router should give to
+// debug.SetGCPercent: the collector's time for memory. The tables have no
 // pointers, so that a cycle costs next to nothing, and what it would let lie
 // about is large.
-const gcPercent = 20
+const GCPercent = 20
 
 // daemon is a running router.
 type daemon struct {
@@ -71,8 +71,6 @@ func Run(ctx context.Context, o Options) error {
 	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
 		return fmt.Errorf("cannot make the state directory: %w (choose another with --state)", err)
 	}
-	old := debug.SetGCPercent(gcPercent)
-	defer debug.SetGCPercent(old)
 
 	// The socket comes first: it is what tells two routers apart.
 	socket, err := api.Listen(o.SocketPath)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -28,15 +27,12 @@ type lab struct {
 	cable  *cable
 	logs   []*os.File
 	client map[string]*api.Client
-	gc     int
 }
 
 func newLab(ctx context.Context, p *place) *lab {
 	l := &lab{place: p, client: map[string]*api.Client{}}
 	l.ctx, l.fail = context.WithCancelCause(ctx)
 	l.cable = &cable{at: p.at(hostTransitA, 1), to: p.at(hostTransitA, 0)}
-	// Each router sets it and restores what it found, in no good order.
-	l.gc = debug.SetGCPercent(100)
 	return l
 }
 
@@ -48,7 +44,6 @@ func (l *lab) stop() {
 	l.fail(nil)
 	l.parts.Wait()
 	l.cable.cut()
-	debug.SetGCPercent(l.gc)
 	for _, f := range l.logs {
 		f.Close()
 	}

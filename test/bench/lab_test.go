@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -161,6 +162,7 @@ func start(tb testing.TB, n int, address func(int) netip.Addr) *router {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)
 	}
+	gc := debug.SetGCPercent(daemon.GCPercent)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
@@ -180,6 +182,7 @@ func start(tb testing.TB, n int, address func(int) netip.Addr) *router {
 		if err := <-done; err != nil {
 			tb.Error(err)
 		}
+		debug.SetGCPercent(gc)
 	}
 	tb.Cleanup(r.stop)
 	within, enough := context.WithTimeout(ctx, 30*time.Second)
