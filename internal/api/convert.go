@@ -81,6 +81,7 @@ func neighbor(n Neighbor) *pb.Neighbor {
 		State: pb.SessionState(n.State) + pb.SessionState_SESSION_STATE_IDLE, Since: timestamp(n.Since),
 		Shutdown: n.Shutdown, ShutdownMessage: Printable(n.Message),
 		Families: each(n.Families, neighborFamily), LastReset: reset(n.LastReset),
+		Held: n.Held, Pending: n.Pending,
 	}
 }
 
@@ -195,7 +196,12 @@ func PolicyResultOf(t PolicyTest, r PolicyResult) *pb.TestPolicyResponse {
 	m := &pb.TestPolicyResponse{
 		Accepted: r.Accepted, Before: AttributesOf(&t.Attrs), Weight: r.Weight,
 		Steps: each(r.Steps, func(s PolicyStep) *pb.PolicyStep {
-			return &pb.PolicyStep{Rule: ruleRef(&s.Rule), Matched: s.Matched, Then: ruleAction(s.Then)}
+			return &pb.PolicyStep{
+				Rule: ruleRef(&s.Rule), Matched: s.Matched, Then: ruleAction(s.Then), Changes: s.Changes,
+				Findings: each(s.Findings, func(f Finding) *pb.Finding {
+					return &pb.Finding{Text: f.Text, Position: position(f.Position)}
+				}),
+			}
 		}),
 	}
 	if r.Accepted { // what a rejected route has become is of no use

@@ -111,6 +111,8 @@ type Neighbor struct {
 	Families    []NeighborFamily
 	// LastReset is nil as long as no session has ended.
 	LastReset *Reset
+	Held      bool // down until it is cleared or enabled: a limit ended it
+	Pending   bool // settings have changed that count from the next session on
 }
 
 // NeighborFamily is what a neighbor has in one family.
@@ -363,9 +365,17 @@ type PolicyResult struct {
 
 // PolicyStep is what a rule did.
 type PolicyStep struct {
-	Rule    RuleRef
-	Matched bool
-	Then    string
+	Rule     RuleRef
+	Matched  bool
+	Then     string
+	Findings []Finding // what held if it matched, otherwise what did not
+	Changes  []string
+}
+
+// Finding is what became of a condition.
+type Finding struct {
+	Position Position // of the condition, or of the entry of a set that decided it
+	Text     string
 }
 
 // Memory says what takes how much.

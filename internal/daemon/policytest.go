@@ -44,35 +44,34 @@ func TestPolicy(cfg *config.Config, t api.PolicyTest) (api.PolicyResult, error) 
 	}
 	program, err := policy.Compile([]*policy.Policy{p}, ctx)
 	if err != nil {
-		return api.PolicyResult{}, api.Invalid("cannot use policy %q: %s", t.Policy, err)
+		hint := ""
+		if t.Neighbor == "" && t.To == "" {
+			hint = " (say which one the route comes from, or goes to)"
+		}
+		return api.PolicyResult{}, api.Invalid("cannot use policy %q: %s%s", t.Policy, err, hint)
 	}
-	var scratch policy.Scratch // which the result refers to
-	res := program.Eval(program.Variant(t.Prefix), &route, &scratch)
-	return api.PolicyResult{
-		Accepted: res.Accept, Attrs: t.Attrs, Weight: res.Weight,
-		Steps: policySteps(p, program.Matched(res.Trace)),
-	}, nil
+	steps, res := program.Explain(t.Prefix, &route)
+	return api.PolicyResult{Accepted: res.Accept, Attrs: t.Attrs, Weight: res.Weight, Steps: policySteps(p, steps)}, nil
 }
 
 // policySteps lists the rules up to the one that decided, and the end of the
 // policy if none did.
-func policySteps(p *policy.Policy, matched []policy.Label) []api.PolicyStep {
-	var steps []api.PolicyStep
-	for i := range p.Rules {
-		r := &p.Rules[i]
-		s := api.PolicyStep{
-			Rule: api.RuleRef{Policy: p.Name, Rule: r.Name, Position: position(r.Pos)},
-			Then: r.Then.String(),
+func policySteps(p *policy.Policy, steps []policy.Step) []api.PolicyStep {
+	var out []api.PolicyStep
+	for i, s := range steps {
+		step := api.PolicyStep{
+			Rule: api.RuleRef{Policy: s.Policy, Rule: s.Rule, Position: position(s.Pos)},
+			Then: p.Rules[i].Then.String(), Matched: s.Matched, Changes: s.Changes,
 		}
-		if len(matched) > 0 && matched[0].Rule == r.Name && matched[0].Pos == r.Pos {
-			s.Matched, matched = true, matched[1:]
+		for _, w := range s.Why {
+			step.Findings = append(step.Findings, api.Finding{Position: position(w.Pos), Text: w.Text})
 		}
-		steps = append(steps, s)
-		if s.Matched && r.Then != policy.Continue {
-			return steps
-		}
+		out = append(out, step)
 	}
-	return append(steps, api.PolicyStep{
+	if n := len(steps); n > 0 && steps[n-1].Matched && steps[n-1].Then != policy.Continue {
+		return out
+	}
+	return append(out, api.PolicyStep{
 		Rule: api.RuleRef{Policy: p.Name, Position: position(p.Pos)}, Matched: true, Then: policy.Reject.String(),
 	})
 }

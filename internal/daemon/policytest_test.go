@@ -111,6 +111,16 @@ func TestTestPolicy(t *testing.T) {
 			}
 		})
 	}
+	res, err := daemon.TestPolicy(cfg, api.PolicyTest{Policy: "from-customer", Prefix: prefix.MustParse("198.51.100.0/24"), Neighbor: "shop", Attrs: attrs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := res.Steps[0]; len(s.Changes) != 1 || s.Changes[0] != "weight 0 → 7" {
+		t.Errorf("the first rule changed %q", s.Changes)
+	}
+	if f := res.Steps[2].Findings; len(f) != 1 || f[0].Text != "prefix: 198.51.100.0/24 is not in neighbor.prefixes" || f[0].Position.File != "test.hcl" {
+		t.Errorf("the third rule found %+v", f)
+	}
 	for _, test := range []api.PolicyTest{
 		{Policy: "none", Prefix: prefix.MustParse("10.0.0.0/8")},
 		{Policy: "to-transit", Prefix: prefix.MustParse("10.0.0.0/8"), Neighbor: "nobody"},
@@ -121,7 +131,7 @@ func TestTestPolicy(t *testing.T) {
 			t.Errorf("%+v: %v", test, err)
 		}
 	}
-	_, err := daemon.TestPolicy(cfg, api.PolicyTest{Policy: "from-customer", Prefix: prefix.MustParse("10.0.0.0/8")})
+	_, err = daemon.TestPolicy(cfg, api.PolicyTest{Policy: "from-customer", Prefix: prefix.MustParse("10.0.0.0/8")})
 	var e *api.Error
 	if !errors.As(err, &e) || e.Kind != api.KindInvalid || !strings.Contains(err.Error(), "neighbor.prefixes") {
 		t.Errorf("a slot that nobody fills: %v", err)

@@ -51,6 +51,7 @@ func neighborLine(n *config.Neighbor, st *session.Status, s engine.NeighborState
 		Name: n.Name, Group: n.Group, Description: n.Description, Address: n.Transport.Address,
 		ASN: n.Transport.ASN, LocalASN: n.Transport.LocalASN, State: api.State(st.State), Since: st.Since,
 		Shutdown: st.Shutdown, LastReset: lastReset(st), Message: message(st),
+		Held: st.Stopped && !st.Shutdown, Pending: st.Pending,
 	}
 	if n.Transport.Role != config.NoRole {
 		out.Role = n.Transport.Role.String()

@@ -121,6 +121,21 @@ func TestLastReset(t *testing.T) {
 	}
 }
 
+// TestHeld: what keeps a session down is shown, an administrator's word apart.
+func TestHeld(t *testing.T) {
+	b := newBench(t)
+	_, id, _ := b.find("shop")
+	for _, c := range []struct{ stopped, shutdown, pending, held bool }{
+		{}, {stopped: true, held: true}, {stopped: true, shutdown: true}, {pending: true},
+	} {
+		b.status[id].Stopped, b.status[id].Shutdown, b.status[id].Pending = c.stopped, c.shutdown, c.pending
+		n, err := b.Neighbor(t.Context(), "shop")
+		if err != nil || n.Held != c.held || n.Shutdown != c.shutdown || n.Pending != c.pending {
+			t.Errorf("%+v: held %v, shut down %v, pending %v, %v", c, n.Held, n.Shutdown, n.Pending, err)
+		}
+	}
+}
+
 func TestRouterPolicies(t *testing.T) {
 	b := world(t)
 	ctx := context.Background()

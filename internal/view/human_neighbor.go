@@ -15,6 +15,8 @@ func state(n *pb.Neighbor) cell {
 	switch {
 	case n.Shutdown:
 		return cell{"Shutdown", bad}
+	case n.Held:
+		return cell{"Held", bad}
 	case n.State == pb.SessionState_SESSION_STATE_ESTABLISHED:
 		return cell{stateNames[n.State], good}
 	}
@@ -74,13 +76,19 @@ func (h *human) neighborFacts(b *strings.Builder, n *pb.Neighbor, d *pb.Neighbor
 	if h.o.Color {
 		text = string(s.paint) + text + reset
 	}
-	if n.Shutdown {
+	if n.Shutdown || n.Held {
 		text += ", session " + stateNames[n.State]
 	}
 	if ago := h.ago(n.Since); ago != "" {
 		text += " for " + ago
 	}
+	if n.Held {
+		text += ", until \"holdfast clear neighbor " + n.Name + "\""
+	}
 	f.add("State", text)
+	if n.Pending {
+		f.add("Pending", "settings that count from the next session on (\"holdfast clear neighbor "+n.Name+"\")")
+	}
 	if n.ShutdownMessage != "" {
 		f.add("Message", strconv.Quote(n.ShutdownMessage))
 	}

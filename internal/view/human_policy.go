@@ -53,7 +53,7 @@ func ruleDoes(r *pb.PolicyRule) string {
 }
 
 func (h *human) PolicyTest(m *pb.TestPolicyResponse) error {
-	t := h.table("RULE", "MATCHES", "THEN", "WHERE")
+	t := h.table("RULE", "MATCHES", "THEN", "WHERE", "WHY")
 	for _, s := range m.Steps {
 		matches, then := "no", ""
 		if s.Matched {
@@ -63,7 +63,11 @@ func (h *human) PolicyTest(m *pb.TestPolicyResponse) error {
 		if name == "" {
 			name = "(end of policy)"
 		}
-		t.texts(name, matches, then, position(s.Rule.GetPosition()))
+		var why []string
+		for _, f := range s.Findings {
+			why = append(why, f.Text)
+		}
+		t.texts(name, matches, then, position(s.Rule.GetPosition()), strings.Join(why, "; "))
 	}
 	if err := t.close(); err != nil {
 		return err

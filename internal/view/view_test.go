@@ -97,6 +97,19 @@ func TestGolden(t *testing.T) {
 	refused := &pb.TestPolicyRequest{Policy: "from-transit", Prefix: "0.0.0.0/0"}
 	summary := call(t, c.GetSummary, &pb.GetSummaryRequest{})
 	neighbors := call(t, c.ListNeighbors, &pb.ListNeighborsRequest{})
+	held := call(t, c.GetNeighbor, &pb.GetNeighborRequest{Neighbor: "transit-b"})
+	held.Neighbor.State, held.Neighbor.Held, held.Neighbor.ShutdownMessage = pb.SessionState_SESSION_STATE_IDLE, true, ""
+	held.Neighbor.LastReset = &pb.Reset{
+		At: held.Neighbor.Since, Reason: "sent NOTIFICATION Cease: maximum number of prefixes reached (6/1), more than 5 of ipv4",
+		Notification: &pb.Notification{Sent: true, Code: 6, Subcode: 1, Data: []byte{0, 1, 1, 0, 0, 0, 5}},
+	}
+	ours := &pb.ExplainResponse{Prefix: "203.0.113.0/24", Candidates: []*pb.Candidate{
+		{Route: &pb.Route{Source: pb.RouteSource_ROUTE_SOURCE_ORIGINATED, Status: pb.RouteStatus_ROUTE_STATUS_BEST}},
+		{
+			Route: &pb.Route{Neighbor: "core-1", Source: pb.RouteSource_ROUTE_SOURCE_IBGP, Status: pb.RouteStatus_ROUTE_STATUS_BACKUP},
+			Lost:  &pb.Decision{Step: 3, Rule: "originated here"},
+		},
+	}}
 	explained := call(t, c.Explain, &pb.ExplainRequest{Prefix: "198.51.100.0/24"})
 	lookup := call(t, c.Lookup, &pb.LookupRequest{Address: "198.51.100.7"})
 	count := call(t, c.CountRoutes, &pb.CountRoutesRequest{})
@@ -115,6 +128,8 @@ func TestGolden(t *testing.T) {
 		"neighbor-down":      neighbor("2001:db8:ffff:ffff::2"),
 		"neighbor-shutdown":  neighbor("shop"),
 		"neighbor-internal":  neighbor("core-1"),
+		"neighbor-held":      func(v view.View) error { return v.Neighbor(held) },
+		"explain-originated": func(v view.View) error { return v.Explain(ours) },
 		"routes":             routes(view.RouteColumns{}, nil),
 		"routes-communities": routes(view.RouteColumns{Communities: true}, &pb.RouteQuery{Prefix: "198.51.100.0/24"}),
 		"routes-rejected":    routes(view.RouteColumns{Reasons: true}, &pb.RouteQuery{View: pb.RouteView_ROUTE_VIEW_REJECTED}),

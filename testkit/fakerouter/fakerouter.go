@@ -215,8 +215,15 @@ func (r *Router) TestPolicy(_ context.Context, t api.PolicyTest) (api.PolicyResu
 		return api.PolicyResult{Steps: []api.PolicyStep{{Rule: api.RuleRef{Policy: t.Policy, Rule: "no default", Position: at}, Matched: true, Then: "reject"}}}, r.Fail
 	}
 	res := api.PolicyResult{Accepted: true, Attrs: t.Attrs, Weight: 10, Steps: []api.PolicyStep{
-		{Rule: api.RuleRef{Policy: t.Policy, Rule: "no default", Position: at}, Then: "reject"},
-		{Rule: api.RuleRef{Policy: t.Policy, Rule: "prefer", Position: api.Position{File: at.File, Line: 16}}, Matched: true, Then: "accept"},
+		{
+			Rule: api.RuleRef{Policy: t.Policy, Rule: "no default", Position: at}, Then: "reject",
+			Findings: []api.Finding{{Text: "prefix_length: 24 is not in 0", Position: at}},
+		},
+		{
+			Rule: api.RuleRef{Policy: t.Policy, Rule: "prefer", Position: api.Position{File: at.File, Line: 16}}, Matched: true, Then: "accept",
+			Findings: []api.Finding{{Text: "source: the route is from provider"}, {Text: "community: the route has 64500:1"}},
+			Changes:  []string{"local_pref set to 250"},
+		},
 	}}
 	res.Attrs.Has |= hasLocalPref
 	res.Attrs.LocalPref = 250

@@ -2033,8 +2033,13 @@ type Neighbor struct {
 	ShutdownMessage string                 `protobuf:"bytes,12,opt,name=shutdown_message,json=shutdownMessage,proto3" json:"shutdown_message,omitempty"`
 	Families        []*NeighborFamily      `protobuf:"bytes,13,rep,name=families,proto3" json:"families,omitempty"`
 	LastReset       *Reset                 `protobuf:"bytes,14,opt,name=last_reset,json=lastReset,proto3" json:"last_reset,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The session stays down until it is cleared or enabled: a limit ended it.
+	Held bool `protobuf:"varint,15,opt,name=held,proto3" json:"held,omitempty"`
+	// The session has settings that the configuration has changed since: the new
+	// ones count from the next session on.
+	Pending       bool `protobuf:"varint,16,opt,name=pending,proto3" json:"pending,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Neighbor) Reset() {
@@ -2163,6 +2168,20 @@ func (x *Neighbor) GetLastReset() *Reset {
 		return x.LastReset
 	}
 	return nil
+}
+
+func (x *Neighbor) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
+}
+
+func (x *Neighbor) GetPending() bool {
+	if x != nil {
+		return x.Pending
+	}
+	return false
 }
 
 type NeighborFamily struct {
@@ -4102,10 +4121,14 @@ func (x *TestPolicyResponse) GetWeight() uint32 {
 }
 
 type PolicyStep struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Rule          *RuleRef               `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
-	Matched       bool                   `protobuf:"varint,2,opt,name=matched,proto3" json:"matched,omitempty"`
-	Then          RuleAction             `protobuf:"varint,3,opt,name=then,proto3,enum=holdfast.v1.RuleAction" json:"then,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Rule    *RuleRef               `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	Matched bool                   `protobuf:"varint,2,opt,name=matched,proto3" json:"matched,omitempty"`
+	Then    RuleAction             `protobuf:"varint,3,opt,name=then,proto3,enum=holdfast.v1.RuleAction" json:"then,omitempty"`
+	// What held if the rule matches; otherwise, for each match block, what did not.
+	Findings []*Finding `protobuf:"bytes,4,rep,name=findings,proto3" json:"findings,omitempty"`
+	// What the rule changed.
+	Changes       []string `protobuf:"bytes,5,rep,name=changes,proto3" json:"changes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4161,6 +4184,74 @@ func (x *PolicyStep) GetThen() RuleAction {
 	return RuleAction_RULE_ACTION_UNSPECIFIED
 }
 
+func (x *PolicyStep) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *PolicyStep) GetChanges() []string {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+// Finding is what became of a condition.
+type Finding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Text  string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	// Of the condition, or of the entry of a set that decided it.
+	Position      *Position `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_holdfast_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *Finding) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Finding) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
 type ClearNeighborsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Exactly one of these: a change of all must be meant.
@@ -4173,7 +4264,7 @@ type ClearNeighborsRequest struct {
 
 func (x *ClearNeighborsRequest) Reset() {
 	*x = ClearNeighborsRequest{}
-	mi := &file_holdfast_proto_msgTypes[49]
+	mi := &file_holdfast_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4185,7 +4276,7 @@ func (x *ClearNeighborsRequest) String() string {
 func (*ClearNeighborsRequest) ProtoMessage() {}
 
 func (x *ClearNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[49]
+	mi := &file_holdfast_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4198,7 +4289,7 @@ func (x *ClearNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*ClearNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{49}
+	return file_holdfast_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ClearNeighborsRequest) GetNeighbor() string {
@@ -4231,7 +4322,7 @@ type ClearNeighborsResponse struct {
 
 func (x *ClearNeighborsResponse) Reset() {
 	*x = ClearNeighborsResponse{}
-	mi := &file_holdfast_proto_msgTypes[50]
+	mi := &file_holdfast_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4243,7 +4334,7 @@ func (x *ClearNeighborsResponse) String() string {
 func (*ClearNeighborsResponse) ProtoMessage() {}
 
 func (x *ClearNeighborsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[50]
+	mi := &file_holdfast_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4256,7 +4347,7 @@ func (x *ClearNeighborsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearNeighborsResponse.ProtoReflect.Descriptor instead.
 func (*ClearNeighborsResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{50}
+	return file_holdfast_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ClearNeighborsResponse) GetNeighbors() []string {
@@ -4276,7 +4367,7 @@ type ShutdownNeighborRequest struct {
 
 func (x *ShutdownNeighborRequest) Reset() {
 	*x = ShutdownNeighborRequest{}
-	mi := &file_holdfast_proto_msgTypes[51]
+	mi := &file_holdfast_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4288,7 +4379,7 @@ func (x *ShutdownNeighborRequest) String() string {
 func (*ShutdownNeighborRequest) ProtoMessage() {}
 
 func (x *ShutdownNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[51]
+	mi := &file_holdfast_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4301,7 +4392,7 @@ func (x *ShutdownNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownNeighborRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{51}
+	return file_holdfast_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ShutdownNeighborRequest) GetNeighbor() string {
@@ -4326,7 +4417,7 @@ type ShutdownNeighborResponse struct {
 
 func (x *ShutdownNeighborResponse) Reset() {
 	*x = ShutdownNeighborResponse{}
-	mi := &file_holdfast_proto_msgTypes[52]
+	mi := &file_holdfast_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4338,7 +4429,7 @@ func (x *ShutdownNeighborResponse) String() string {
 func (*ShutdownNeighborResponse) ProtoMessage() {}
 
 func (x *ShutdownNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[52]
+	mi := &file_holdfast_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4351,7 +4442,7 @@ func (x *ShutdownNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownNeighborResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{52}
+	return file_holdfast_proto_rawDescGZIP(), []int{53}
 }
 
 type EnableNeighborRequest struct {
@@ -4363,7 +4454,7 @@ type EnableNeighborRequest struct {
 
 func (x *EnableNeighborRequest) Reset() {
 	*x = EnableNeighborRequest{}
-	mi := &file_holdfast_proto_msgTypes[53]
+	mi := &file_holdfast_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4375,7 +4466,7 @@ func (x *EnableNeighborRequest) String() string {
 func (*EnableNeighborRequest) ProtoMessage() {}
 
 func (x *EnableNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[53]
+	mi := &file_holdfast_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4388,7 +4479,7 @@ func (x *EnableNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableNeighborRequest.ProtoReflect.Descriptor instead.
 func (*EnableNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{53}
+	return file_holdfast_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *EnableNeighborRequest) GetNeighbor() string {
@@ -4406,7 +4497,7 @@ type EnableNeighborResponse struct {
 
 func (x *EnableNeighborResponse) Reset() {
 	*x = EnableNeighborResponse{}
-	mi := &file_holdfast_proto_msgTypes[54]
+	mi := &file_holdfast_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4418,7 +4509,7 @@ func (x *EnableNeighborResponse) String() string {
 func (*EnableNeighborResponse) ProtoMessage() {}
 
 func (x *EnableNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[54]
+	mi := &file_holdfast_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4431,7 +4522,7 @@ func (x *EnableNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableNeighborResponse.ProtoReflect.Descriptor instead.
 func (*EnableNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{54}
+	return file_holdfast_proto_rawDescGZIP(), []int{55}
 }
 
 type ReloadRequest struct {
@@ -4442,7 +4533,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_holdfast_proto_msgTypes[55]
+	mi := &file_holdfast_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4454,7 +4545,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[55]
+	mi := &file_holdfast_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4467,7 +4558,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{55}
+	return file_holdfast_proto_rawDescGZIP(), []int{56}
 }
 
 type ReloadResponse struct {
@@ -4483,7 +4574,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_holdfast_proto_msgTypes[56]
+	mi := &file_holdfast_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4495,7 +4586,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[56]
+	mi := &file_holdfast_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4508,7 +4599,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{56}
+	return file_holdfast_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ReloadResponse) GetRevision() uint64 {
@@ -4558,7 +4649,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_holdfast_proto_msgTypes[57]
+	mi := &file_holdfast_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4570,7 +4661,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[57]
+	mi := &file_holdfast_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4583,7 +4674,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{57}
+	return file_holdfast_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Change) GetKind() ChangeKind {
@@ -4622,7 +4713,7 @@ type CheckConfigRequest struct {
 
 func (x *CheckConfigRequest) Reset() {
 	*x = CheckConfigRequest{}
-	mi := &file_holdfast_proto_msgTypes[58]
+	mi := &file_holdfast_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4634,7 +4725,7 @@ func (x *CheckConfigRequest) String() string {
 func (*CheckConfigRequest) ProtoMessage() {}
 
 func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[58]
+	mi := &file_holdfast_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4647,7 +4738,7 @@ func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigRequest.ProtoReflect.Descriptor instead.
 func (*CheckConfigRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{58}
+	return file_holdfast_proto_rawDescGZIP(), []int{59}
 }
 
 type CheckConfigResponse struct {
@@ -4661,7 +4752,7 @@ type CheckConfigResponse struct {
 
 func (x *CheckConfigResponse) Reset() {
 	*x = CheckConfigResponse{}
-	mi := &file_holdfast_proto_msgTypes[59]
+	mi := &file_holdfast_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4673,7 +4764,7 @@ func (x *CheckConfigResponse) String() string {
 func (*CheckConfigResponse) ProtoMessage() {}
 
 func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[59]
+	mi := &file_holdfast_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4686,7 +4777,7 @@ func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigResponse.ProtoReflect.Descriptor instead.
 func (*CheckConfigResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{59}
+	return file_holdfast_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *CheckConfigResponse) GetConfigPath() string {
@@ -4725,7 +4816,7 @@ type Diagnostic struct {
 
 func (x *Diagnostic) Reset() {
 	*x = Diagnostic{}
-	mi := &file_holdfast_proto_msgTypes[60]
+	mi := &file_holdfast_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4737,7 +4828,7 @@ func (x *Diagnostic) String() string {
 func (*Diagnostic) ProtoMessage() {}
 
 func (x *Diagnostic) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[60]
+	mi := &file_holdfast_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4750,7 +4841,7 @@ func (x *Diagnostic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Diagnostic.ProtoReflect.Descriptor instead.
 func (*Diagnostic) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{60}
+	return file_holdfast_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Diagnostic) GetSeverity() Severity {
@@ -4916,7 +5007,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\bneighbor\x18\x01 \x01(\tR\bneighbor\"}\n" +
 	"\x13GetNeighborResponse\x121\n" +
 	"\bneighbor\x18\x01 \x01(\v2\x15.holdfast.v1.NeighborR\bneighbor\x123\n" +
-	"\x06detail\x18\x02 \x01(\v2\x1b.holdfast.v1.NeighborDetailR\x06detail\"\xe6\x03\n" +
+	"\x06detail\x18\x02 \x01(\v2\x1b.holdfast.v1.NeighborDetailR\x06detail\"\x94\x04\n" +
 	"\bNeighbor\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12 \n" +
@@ -4933,7 +5024,9 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x10shutdown_message\x18\f \x01(\tR\x0fshutdownMessage\x127\n" +
 	"\bfamilies\x18\r \x03(\v2\x1b.holdfast.v1.NeighborFamilyR\bfamilies\x121\n" +
 	"\n" +
-	"last_reset\x18\x0e \x01(\v2\x12.holdfast.v1.ResetR\tlastReset\"\xd7\x02\n" +
+	"last_reset\x18\x0e \x01(\v2\x12.holdfast.v1.ResetR\tlastReset\x12\x12\n" +
+	"\x04held\x18\x0f \x01(\bR\x04held\x12\x18\n" +
+	"\apending\x18\x10 \x01(\bR\apending\"\xd7\x02\n" +
 	"\x0eNeighborFamily\x12+\n" +
 	"\x06family\x18\x01 \x01(\x0e2\x13.holdfast.v1.FamilyR\x06family\x12\x1e\n" +
 	"\n" +
@@ -5098,12 +5191,17 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x05steps\x18\x02 \x03(\v2\x17.holdfast.v1.PolicyStepR\x05steps\x12/\n" +
 	"\x06before\x18\x03 \x01(\v2\x17.holdfast.v1.AttributesR\x06before\x12-\n" +
 	"\x05after\x18\x04 \x01(\v2\x17.holdfast.v1.AttributesR\x05after\x12\x16\n" +
-	"\x06weight\x18\x05 \x01(\rR\x06weight\"}\n" +
+	"\x06weight\x18\x05 \x01(\rR\x06weight\"\xc9\x01\n" +
 	"\n" +
 	"PolicyStep\x12(\n" +
 	"\x04rule\x18\x01 \x01(\v2\x14.holdfast.v1.RuleRefR\x04rule\x12\x18\n" +
 	"\amatched\x18\x02 \x01(\bR\amatched\x12+\n" +
-	"\x04then\x18\x03 \x01(\x0e2\x17.holdfast.v1.RuleActionR\x04then\"q\n" +
+	"\x04then\x18\x03 \x01(\x0e2\x17.holdfast.v1.RuleActionR\x04then\x120\n" +
+	"\bfindings\x18\x04 \x03(\v2\x14.holdfast.v1.FindingR\bfindings\x12\x18\n" +
+	"\achanges\x18\x05 \x03(\tR\achanges\"P\n" +
+	"\aFinding\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x121\n" +
+	"\bposition\x18\x02 \x01(\v2\x15.holdfast.v1.PositionR\bposition\"q\n" +
 	"\x15ClearNeighborsRequest\x12\x1a\n" +
 	"\bneighbor\x18\x01 \x01(\tR\bneighbor\x12\x10\n" +
 	"\x03all\x18\x02 \x01(\bR\x03all\x12*\n" +
@@ -5251,7 +5349,7 @@ func file_holdfast_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_proto_enumTypes = make([]protoimpl.EnumInfo, 12)
-var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_holdfast_proto_goTypes = []any{
 	(Family)(0),                      // 0: holdfast.v1.Family
 	(SessionState)(0),                // 1: holdfast.v1.SessionState
@@ -5314,20 +5412,21 @@ var file_holdfast_proto_goTypes = []any{
 	(*TestPolicyRequest)(nil),        // 58: holdfast.v1.TestPolicyRequest
 	(*TestPolicyResponse)(nil),       // 59: holdfast.v1.TestPolicyResponse
 	(*PolicyStep)(nil),               // 60: holdfast.v1.PolicyStep
-	(*ClearNeighborsRequest)(nil),    // 61: holdfast.v1.ClearNeighborsRequest
-	(*ClearNeighborsResponse)(nil),   // 62: holdfast.v1.ClearNeighborsResponse
-	(*ShutdownNeighborRequest)(nil),  // 63: holdfast.v1.ShutdownNeighborRequest
-	(*ShutdownNeighborResponse)(nil), // 64: holdfast.v1.ShutdownNeighborResponse
-	(*EnableNeighborRequest)(nil),    // 65: holdfast.v1.EnableNeighborRequest
-	(*EnableNeighborResponse)(nil),   // 66: holdfast.v1.EnableNeighborResponse
-	(*ReloadRequest)(nil),            // 67: holdfast.v1.ReloadRequest
-	(*ReloadResponse)(nil),           // 68: holdfast.v1.ReloadResponse
-	(*Change)(nil),                   // 69: holdfast.v1.Change
-	(*CheckConfigRequest)(nil),       // 70: holdfast.v1.CheckConfigRequest
-	(*CheckConfigResponse)(nil),      // 71: holdfast.v1.CheckConfigResponse
-	(*Diagnostic)(nil),               // 72: holdfast.v1.Diagnostic
-	(*timestamppb.Timestamp)(nil),    // 73: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 74: google.protobuf.Duration
+	(*Finding)(nil),                  // 61: holdfast.v1.Finding
+	(*ClearNeighborsRequest)(nil),    // 62: holdfast.v1.ClearNeighborsRequest
+	(*ClearNeighborsResponse)(nil),   // 63: holdfast.v1.ClearNeighborsResponse
+	(*ShutdownNeighborRequest)(nil),  // 64: holdfast.v1.ShutdownNeighborRequest
+	(*ShutdownNeighborResponse)(nil), // 65: holdfast.v1.ShutdownNeighborResponse
+	(*EnableNeighborRequest)(nil),    // 66: holdfast.v1.EnableNeighborRequest
+	(*EnableNeighborResponse)(nil),   // 67: holdfast.v1.EnableNeighborResponse
+	(*ReloadRequest)(nil),            // 68: holdfast.v1.ReloadRequest
+	(*ReloadResponse)(nil),           // 69: holdfast.v1.ReloadResponse
+	(*Change)(nil),                   // 70: holdfast.v1.Change
+	(*CheckConfigRequest)(nil),       // 71: holdfast.v1.CheckConfigRequest
+	(*CheckConfigResponse)(nil),      // 72: holdfast.v1.CheckConfigResponse
+	(*Diagnostic)(nil),               // 73: holdfast.v1.Diagnostic
+	(*timestamppb.Timestamp)(nil),    // 74: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 75: google.protobuf.Duration
 }
 var file_holdfast_proto_depIdxs = []int32{
 	12, // 0: holdfast.v1.RuleRef.position:type_name -> holdfast.v1.Position
@@ -5342,9 +5441,9 @@ var file_holdfast_proto_depIdxs = []int32{
 	3,  // 9: holdfast.v1.Route.status:type_name -> holdfast.v1.RouteStatus
 	13, // 10: holdfast.v1.Route.rule:type_name -> holdfast.v1.RuleRef
 	18, // 11: holdfast.v1.Route.attributes:type_name -> holdfast.v1.Attributes
-	73, // 12: holdfast.v1.Route.learned:type_name -> google.protobuf.Timestamp
-	73, // 13: holdfast.v1.GetSummaryResponse.started:type_name -> google.protobuf.Timestamp
-	73, // 14: holdfast.v1.GetSummaryResponse.configured:type_name -> google.protobuf.Timestamp
+	74, // 12: holdfast.v1.Route.learned:type_name -> google.protobuf.Timestamp
+	74, // 13: holdfast.v1.GetSummaryResponse.started:type_name -> google.protobuf.Timestamp
+	74, // 14: holdfast.v1.GetSummaryResponse.configured:type_name -> google.protobuf.Timestamp
 	24, // 15: holdfast.v1.GetSummaryResponse.tables:type_name -> holdfast.v1.TableSummary
 	0,  // 16: holdfast.v1.TableSummary.family:type_name -> holdfast.v1.Family
 	27, // 17: holdfast.v1.GetMemoryResponse.items:type_name -> holdfast.v1.MemoryItem
@@ -5352,18 +5451,18 @@ var file_holdfast_proto_depIdxs = []int32{
 	32, // 19: holdfast.v1.GetNeighborResponse.neighbor:type_name -> holdfast.v1.Neighbor
 	42, // 20: holdfast.v1.GetNeighborResponse.detail:type_name -> holdfast.v1.NeighborDetail
 	1,  // 21: holdfast.v1.Neighbor.state:type_name -> holdfast.v1.SessionState
-	73, // 22: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
+	74, // 22: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
 	33, // 23: holdfast.v1.Neighbor.families:type_name -> holdfast.v1.NeighborFamily
 	35, // 24: holdfast.v1.Neighbor.last_reset:type_name -> holdfast.v1.Reset
 	0,  // 25: holdfast.v1.NeighborFamily.family:type_name -> holdfast.v1.Family
 	34, // 26: holdfast.v1.NeighborFamily.limit:type_name -> holdfast.v1.PrefixLimit
-	74, // 27: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
-	73, // 28: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
+	75, // 27: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
+	74, // 28: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
 	36, // 29: holdfast.v1.Reset.notification:type_name -> holdfast.v1.Notification
-	74, // 30: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
-	74, // 31: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
-	74, // 32: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
-	74, // 33: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
+	75, // 30: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
+	75, // 31: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
+	75, // 32: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
+	75, // 33: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
 	38, // 34: holdfast.v1.Negotiated.timers:type_name -> holdfast.v1.Timers
 	0,  // 35: holdfast.v1.Negotiated.families:type_name -> holdfast.v1.Family
 	0,  // 36: holdfast.v1.Negotiated.add_path_receive:type_name -> holdfast.v1.Family
@@ -5396,51 +5495,53 @@ var file_holdfast_proto_depIdxs = []int32{
 	18, // 63: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
 	13, // 64: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
 	8,  // 65: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
-	9,  // 66: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
-	69, // 67: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
-	10, // 68: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
-	12, // 69: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
-	69, // 70: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
-	72, // 71: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
-	11, // 72: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
-	12, // 73: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
-	20, // 74: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
-	22, // 75: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
-	25, // 76: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
-	28, // 77: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
-	30, // 78: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
-	44, // 79: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
-	46, // 80: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
-	48, // 81: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
-	50, // 82: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
-	54, // 83: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
-	58, // 84: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
-	61, // 85: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
-	63, // 86: holdfast.v1.Holdfast.ShutdownNeighbor:input_type -> holdfast.v1.ShutdownNeighborRequest
-	65, // 87: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
-	67, // 88: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
-	70, // 89: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
-	21, // 90: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
-	23, // 91: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
-	26, // 92: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
-	29, // 93: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
-	31, // 94: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
-	45, // 95: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
-	47, // 96: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
-	49, // 97: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
-	51, // 98: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
-	55, // 99: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
-	59, // 100: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
-	62, // 101: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
-	64, // 102: holdfast.v1.Holdfast.ShutdownNeighbor:output_type -> holdfast.v1.ShutdownNeighborResponse
-	66, // 103: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
-	68, // 104: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
-	71, // 105: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
-	90, // [90:106] is the sub-list for method output_type
-	74, // [74:90] is the sub-list for method input_type
-	74, // [74:74] is the sub-list for extension type_name
-	74, // [74:74] is the sub-list for extension extendee
-	0,  // [0:74] is the sub-list for field type_name
+	61, // 66: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
+	12, // 67: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
+	9,  // 68: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
+	70, // 69: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
+	10, // 70: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
+	12, // 71: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
+	70, // 72: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
+	73, // 73: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
+	11, // 74: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
+	12, // 75: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
+	20, // 76: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
+	22, // 77: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
+	25, // 78: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
+	28, // 79: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
+	30, // 80: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
+	44, // 81: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
+	46, // 82: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
+	48, // 83: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
+	50, // 84: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
+	54, // 85: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
+	58, // 86: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
+	62, // 87: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
+	64, // 88: holdfast.v1.Holdfast.ShutdownNeighbor:input_type -> holdfast.v1.ShutdownNeighborRequest
+	66, // 89: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
+	68, // 90: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
+	71, // 91: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
+	21, // 92: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
+	23, // 93: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
+	26, // 94: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
+	29, // 95: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
+	31, // 96: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
+	45, // 97: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
+	47, // 98: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
+	49, // 99: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
+	51, // 100: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
+	55, // 101: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
+	59, // 102: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
+	63, // 103: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
+	65, // 104: holdfast.v1.Holdfast.ShutdownNeighbor:output_type -> holdfast.v1.ShutdownNeighborResponse
+	67, // 105: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
+	69, // 106: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
+	72, // 107: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
+	92, // [92:108] is the sub-list for method output_type
+	76, // [76:92] is the sub-list for method input_type
+	76, // [76:76] is the sub-list for extension type_name
+	76, // [76:76] is the sub-list for extension extendee
+	0,  // [0:76] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_proto_init() }
@@ -5456,7 +5557,7 @@ func file_holdfast_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_proto_rawDesc), len(file_holdfast_proto_rawDesc)),
 			NumEnums:      12,
-			NumMessages:   61,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
