@@ -102,7 +102,7 @@ func (c *conn) end(final []byte) {
 		c.nc.Close()
 		return
 	}
-	c.runner.manager.goLinger(c.nc)
+	c.runner.linger(c.nc)
 }
 
 // lingerClose waits for the neighbor to close, and closes.

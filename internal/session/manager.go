@@ -193,7 +193,9 @@ func (m *Manager) incoming(nc net.Conn) {
 	n := r.current()
 	if err := m.net.Accepted(nc, n.Transport); err != nil {
 		nc.Close()
-		m.log.Warn("closed a connection", "neighbor", n.Name, "err", err)
+		if more, ok := r.turnedAway.allow(time.Now()); ok {
+			m.log.Warn("closed a connection", "neighbor", n.Name, "err", err, "more", more)
+		}
 		return
 	}
 	r.offer(nc)
@@ -218,11 +220,6 @@ func (s *suppressor) allow(now time.Time) (suppressed int, ok bool) {
 	}
 	suppressed, s.n, s.next = s.n, 0, now.Add(suppressFor)
 	return suppressed, true
-}
-
-// goLinger closes a connection once the neighbor has read what it was sent.
-func (m *Manager) goLinger(nc net.Conn) {
-	m.wg.Go(func() { lingerClose(m.ctx, nc) })
 }
 
 // Set adds neighbors or changes them. A present session keeps what it was made

@@ -189,6 +189,78 @@ func TestRefusedInARow(t *testing.T) {
 	})
 }
 
+// TestFlood: a neighbor that connects again and again holds a few connections at
+// a time, and fills no log.
+func TestFlood(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := memnet.New()
+		a := newRouter(t, n, addrA)
+		s := settings(addrA)
+		s.Machine.Passive = true
+		set(t, a, s)
+		synctest.Wait()
+		var conns []*memnet.Conn
+		for range 200 {
+			c, err := n.Dial(t.Context(), addrB, portA)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conns = append(conns, c)
+			synctest.Wait()
+		}
+		open := 0
+		for _, c := range conns {
+			if _, err := c.Write([]byte{0xff}); err == nil {
+				open++
+			}
+			c.Close()
+		}
+		if open > 1+maxLingering {
+			t.Errorf("%d connections are open", open)
+		}
+		if lines := strings.Count(a.logs.String(), "\n"); lines > 3 {
+			t.Errorf("%d lines in the log", lines)
+		}
+		wait(time.Second)
+		dialFake(t, n).Close()
+	})
+}
+
+// choosy is a network that refuses what neighbors began.
+type choosy struct{ memNet }
+
+func (choosy) Accepted(net.Conn, Transport) error { return errors.New("it came with TTL 3") }
+
+// TestRefusedByTransport: what is refused again and again is said once in a
+// while.
+func TestRefusedByTransport(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, l := memnet.New(), &logs{}
+		m := New(&table{t: t}, slog.New(slog.NewTextHandler(l, nil)), WithNet(choosy{memNet{n, addrA}}))
+		defer m.Close("")
+		if err := m.Listen([]netip.AddrPort{portA}); err != nil {
+			t.Fatal(err)
+		}
+		s := settings(addrA)
+		s.Machine.Passive = true
+		if err := m.Set(s); err != nil {
+			t.Fatal(err)
+		}
+		for range 50 {
+			c, err := n.Dial(t.Context(), addrB, portA)
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.ReadAll(c)
+			c.Close()
+			wait(time.Second)
+		}
+		if got := strings.Count(l.String(), "TTL 3"); got != 5 {
+			t.Errorf("%d lines in the log:\n%s", got, l)
+		}
+	})
+}
+
 // TestLastConnectionCounts: of connections that come while the runner is busy,
 // the neighbor's last one is the one.
 func TestLastConnectionCounts(t *testing.T) {

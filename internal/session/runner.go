@@ -28,6 +28,8 @@ type runner struct {
 	wake   chan struct{}
 	done   chan struct{} // closed at the end
 
+	turnedAway suppressor
+
 	// What others leave for the goroutine; wake says that there is something.
 	mu       sync.Mutex
 	settings Neighbor
@@ -47,7 +49,12 @@ type runner struct {
 	candidate net.Conn // neither adopted nor refused yet
 	timer     *time.Timer
 	refusing  chan struct{} // holds a token while a connection is being refused
+	lingering chan struct{} // holds a token for each connection that lingers
 }
+
+// maxLingering is how many connections of a neighbor linger. More come and go
+// only in a flood, in which nobody reads NOTIFICATIONs.
+const maxLingering = 4
 
 // attempt is one to connect.
 type attempt struct {
@@ -65,7 +72,7 @@ type dialed struct {
 func newRunner(m *Manager, n Neighbor) *runner {
 	r := &runner{manager: m, id: n.ID, settings: n,
 		events: make(chan event), dialed: make(chan dialed), wake: make(chan struct{}, 1), done: make(chan struct{}),
-		machine: fsm.New(n.Machine, m.random), refusing: make(chan struct{}, 1)}
+		machine: fsm.New(n.Machine, m.random), refusing: make(chan struct{}, 1), lingering: make(chan struct{}, maxLingering)}
 	r.status = Status{Shutdown: n.Shutdown, ShutdownMessage: n.ShutdownMessage, Since: time.Now()}
 	e := fsm.Event{Kind: fsm.Start}
 	if n.Shutdown {
@@ -362,6 +369,20 @@ func (r *runner) refuse(nc net.Conn, msg []byte) {
 		r.out.types[wire.MsgNotification].Add(1)
 		r.out.bytes.Add(uint64(len(msg)))
 		lingerClose(r.manager.ctx, nc)
+	})
+}
+
+// linger closes a connection once the neighbor has read what it was sent.
+func (r *runner) linger(nc net.Conn) {
+	select {
+	case r.lingering <- struct{}{}:
+	default:
+		nc.Close()
+		return
+	}
+	r.manager.wg.Go(func() {
+		lingerClose(r.manager.ctx, nc)
+		<-r.lingering
 	})
 }
 
