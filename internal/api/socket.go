@@ -15,7 +15,10 @@ import (
 // of the name that a socket is made under.
 const maxSocketPath = 107 - len(newSuffix)
 
-const newSuffix = ".new"
+const (
+	newSuffix  = ".new"
+	lockSuffix = ".lock"
+)
 
 // Listen makes a unix socket for its owner and group, mode 0660, and its
 // directory if there is none. A socket on which nobody listens any more is
@@ -25,16 +28,17 @@ func Listen(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("cannot make the socket %s: the path is longer than %d bytes", path, maxSocketPath)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("cannot make the directory of the socket: %w", err)
+		return nil, fmt.Errorf("cannot make the directory of the socket: %w (choose another with --socket)", err)
 	}
-	// Two that start at once take turns here.
-	lock, err := os.OpenFile(filepath.Dir(path), os.O_RDONLY, 0)
+	// Two that start at once take turns here. The file is ours alone: on one that
+	// anybody can open, anybody could hold us up.
+	lock, err := os.OpenFile(path+lockSuffix, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("cannot make the socket: %w", err)
+		return nil, fmt.Errorf("cannot make the socket: %w (choose another with --socket)", err)
 	}
 	defer lock.Close()
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return nil, fmt.Errorf("cannot lock the directory of the socket: %w", err)
+		return nil, fmt.Errorf("cannot make the socket: cannot lock %s: %w", lock.Name(), err)
 	}
 	if err := replaceable(path); err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -148,7 +149,11 @@ func (v value) open(name string) (*os.File, string, bool) {
 	}
 	f, err := openRegular(path)
 	if err != nil {
-		v.fail("create it, or mend the name", "cannot read %s: %v", path, reason(err))
+		fix := "create it, or mend the name"
+		if errors.Is(err, fs.ErrPermission) {
+			fix = "let the user that holdfast runs as read it"
+		}
+		v.fail(fix, "cannot read %s: %v", path, reason(err))
 		return nil, path, false
 	}
 	if !slices.Contains(v.cfg.Files, path) {
