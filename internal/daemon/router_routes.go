@@ -11,6 +11,7 @@ import (
 	"holdfast/internal/packet"
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
+	"holdfast/internal/wire"
 )
 
 // errEnough ends a query whose limit is reached.
@@ -119,6 +120,7 @@ type selection struct {
 	scratch   policy.Scratch
 	cfg       *config.Config
 	neighbors map[packet.ID]*config.Neighbor
+	asSent    bool // as it is on the wire, not as the decision sees it
 }
 
 // shown is a selection that only shows.
@@ -138,6 +140,7 @@ var matches = map[api.PrefixMatch]engine.Match{
 
 func (r *router) selection(q *api.RouteQuery) (*selection, error) {
 	s := r.shown()
+	s.asSent = q.View != api.ViewTable && q.View != api.ViewBest
 	view, ok := views[q.View]
 	match, ok2 := matches[q.Match]
 	if !ok || !ok2 {
@@ -228,6 +231,10 @@ func (s *selection) info(x *engine.Route) (api.RouteInfo, bool) {
 		out.Neighbor, out.NeighborAddress, out.Source = from.Name, from.Transport.Address, apiSource(source(from))
 	} else if x.Neighbor != 0 {
 		return out, false
+	}
+	if !s.asSent && !x.Rejected && out.Attrs.Has&wire.HasLocalPref == 0 {
+		out.Attrs.Has |= wire.HasLocalPref
+		out.Attrs.LocalPref = s.cfg.Router.DefaultLocalPref
 	}
 	switch {
 	case x.Rejected:

@@ -316,6 +316,32 @@ func TestRouterRoutes(t *testing.T) {
 	}
 }
 
+// TestLocalPref: the table has what the decision compares, what was received
+// and is advertised is as on the wire.
+func TestLocalPref(t *testing.T) {
+	b := world(t)
+	p := prefix.MustParse("203.0.113.0/24")
+	for _, c := range []struct {
+		q    api.RouteQuery
+		want string
+	}{
+		{api.RouteQuery{}, "100"}, {api.RouteQuery{View: api.ViewBest}, "100"},
+		{api.RouteQuery{View: api.ViewReceived}, ""}, {api.RouteQuery{View: api.ViewAdvertised, Neighbor: "transit-a"}, ""},
+	} {
+		c.q.Prefix = &p
+		got := "no route"
+		err := b.Routes(t.Context(), c.q, func(r api.RouteInfo) error {
+			if got = ""; r.Attrs.Has&wire.HasLocalPref != 0 {
+				got = fmt.Sprint(r.Attrs.LocalPref)
+			}
+			return nil
+		})
+		if err != nil || got != c.want {
+			t.Errorf("%+v: local preference %q, want %q (%v)", c.q, got, c.want, err)
+		}
+	}
+}
+
 func TestRouterRouteInfo(t *testing.T) {
 	b := world(t)
 	before := time.Now()
