@@ -24,6 +24,7 @@ type peer struct {
 	queue   []queued
 	table   map[prefix.Prefix]wire.Attrs
 	eor     [prefix.Families]bool
+	again   [prefix.Families]map[prefix.Prefix]bool // not sent again yet since a refresh began
 	as2     bool
 	updates int
 	closed  *session.Close
@@ -44,10 +45,15 @@ func newPeer(t testing.TB, id packet.ID) *peer {
 	return &peer{t: t, id: id, room: queueLen, table: map[prefix.Prefix]wire.Attrs{}}
 }
 
-func (p *peer) Room() int { return max(0, p.room-len(p.queue)) }
+func (p *peer) Room() int {
+	if p.closed != nil {
+		return 0
+	}
+	return max(0, p.room-len(p.queue))
+}
 
 func (p *peer) Send(q *packet.Packet, nextHop []byte) bool {
-	if len(p.queue) > p.room { // one more than Room says
+	if p.closed != nil || len(p.queue) > p.room { // one more than Room says
 		return false
 	}
 	q.Retain()
@@ -85,8 +91,32 @@ func (p *peer) messages(data []byte) {
 		}
 		if data[18] == wire.MsgUpdate {
 			p.update(data[wire.HeaderLen:n])
+		} else {
+			p.marker(data[wire.HeaderLen:n])
 		}
 		data = data[n:]
+	}
+}
+
+// marker begins or ends a refresh, in which everything must come again.
+func (p *peer) marker(body []byte) {
+	r, err := wire.ParseRefresh(body)
+	f, _ := prefix.FamilyByAFI(r.AFI)
+	switch {
+	case err != nil || !p.eor[f]:
+		p.t.Fatalf("neighbor %d was sent refresh % x, End-of-RIB before: %v", p.id, body, p.eor)
+	case r.Subtype == wire.RefreshBegin:
+		p.again[f] = map[prefix.Prefix]bool{}
+		for x := range p.table {
+			if x.Family == f {
+				p.again[f][x] = true
+			}
+		}
+	case r.Subtype == wire.RefreshEnd:
+		if p.again[f] == nil || len(p.again[f]) > 0 {
+			p.t.Fatalf("neighbor %d was not sent %v again", p.id, p.again[f])
+		}
+		p.again[f] = nil
 	}
 }
 
@@ -114,6 +144,7 @@ func (p *peer) update(body []byte) {
 				}
 			}
 			delete(p.table, r.Prefix)
+			delete(p.again[r.Prefix.Family], r.Prefix)
 		}
 	}
 	for i, l := range []wire.NLRI{u.Announced, u.Reach} {
@@ -136,6 +167,7 @@ func (p *peer) update(body []byte) {
 			var a wire.Attrs
 			wire.Parse(block, nextHop, &a)
 			p.table[r.Prefix] = a
+			delete(p.again[r.Prefix.Family], r.Prefix)
 		}
 	}
 }

@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"bytes"
-	"encoding/binary"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -16,111 +14,9 @@ import (
 )
 
 var (
-	steps    = flag.Int("steps", 100_000, "steps of the random test")
+	steps    = flag.Int("steps", 150_000, "steps of the random test")
 	seedFlag = flag.Uint64("seed", 1, "first seed of the random test")
 )
-
-// twin is a policy for both sides: what the engine runs and what it means.
-type twin struct {
-	policy *policy.Policy // nil: none configured
-	model  model.Policy
-}
-
-func rule(set policy.Actions, then policy.Then, conds ...policy.Condition) policy.Rule {
-	r := policy.Rule{Set: set, Then: then}
-	if len(conds) > 0 {
-		r.Match = []policy.Match{{Conditions: conds}}
-	}
-	return r
-}
-
-func communities(text string) *policy.CommunitySet {
-	s := &policy.CommunitySet{}
-	if err := s.Add(text, policy.Pos{}); err != nil {
-		panic(err)
-	}
-	return s
-}
-
-func prefixes(text ...string) []*policy.PrefixSet {
-	s := &policy.PrefixSet{}
-	for _, t := range text {
-		r, err := policy.ParsePrefixRange(t)
-		if err != nil {
-			panic(err)
-		}
-		s.Add(r, policy.Pos{})
-	}
-	return []*policy.PrefixSet{s}
-}
-
-func has(a *wire.Attrs, asn, value uint16) bool {
-	want := binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, asn), value)
-	for c := a.Communities; len(c) >= 4; c = c[4:] {
-		if bytes.Equal(c[:4], want) {
-			return true
-		}
-	}
-	return false
-}
-
-func add(a *wire.Attrs, asn, value uint16) {
-	if !has(a, asn, value) {
-		c := append([]byte(nil), a.Communities...)
-		a.Communities = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(c, asn), value)
-	}
-}
-
-func always(prefix.Prefix, *wire.Attrs) bool { return true }
-
-var imports = []twin{
-	{&policy.Policy{Name: "all", Rules: []policy.Rule{rule(policy.Actions{}, policy.Accept)}}, always},
-	{&policy.Policy{Name: "not one", Rules: []policy.Rule{
-		rule(policy.Actions{}, policy.Reject, policy.Condition{Kind: policy.CondPrefix, Prefixes: prefixes("10.1.0.0/16", "2001:db8:1::/48")}),
-		rule(policy.Actions{}, policy.Accept)}},
-		func(p prefix.Prefix, _ *wire.Attrs) bool {
-			return p != prefix.MustParse("10.1.0.0/16") && p != prefix.MustParse("2001:db8:1::/48")
-		}},
-	{&policy.Policy{Name: "preference", Rules: []policy.Rule{
-		rule(policy.Actions{LocalPref: policy.Adjust{Op: policy.SetTo, Value: 200}}, policy.Continue,
-			policy.Condition{Kind: policy.CondCommunity, Communities: []*policy.CommunitySet{communities("65000:1")}}),
-		rule(policy.Actions{MED: policy.Adjust{Op: policy.SetTo, Value: 5}}, policy.Accept,
-			policy.Condition{Kind: policy.CondPrefixLength, Ranges: []policy.Range{{Min: 17, Max: 24}}}),
-		rule(policy.Actions{}, policy.Accept)}},
-		func(p prefix.Prefix, a *wire.Attrs) bool {
-			if has(a, 65000, 1) {
-				a.Has |= wire.HasLocalPref
-				a.LocalPref = 200
-			}
-			if p.Bits >= 17 && p.Bits <= 24 {
-				a.Has |= wire.HasMED
-				a.MED = 5
-			}
-			return true
-		}},
-	{nil, nil},
-}
-
-var exports = []twin{
-	imports[0],
-	{&policy.Policy{Name: "marked", Rules: []policy.Rule{
-		rule(policy.Actions{}, policy.Reject, policy.Condition{Kind: policy.CondCommunity, Communities: []*policy.CommunitySet{communities("65000:2")}}),
-		rule(policy.Actions{AddCommunities: communities("65000:9"), MED: policy.Adjust{Op: policy.SetTo, Value: 7}}, policy.Accept,
-			policy.Condition{Kind: policy.CondPrefix, Prefixes: prefixes("10.0.0.0/8 ge 8 le 16")}),
-		rule(policy.Actions{}, policy.Accept)}},
-		func(p prefix.Prefix, a *wire.Attrs) bool {
-			if has(a, 65000, 2) {
-				return false
-			}
-			if p.Bits <= 16 && prefix.MustParse("10.0.0.0/8").Covers(p) {
-				add(a, 65000, 9)
-				a.Has |= wire.HasMED
-				a.MED = 7
-			}
-			return true
-		}},
-	{nil, nil},
-}
 
 var universe = []prefix.Prefix{
 	prefix.MustParse("10.0.0.0/8"), prefix.MustParse("10.1.0.0/16"), prefix.MustParse("10.1.2.0/24"),
@@ -133,17 +29,28 @@ type world struct {
 	t     testing.TB
 	r     *rand.Rand
 	core  *Core
-	cfg   Config
+	cfg   Config // of all neighbors, also of those that are not configured now
 	twin  model.Router
+	far   []far   // by ID
 	peers []*peer // by ID; nil while down
 	slow  []bool
-	addID []bool // sends path ids
+	plain bool // no two paths come through one AS
 	log   []string
+}
+
+// far is how a neighbor is besides what it is configured as.
+type far struct {
+	addID    bool // sends path ids
+	gone     bool // is not configured
+	as2      bool // the rest is of its session
+	enhanced bool
+	families [prefix.Families]bool
+	stale    [prefix.Families]map[wire.Route]bool // what is to be announced again in a refresh
 }
 
 func (w *world) say(format string, args ...any) {
 	w.log = append(w.log, fmt.Sprintf(format, args...))
-	if len(w.log) > 12 {
+	if len(w.log) > 30 {
 		w.log = w.log[1:]
 	}
 }
@@ -151,28 +58,35 @@ func (w *world) say(format string, args ...any) {
 const worldNeighbors = 6
 
 func newWorld(t testing.TB, seed uint64) *world {
-	w := &world{t: t, r: rand.New(rand.NewPCG(seed, 7)), core: NewCore(quiet())}
+	w := &world{t: t, r: rand.New(rand.NewPCG(seed, 7)), core: NewCore(quiet()), plain: seed%4 == 1}
 	w.cfg = ebgpConfig(t, worldNeighbors)
 	w.cfg.Revision = 1
-	w.twin = model.Router{ASN: 65000, RouterID: 1, ClusterID: 1, Local: map[prefix.Prefix]wire.Attrs{}, Aggregates: map[prefix.Prefix]wire.Attrs{}}
+	w.twin = model.Router{ASN: 65000, RouterID: 1, ClusterID: 1, DefaultLocalPref: 100,
+		Local: map[prefix.Prefix]wire.Attrs{}, Aggregates: map[prefix.Prefix]wire.Attrs{}}
 	w.twin.AlwaysCompareMED = seed%3 == 0
 	w.cfg.Decision.AlwaysCompareMED = w.twin.AlwaysCompareMED
 	w.peers = make([]*peer, worldNeighbors+1)
 	w.slow = make([]bool, worldNeighbors+1)
-	w.addID = make([]bool, worldNeighbors+1)
+	w.far = make([]far, worldNeighbors+1)
 	for i := range w.cfg.Neighbors {
 		n := &w.cfg.Neighbors[i]
-		m := &model.Neighbor{ID: i + 1, EBGP: true, ASN: n.ASN, Import: always, Export: always, RouterID: 0x0a000000 + uint32(i+1)}
+		m := &model.Neighbor{ID: i + 1, EBGP: true, Import: always, Export: always}
 		a := n.Addr.As16()
 		m.Addr = a[:]
-		n.Checks.EnforceFirstAS = false
-		if i >= 4 { // iBGP, one of them a client
+		n.Checks.EnforceFirstAS = w.plain
+		m.EnforceFirstAS = w.plain
+		switch {
+		case w.plain:
+		case i >= 4: // iBGP, one of them a client
 			n.EBGP, n.ASN, n.Source.Kind = false, 65000, policy.IBGP
 			n.Client = i == 5
-			m.EBGP, m.ASN, m.Client = false, 65000, i == 5
+			m.EBGP, m.Client = false, i == 5
+		case i == 3:
+			n.ASN--
 		}
-		w.addID[i+1] = i == 1 || i == 4
-		n.AddPath = w.addID[i+1]
+		m.ASN = n.ASN
+		n.AddPath = !w.plain && (i == 1 || i == 4)
+		w.far[i+1].addID = n.AddPath
 		w.twin.Neighbors = append(w.twin.Neighbors, m)
 	}
 	w.core.Configure(w.cfg)
@@ -180,15 +94,24 @@ func newWorld(t testing.TB, seed uint64) *world {
 }
 
 func (w *world) up(i int) {
+	n, m, x := &w.cfg.Neighbors[i-1], w.twin.Neighbors[i-1], &w.far[i]
+	*x = far{addID: x.addID, as2: w.r.IntN(4) == 0, enhanced: w.r.IntN(2) == 0, families: [prefix.Families]bool{true, w.r.IntN(8) > 0}}
 	est := established(i)
-	n := &w.cfg.Neighbors[i-1]
 	est.Read.EBGP, est.Write.EBGP = n.EBGP, n.EBGP
-	if w.addID[i] {
+	est.Read.AS4, est.Write.AS4 = !x.as2, !x.as2
+	est.Read.Families, est.Write.Families = x.families, x.families
+	est.EnhancedRefresh = x.enhanced
+	if x.addID {
 		est.Read.AddPath = [prefix.Families]bool{true, true}
 	}
+	if w.r.IntN(8) == 0 {
+		est.RemoteID += 100
+	}
+	w.say("%d comes up: %+v", i, *x)
 	w.peers[i] = newPeer(w.t, packet.ID(i))
+	w.peers[i].as2 = x.as2
 	w.core.Up(packet.ID(i), est, w.peers[i])
-	w.twin.Neighbors[i-1].Up = true
+	m.Up, m.RouterID = true, est.RemoteID
 }
 
 func (w *world) down(i int) {
@@ -197,162 +120,16 @@ func (w *world) down(i int) {
 		q.p.Release()
 	}
 	w.peers[i], w.slow[i] = nil, false
+	w.far[i].stale = [prefix.Families]map[wire.Route]bool{}
 	w.twin.Neighbors[i-1].Up = false
 	w.twin.Neighbors[i-1].Clear()
-}
-
-func (w *world) attrs(i int) wire.Attrs {
-	r := w.r
-	n := &w.cfg.Neighbors[i-1]
-	a := wire.Attrs{Has: wire.HasOrigin | wire.HasASPath, Origin: uint8(r.IntN(3)), NextHop: []byte{10, 1, byte(i), 2}}
-	path := []uint32{64600 + uint32(r.IntN(2))}
-	if n.EBGP {
-		path = append([]uint32{n.ASN}, path...)
-	}
-	if r.IntN(8) == 0 {
-		path = append(path, 65000) // a loop
-	}
-	a.ASPath = []byte{2, byte(len(path))}
-	for _, asn := range path {
-		a.ASPath = binary.BigEndian.AppendUint32(a.ASPath, asn)
-	}
-	if r.IntN(2) == 0 {
-		a.Has |= wire.HasMED
-		a.MED = uint32(r.IntN(3))
-	}
-	if r.IntN(3) == 0 {
-		add(&a, 65000, uint16(1+r.IntN(3)))
-	}
-	if r.IntN(20) == 0 {
-		add(&a, 0xffff, uint16(0xff01+r.IntN(2)))
-	}
-	if !n.EBGP {
-		if r.IntN(2) == 0 {
-			a.Has |= wire.HasLocalPref
-			a.LocalPref = uint32(99 + r.IntN(3))
-		}
-		if r.IntN(4) == 0 {
-			a.Has |= wire.HasOriginatorID
-			a.OriginatorID = uint32(r.IntN(3)) // 1 is ourselves
-		}
-		if r.IntN(4) == 0 {
-			a.ClusterList = []byte{0, 0, 0, byte(1 + r.IntN(2))}
-		}
-	}
-	return a
-}
-
-func nlri(p prefix.Prefix, id uint32, addPath bool) []byte {
-	var b []byte
-	if addPath {
-		b = binary.BigEndian.AppendUint32(b, id)
-	}
-	return wire.AppendPrefix(b, p)
-}
-
-// announce makes an UPDATE of one to three routes of one family.
-func (w *world) announce(i int) {
-	a := w.attrs(i)
-	f := prefix.Family(w.r.IntN(2))
-	if f == prefix.IPv6 {
-		a.NextHop = []byte{0x20, 1, 0xd, 0xb8, 14: byte(i), 15: 2}
-	}
-	var list []byte
-	for range 1 + w.r.IntN(3) {
-		p := universe[w.r.IntN(len(universe))]
-		if p.Family != f {
-			continue
-		}
-		id := uint32(0)
-		if w.addID[i] {
-			id = uint32(1 + w.r.IntN(2))
-		}
-		list = append(list, nlri(p, id, w.addID[i])...)
-		w.twin.Neighbors[i-1].Announce(p, id, a)
-		w.say("%d announces %v (%d) path % x med %d pref %d communities % x", i, p, id, a.ASPath, a.MED, a.LocalPref, a.Communities)
-	}
-	if len(list) == 0 {
-		return
-	}
-	var nextHop []byte
-	if f == prefix.IPv6 {
-		nextHop = a.NextHop
-	}
-	w.core.Messages(packet.ID(i), wire.AppendUpdate(nil, f, nil, a.Append(nil, f == prefix.IPv6), nextHop, list))
-}
-
-func (w *world) withdraw(i int) {
-	p := universe[w.r.IntN(len(universe))]
-	id := uint32(0)
-	if w.addID[i] {
-		id = uint32(1 + w.r.IntN(2))
-	}
-	w.say("%d withdraws %v (%d)", i, p, id)
-	w.core.Messages(packet.ID(i), wire.AppendUpdate(nil, p.Family, nlri(p, id, w.addID[i]), nil, nil, nil))
-	w.twin.Neighbors[i-1].Withdraw(p, id)
-}
-
-// configure edits policies, originations or aggregates.
-func (w *world) configure() {
-	w.cfg.Revision++
-	switch w.r.IntN(4) {
-	case 0:
-		p := universe[w.r.IntN(len(universe))]
-		if _, ok := w.twin.Local[p]; ok {
-			delete(w.twin.Local, p)
-		} else {
-			w.twin.Local[p] = wire.Attrs{Has: wire.HasOrigin | wire.HasASPath, Origin: uint8(w.r.IntN(2))}
-		}
-		w.cfg.Originate = nil
-		for p, a := range w.twin.Local {
-			w.cfg.Originate = append(w.cfg.Originate, Origination{p, a})
-		}
-		w.say("originations %v", w.twin.Local)
-	case 1:
-		p := universe[w.r.IntN(2)*5] // 10.0.0.0/8, 2001:db8::/32
-		if _, ok := w.twin.Aggregates[p]; ok {
-			delete(w.twin.Aggregates, p)
-		} else {
-			w.twin.Aggregates[p] = wire.Attrs{Has: wire.HasOrigin | wire.HasASPath | wire.HasAtomicAggregate}
-		}
-		w.cfg.Aggregate = nil
-		for p, a := range w.twin.Aggregates {
-			w.cfg.Aggregate = append(w.cfg.Aggregate, Aggregate{p, a})
-		}
-		w.say("aggregates %v", w.twin.Aggregates)
-	default:
-		// One neighbor's policies, or those of all.
-		i, in, out := w.r.IntN(worldNeighbors), w.r.IntN(len(imports)), w.r.IntN(len(exports))
-		all := w.r.IntN(3) == 0
-		cfg := w.cfg
-		cfg.Neighbors = append([]Neighbor(nil), w.cfg.Neighbors...)
-		for k := range cfg.Neighbors {
-			if k != i && !all {
-				continue
-			}
-			n, m := &cfg.Neighbors[k], w.twin.Neighbors[k]
-			for f := range n.Families {
-				n.Families[f].Import, n.Families[f].Export = nil, nil
-				if p := imports[in].policy; p != nil {
-					n.Families[f].Import = program(w.t, p, &n.Source)
-				}
-				if p := exports[out].policy; p != nil {
-					n.Families[f].Export = program(w.t, p, nil)
-				}
-			}
-			m.Import, m.Export = imports[in].model, exports[out].model
-		}
-		w.cfg = cfg
-		w.say("neighbor %d (all: %v) import %d export %d", i+1, all, in, out)
-	}
-	w.core.Configure(w.cfg)
 }
 
 // settle lets everybody who reads read, until nothing moves.
 func (w *world) settle() {
 	for {
 		w.core.Settle()
-		moved := false
+		moved := w.reap()
 		for i, p := range w.peers {
 			if p != nil && !w.slow[i] && len(p.queue) > 0 {
 				p.read()
@@ -363,6 +140,38 @@ func (w *world) settle() {
 			return
 		}
 	}
+}
+
+// reap ends the sessions that the router has closed, which must have been above
+// their limits.
+func (w *world) reap() (any bool) {
+	for i, p := range w.peers {
+		if p == nil || p.closed == nil {
+			continue
+		}
+		if !w.excess(i) {
+			w.fail("the session of %d was closed: %+v", i, *p.closed)
+		}
+		w.say("%d was above its limit", i)
+		w.down(i)
+		any = true
+	}
+	return any
+}
+
+// excess reports whether a neighbor has sent more than it may.
+func (w *world) excess(i int) bool {
+	for f := range prefix.Family(prefix.Families) {
+		l := w.cfg.Neighbors[i-1].Families[f].Limit
+		have, accepted := w.twin.Count(w.twin.Neighbors[i-1], f)
+		if l.AfterPolicy {
+			have = accepted
+		}
+		if l.Max > 0 && l.Action != LimitWarn && have > l.Max {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *world) fail(format string, args ...any) {
@@ -400,26 +209,42 @@ func (w *world) check() {
 		}
 	}
 	for i, peer := range w.peers {
-		if peer == nil || w.slow[i] {
+		if peer == nil {
 			continue
 		}
-		m := w.twin.Neighbors[i-1]
-		for _, p := range universe {
-			own := established(i).NextHop[p.Family].AsSlice()
-			m.NextHop = own
-			want := w.twin.Advertised(m, p)
-			got, ok := peer.table[p]
-			if ok != (want != nil) {
-				w.fail("neighbor %d has %v: %v, want %v", i, p, ok, want != nil)
-			}
-			if ok {
-				if x, y := text(&got), text(want); x != y {
-					w.fail("neighbor %d has %v with\n%s, want\n%s", i, p, x, y)
-				}
+		if w.excess(i) {
+			w.fail("neighbor %d is above its limit and still up", i)
+		}
+		if !w.slow[i] {
+			w.checkPeer(i, peer)
+		}
+	}
+}
+
+func (w *world) checkPeer(i int, peer *peer) {
+	m := w.twin.Neighbors[i-1]
+	for _, p := range universe {
+		m.NextHop = established(i).NextHop[p.Family].AsSlice()
+		if a := w.cfg.Neighbors[i-1].Families[p.Family].NextHopAddr; a.IsValid() {
+			m.NextHop = a.AsSlice()
+		}
+		var want *wire.Attrs
+		if w.far[i].families[p.Family] {
+			want = w.twin.Advertised(m, p)
+		}
+		got, ok := peer.table[p]
+		if ok != (want != nil) {
+			w.fail("neighbor %d has %v: %v, want %v", i, p, ok, want != nil)
+		}
+		if ok {
+			if x, y := text(&got), text(want); x != y {
+				w.fail("neighbor %d has %v with\n%s, want\n%s", i, p, x, y)
 			}
 		}
-		if !peer.eor[0] || !peer.eor[1] {
-			w.fail("neighbor %d has no End-of-RIB: %v", i, peer.eor)
+	}
+	for f, on := range w.far[i].families {
+		if peer.eor[f] != on || peer.again[f] != nil {
+			w.fail("neighbor %d, %v: End-of-RIB %v, refresh unfinished %v", i, prefix.Family(f), peer.eor[f], peer.again[f] != nil)
 		}
 	}
 }
@@ -442,36 +267,51 @@ func text(a *wire.Attrs) string {
 // step does one random thing.
 func (w *world) step() {
 	i := 1 + w.r.IntN(worldNeighbors)
-	if w.peers[i] == nil {
-		w.say("%d comes up", i)
+	switch {
+	case w.peers[i] != nil:
+	case w.far[i].gone:
+		w.say("%d is configured again", i)
+		w.far[i].gone = false
+		w.apply()
+		return
+	default:
 		w.up(i)
 		return
 	}
-	switch k := w.r.IntN(100); {
-	case k < 2:
+	switch k := w.r.IntN(200); {
+	case k < 4:
 		w.say("%d goes down", i)
 		w.down(i)
-	case k < 8:
+	case k < 5:
+		w.say("%d is removed", i)
+		w.down(i)
+		w.far[i].gone = true
+		w.apply()
+	case k < 16:
 		w.slow[i] = !w.slow[i]
 		w.say("%d is slow: %v", i, w.slow[i])
 		w.peers[i].room = queueLen
 		if w.slow[i] {
 			w.peers[i].room = 1 + w.r.IntN(queueLen)
 		}
-	case k < 12:
-		w.configure()
-	case k < 14:
-		w.say("%d asks for a refresh", i)
-		w.core.Messages(packet.ID(i), wire.AppendRefresh(nil, prefix.Family(w.r.IntN(2)), wire.RefreshRequest))
-	case k < 40:
+	case k < 26:
+		for range 1 + w.r.IntN(3) {
+			w.edit()
+		}
+		w.apply()
+	case k < 36:
+		w.refresh(i)
+	case k < 80:
 		w.withdraw(i)
 	default:
 		w.announce(i)
 	}
+	w.reap()
 }
 
-// TestRandom does random things to a router and compares its Loc-RIB and every
-// Adj-RIB-Out with the twin's after each. More steps: -steps, other ones: -seed.
+// TestRandom does random things to a router, now and then several before it gets
+// to work, and compares its Loc-RIB and every Adj-RIB-Out with the twin's. More
+// steps: -steps, other ones: -seed.
 func TestRandom(t *testing.T) {
 	const each = 2000
 	for done, seed := 0, *seedFlag; done < *steps; seed++ {
@@ -479,8 +319,15 @@ func TestRandom(t *testing.T) {
 		t.Logf("seed %d", seed)
 		for range min(each, *steps-done) {
 			w.step()
-			w.settle()
-			w.check()
+			switch w.r.IntN(4) {
+			case 0:
+			case 1:
+				w.core.Work()
+				w.reap()
+			default:
+				w.settle()
+				w.check()
+			}
 			done++
 		}
 		w.leave()
@@ -495,7 +342,10 @@ func (w *world) leave() {
 		}
 	}
 	w.cfg.Originate, w.cfg.Aggregate = nil, nil
-	w.core.Configure(w.cfg)
+	for i := range w.far {
+		w.far[i].gone = true // also the default routes for them
+	}
+	w.apply()
 	w.core.Settle()
 	if u := w.core.store.Usage(); u.Blocks != 0 {
 		w.fail("%d blocks are left", u.Blocks)

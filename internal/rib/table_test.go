@@ -72,7 +72,7 @@ const labNeighbors = 6
 func newLab() *lab {
 	l := &lab{s: attr.NewStore(), infos: make([]NeighborInfo, labNeighbors+1)}
 	l.infos[0].Local = true
-	l.twin = model.Router{ASN: 1, RouterID: 99, ClusterID: 99}
+	l.twin = model.Router{ASN: 1, RouterID: 99, ClusterID: 99, DefaultLocalPref: 100}
 	accept := func(prefix.Prefix, *wire.Attrs) bool { return true }
 	for i := 1; i <= labNeighbors; i++ {
 		a := netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}).As16()

@@ -6,6 +6,7 @@ package model
 import (
 	"bytes"
 	"cmp"
+	"maps"
 	"slices"
 
 	"holdfast/internal/prefix"
@@ -24,14 +25,21 @@ type Neighbor struct {
 	Addr           []byte // 16 bytes
 	Import, Export Policy // nil: none configured
 	AllowOwnAS     int
-	Up             bool
-	NextHop        []byte                                  // what it is told as our own
-	routes         map[prefix.Prefix]map[uint32]wire.Attrs // by path ID
+	MaxPathLength  int // 0: any
+	EnforceFirstAS bool
+	// What it is sent.
+	RemovePrivate, ASOverride, DefaultOriginate bool
+	NextHopSelf, NextHopUnchanged               bool // neither: by the kind of neighbor
+	Up                                          bool
+	NextHop                                     []byte // what it is told as our own
+
+	routes map[prefix.Prefix]map[uint32]wire.Attrs // by path ID
 }
 
 // Router is the model.
 type Router struct {
 	ASN, RouterID, ClusterID uint32
+	DefaultLocalPref         uint32
 	AlwaysCompareMED         bool
 	Neighbors                []*Neighbor
 	Local                    map[prefix.Prefix]wire.Attrs
@@ -67,6 +75,25 @@ func (n *Neighbor) Withdraw(p prefix.Prefix, pathID uint32) { delete(n.routes[p]
 
 // Clear takes all back, as the end of a session does.
 func (n *Neighbor) Clear() { clear(n.routes) }
+
+// Has are the path IDs under which a neighbor has announced a prefix.
+func (n *Neighbor) Has(p prefix.Prefix) []uint32 { return slices.Collect(maps.Keys(n.routes[p])) }
+
+// Count is how many routes of a family a neighbor has announced, and how many
+// of them are accepted.
+func (r *Router) Count(n *Neighbor, f prefix.Family) (paths, accepted int) {
+	for p, ids := range n.routes {
+		for _, a := range ids {
+			if p.Family == f {
+				paths++
+				if r.accept(n, p, &a) {
+					accepted++
+				}
+			}
+		}
+	}
+	return paths, accepted
+}
 
 // Prefixes are all that somebody has a route for, in order.
 func (r *Router) Prefixes() []prefix.Prefix {
@@ -118,6 +145,12 @@ func (r *Router) hasMoreSpecific(p prefix.Prefix) bool {
 }
 
 func (r *Router) accept(n *Neighbor, p prefix.Prefix, a *wire.Attrs) bool {
+	if first, ok := wire.FirstAS(a.ASPath); n.EBGP && n.EnforceFirstAS && !(ok && first == n.ASN) {
+		return false
+	}
+	if n.MaxPathLength > 0 && wire.PathLen(a.ASPath) > n.MaxPathLength {
+		return false
+	}
 	if wire.PathContains(a.ASPath, r.ASN) > n.AllowOwnAS {
 		return false
 	}
@@ -171,7 +204,7 @@ func (r *Router) decide(p prefix.Prefix) *Path {
 		if x.Attrs.Has&wire.HasLocalPref != 0 {
 			return -int64(x.Attrs.LocalPref)
 		}
-		return -100
+		return -int64(r.DefaultLocalPref)
 	})
 	keep(func(x Path) int64 { return flag(x.From == nil) })
 	keep(func(x Path) int64 { return int64(wire.PathLen(x.Attrs.ASPath)) })
@@ -219,8 +252,23 @@ func (x Path) addr() []byte {
 
 // Advertised is what a neighbor is sent about a prefix, nil for nothing.
 func (r *Router) Advertised(n *Neighbor, p prefix.Prefix) *wire.Attrs {
+	if !n.Up {
+		return nil
+	}
+	a := r.passes(n, p)
+	if a == nil && n.DefaultOriginate && p.Bits == 0 {
+		return r.send(n, nil, wire.Attrs{Has: wire.HasOrigin | wire.HasASPath}, true)
+	}
+	if best := r.Best(p); best != nil && best.From == n {
+		return nil
+	}
+	return a
+}
+
+// passes is the best route as n would get it, split horizon left aside.
+func (r *Router) passes(n *Neighbor, p prefix.Prefix) *wire.Attrs {
 	best := r.Best(p)
-	if best == nil || !n.Up || best.From == n {
+	if best == nil {
 		return nil
 	}
 	from := best.From
@@ -243,18 +291,27 @@ func (r *Router) Advertised(n *Neighbor, p prefix.Prefix) *wire.Attrs {
 	} else if !n.Export(p, &a) {
 		return nil
 	}
+	return r.send(n, from, a, a.Has&wire.HasMED != had || a.MED != med)
+}
+
+// send is what the kind of session makes of a route that passes. ownMED says
+// that the export policy set the MED.
+func (r *Router) send(n, from *Neighbor, a wire.Attrs, ownMED bool) *wire.Attrs {
+	if n.NextHopSelf || n.EBGP && !n.NextHopUnchanged || len(a.NextHop) == 0 {
+		a.NextHop = n.NextHop
+	}
 	if n.EBGP {
-		if from != nil && a.Has&wire.HasMED == had && a.MED == med {
+		if from != nil && !ownMED {
 			a.Has &^= wire.HasMED
 		}
+		a.ASPath = r.rewrite(n, a.ASPath)
 		a.ASPath = wire.Prepend(nil, a.ASPath, r.ASN, 1)
 		a.Has &^= wire.HasLocalPref | wire.HasOriginatorID | wire.HasAIGP
 		a.ClusterList = nil
-		a.NextHop = n.NextHop
 	} else {
 		if a.Has&wire.HasLocalPref == 0 {
 			a.Has |= wire.HasLocalPref
-			a.LocalPref = 100
+			a.LocalPref = r.DefaultLocalPref
 		}
 		if from != nil && !from.EBGP {
 			if a.Has&wire.HasOriginatorID == 0 {
@@ -264,9 +321,31 @@ func (r *Router) Advertised(n *Neighbor, p prefix.Prefix) *wire.Attrs {
 			id := []byte{byte(r.ClusterID >> 24), byte(r.ClusterID >> 16), byte(r.ClusterID >> 8), byte(r.ClusterID)}
 			a.ClusterList = append(id, a.ClusterList...)
 		}
-		if len(a.NextHop) == 0 {
-			a.NextHop = n.NextHop
-		}
 	}
 	return &a
+}
+
+// rewrite leaves private AS numbers out of a path, and puts our own for the
+// neighbor's. The paths of tests are one sequence, or empty.
+func (r *Router) rewrite(n *Neighbor, path []byte) []byte {
+	if !n.RemovePrivate && !n.ASOverride {
+		return path
+	}
+	var asns []uint32
+	for it := wire.Path(path); it.Next(); {
+		private := it.ASN >= 64512 && it.ASN <= 65534 || it.ASN >= 4200000000 && it.ASN <= 4294967294
+		switch {
+		case n.RemovePrivate && private:
+		case n.ASOverride && it.ASN == n.ASN:
+			asns = append(asns, r.ASN)
+		default:
+			asns = append(asns, it.ASN)
+		}
+	}
+	slices.Reverse(asns)
+	var out []byte
+	for _, asn := range asns {
+		out = wire.Prepend(nil, out, asn, 1)
+	}
+	return out
 }

@@ -1,0 +1,149 @@
+package engine
+
+import (
+	"net/netip"
+	"slices"
+
+	"holdfast/internal/export"
+	"holdfast/internal/prefix"
+	"holdfast/internal/wire"
+	"holdfast/testkit/model"
+)
+
+// apply makes what was edited the running configuration.
+func (w *world) apply() {
+	w.cfg.Revision++
+	cfg := w.cfg
+	cfg.Neighbors = nil
+	for i, n := range w.cfg.Neighbors {
+		if !w.far[i+1].gone {
+			cfg.Neighbors = append(cfg.Neighbors, n)
+		}
+	}
+	w.core.Configure(cfg)
+}
+
+// edit changes one thing in the configuration.
+func (w *world) edit() {
+	switch w.r.IntN(8) {
+	case 0:
+		p := universe[w.r.IntN(len(universe))]
+		if _, ok := w.twin.Local[p]; ok {
+			delete(w.twin.Local, p)
+		} else {
+			w.twin.Local[p] = wire.Attrs{Has: wire.HasOrigin | wire.HasASPath, Origin: uint8(w.r.IntN(2))}
+		}
+		w.cfg.Originate = nil
+		for p, a := range w.twin.Local {
+			w.cfg.Originate = append(w.cfg.Originate, Origination{p, a})
+		}
+		w.say("originations %v", w.twin.Local)
+	case 1:
+		p := universe[[]int{0, 1, 5}[w.r.IntN(3)]] // 10.0.0.0/8, 10.1.0.0/16, 2001:db8::/32
+		if _, ok := w.twin.Aggregates[p]; ok {
+			delete(w.twin.Aggregates, p)
+		} else {
+			w.twin.Aggregates[p] = wire.Attrs{Has: wire.HasOrigin | wire.HasASPath | wire.HasAtomicAggregate}
+		}
+		w.cfg.Aggregate = nil
+		for p, a := range w.twin.Aggregates {
+			w.cfg.Aggregate = append(w.cfg.Aggregate, Aggregate{p, a})
+		}
+		w.say("aggregates %v", w.twin.Aggregates)
+	case 2:
+		w.editRouter()
+	case 3, 4, 5:
+		in, out := w.r.IntN(len(imports)), w.r.IntN(len(exports))
+		w.some(func(n *Neighbor, m *model.Neighbor) {
+			w.say("%d import %d export %d", n.ID, in, out)
+			for f := range n.Families {
+				n.Families[f].Import, n.Families[f].Export = nil, nil
+				if p := imports[in].policy; p != nil {
+					n.Families[f].Import = program(w.t, p, &n.Source)
+				}
+				if p := exports[out].policy; p != nil {
+					n.Families[f].Export = program(w.t, p, nil)
+				}
+			}
+			m.Import, m.Export = imports[in].model, exports[out].model
+		})
+	default:
+		w.editNeighbors()
+	}
+}
+
+func (w *world) editRouter() {
+	n := uint32(1 + w.r.IntN(2))
+	switch w.r.IntN(4) {
+	case 0:
+		w.cfg.ClusterID, w.twin.ClusterID = n, n
+	case 1:
+		w.cfg.RouterID, w.twin.RouterID = n, n
+	case 2:
+		w.cfg.Decision.DefaultLocalPref, w.twin.DefaultLocalPref = 98+n, 98+n
+	case 3:
+		w.cfg.Decision.AlwaysCompareMED, w.twin.AlwaysCompareMED = n == 1, n == 1
+	}
+	w.say("cluster ID %d, router ID %d, decision %+v", w.cfg.ClusterID, w.cfg.RouterID, w.cfg.Decision)
+}
+
+// some edits one neighbor, or all.
+func (w *world) some(edit func(*Neighbor, *model.Neighbor)) {
+	one, all := w.r.IntN(worldNeighbors), w.r.IntN(3) == 0
+	w.cfg.Neighbors = slices.Clone(w.cfg.Neighbors)
+	for i := range w.cfg.Neighbors {
+		if i == one || all {
+			edit(&w.cfg.Neighbors[i], w.twin.Neighbors[i])
+		}
+	}
+}
+
+// editNeighbors changes one of the settings of neighbors.
+func (w *world) editNeighbors() {
+	k, f, on, n := w.r.IntN(10), prefix.Family(w.r.IntN(2)), w.r.IntN(2) == 0, w.r.IntN(5)
+	both := func(x *Neighbor, set func(*Family)) {
+		for f := range x.Families {
+			set(&x.Families[f])
+		}
+	}
+	w.some(func(x *Neighbor, m *model.Neighbor) {
+		w.say("%d setting %d: %v %v %d", x.ID, k, f, on, n)
+		switch k {
+		case 0:
+			x.Client = !x.EBGP && on
+			m.Client = x.Client
+		case 1:
+			kind := []export.NextHopKind{export.NextHopAuto, export.NextHopSelf, export.NextHopUnchanged}[n%3]
+			both(x, func(f *Family) { f.NextHop = kind })
+			m.NextHopSelf, m.NextHopUnchanged = kind == export.NextHopSelf, kind == export.NextHopUnchanged
+		case 2:
+			x.Families[f].NextHopAddr = netip.Addr{}
+			if on {
+				x.Families[f].NextHopAddr = [...]netip.Addr{netip.MustParseAddr("192.0.2.77"), netip.MustParseAddr("2001:db8::77")}[f]
+			}
+		case 3:
+			both(x, func(f *Family) { f.RemovePrivate = on })
+			m.RemovePrivate = on
+		case 4:
+			both(x, func(f *Family) { f.ASOverride = on })
+			m.ASOverride = on
+		case 5:
+			both(x, func(f *Family) { f.DefaultOriginate = on })
+			m.DefaultOriginate = on
+		case 6:
+			x.Checks.AllowOwnAS = n % 2
+			m.AllowOwnAS = n % 2
+		case 7:
+			x.Checks.MaxPathLength = n
+			m.MaxPathLength = n
+			x.Checks.EnforceFirstAS = w.plain || on
+			m.EnforceFirstAS = x.Checks.EnforceFirstAS
+		case 8:
+			x.Families[f].Limit = Limit{Max: n, Warn: n / 2, AfterPolicy: on, Action: LimitAction(w.r.IntN(3))}
+		case 9:
+			x.Addr = netip.AddrFrom4([4]byte{10, byte(n), byte(x.ID), 2})
+			a := x.Addr.As16()
+			m.Addr = a[:]
+		}
+	})
+}

@@ -1,0 +1,145 @@
+package engine
+
+import (
+	"encoding/binary"
+
+	"holdfast/internal/packet"
+	"holdfast/internal/prefix"
+	"holdfast/internal/wire"
+)
+
+func (w *world) attrs(i int) wire.Attrs {
+	r := w.r
+	n := &w.cfg.Neighbors[i-1]
+	a := wire.Attrs{Has: wire.HasOrigin | wire.HasASPath, Origin: uint8(r.IntN(3)), NextHop: []byte{10, 1, byte(i), 2}}
+	path := []uint32{[]uint32{64600, 64601, 174, 4_200_000_001, 200_000}[r.IntN(5)]}
+	switch {
+	case n.EBGP && r.IntN(16) == 0:
+		path = append([]uint32{64700}, path...)
+	case n.EBGP:
+		path = append([]uint32{n.ASN}, path...)
+	}
+	if r.IntN(8) == 0 {
+		path = append(path, 65001) // a neighbor's
+	}
+	if r.IntN(8) == 0 {
+		path = append(path, 65000) // a loop
+	}
+	a.ASPath = []byte{2, byte(len(path))}
+	for _, asn := range path {
+		a.ASPath = binary.BigEndian.AppendUint32(a.ASPath, asn)
+	}
+	if r.IntN(2) == 0 {
+		a.Has |= wire.HasMED
+		a.MED = uint32(r.IntN(3))
+	}
+	if r.IntN(3) == 0 {
+		add(&a, 65000, uint16(1+r.IntN(3)))
+	}
+	if r.IntN(20) == 0 {
+		add(&a, 0xffff, uint16(0xff01+r.IntN(2)))
+	}
+	if !n.EBGP {
+		if r.IntN(2) == 0 {
+			a.Has |= wire.HasLocalPref
+			a.LocalPref = uint32(99 + r.IntN(3))
+		}
+		if r.IntN(4) == 0 {
+			a.Has |= wire.HasOriginatorID
+			a.OriginatorID = uint32(r.IntN(3)) // 1 is ourselves
+		}
+		if r.IntN(4) == 0 {
+			a.ClusterList = []byte{0, 0, 0, byte(1 + r.IntN(2))}
+		}
+	}
+	return a
+}
+
+func nlri(p prefix.Prefix, id uint32, addPath bool) []byte {
+	var b []byte
+	if addPath {
+		b = binary.BigEndian.AppendUint32(b, id)
+	}
+	return wire.AppendPrefix(b, p)
+}
+
+// announce makes an UPDATE of one to three routes of one family.
+func (w *world) announce(i int) {
+	a := w.attrs(i)
+	f := prefix.Family(w.r.IntN(2))
+	if !w.far[i].families[f] {
+		return
+	}
+	if f == prefix.IPv6 {
+		a.NextHop = []byte{0x20, 1, 0xd, 0xb8, 14: byte(i), 15: 2}
+	}
+	var list []byte
+	for range 1 + w.r.IntN(3) {
+		p := universe[w.r.IntN(len(universe))]
+		if p.Family != f {
+			continue
+		}
+		id := uint32(0)
+		if w.far[i].addID {
+			id = uint32(1 + w.r.IntN(2))
+		}
+		list = append(list, nlri(p, id, w.far[i].addID)...)
+		w.twin.Neighbors[i-1].Announce(p, id, a)
+		delete(w.far[i].stale[f], wire.Route{Prefix: p, PathID: id})
+		w.say("%d announces %v (%d) path % x med %d pref %d communities % x", i, p, id, a.ASPath, a.MED, a.LocalPref, a.Communities)
+	}
+	if len(list) == 0 {
+		return
+	}
+	var nextHop []byte
+	if f == prefix.IPv6 {
+		nextHop = a.NextHop
+	}
+	encode := a.Append
+	if w.far[i].as2 {
+		encode = a.AppendAS2
+	}
+	w.core.Messages(packet.ID(i), wire.AppendUpdate(nil, f, nil, encode(nil, f == prefix.IPv6), nextHop, list))
+}
+
+func (w *world) withdraw(i int) {
+	p := universe[w.r.IntN(len(universe))]
+	if !w.far[i].families[p.Family] {
+		return
+	}
+	id := uint32(0)
+	if w.far[i].addID {
+		id = uint32(1 + w.r.IntN(2))
+	}
+	w.say("%d withdraws %v (%d)", i, p, id)
+	w.core.Messages(packet.ID(i), wire.AppendUpdate(nil, p.Family, nlri(p, id, w.far[i].addID), nil, nil, nil))
+	w.twin.Neighbors[i-1].Withdraw(p, id)
+	delete(w.far[i].stale[p.Family], wire.Route{Prefix: p, PathID: id})
+}
+
+// refresh asks for routes, or begins or ends to send its own again.
+func (w *world) refresh(i int) {
+	f := prefix.Family(w.r.IntN(2))
+	x, m := &w.far[i], w.twin.Neighbors[i-1]
+	kind := uint8(w.r.IntN(3))
+	w.say("%d refresh %d of %v", i, kind, f)
+	w.core.Messages(packet.ID(i), wire.AppendRefresh(nil, f, kind))
+	switch {
+	case !x.enhanced || !x.families[f]:
+	case kind == wire.RefreshBegin:
+		x.stale[f] = map[wire.Route]bool{}
+		for _, p := range universe {
+			if p.Family == f {
+				for _, id := range m.Has(p) {
+					x.stale[f][wire.Route{Prefix: p, PathID: id}] = true
+				}
+			}
+		}
+	case kind == wire.RefreshEnd:
+		for s := range x.stale[f] {
+			m.Withdraw(s.Prefix, s.PathID)
+		}
+		x.stale[f] = nil
+		w.settle() // what is stale counts for limits until it has been removed
+	}
+}
