@@ -51,7 +51,7 @@ var rules = map[string]rule{
 	"internal/api/holdfastv1":                   {},
 	"internal/api/holdfastv1/holdfastv1connect": {imports: "api/holdfastv1"},
 	"internal/api":                              {imports: "prefix wire api/holdfastv1 api/holdfastv1/holdfastv1connect"},
-	"internal/view":                             {imports: "prefix wire api api/holdfastv1"},
+	"internal/view":                             {imports: "prefix wire config api api/holdfastv1"},
 	"internal/daemon":                           {imports: "prefix wire packet attr policy rib export config fsm session engine mrt api"},
 	"internal/demo":                             {imports: "prefix wire config mrt api api/holdfastv1 view daemon replay"},
 	"internal/cli":                              {imports: "prefix wire config mrt api api/holdfastv1 view daemon demo replay"},

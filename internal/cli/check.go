@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,7 +81,8 @@ func (a *app) fmtCommand() *cobra.Command {
 		Short: "Lay out configuration files as all are",
 		Long: `Writes files in the one layout that all have to standard output; without a path
 it reads standard input. Of a directory it takes the *.hcl files. Only blanks
-change: comments and the order of things stay.`,
+change: comments and the order of things stay. A file that cannot be read as a
+configuration is left as it is.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := oneOf(c, "write", "check"); err != nil {
@@ -89,19 +91,26 @@ change: comments and the order of things stay.`,
 			if len(args) == 0 {
 				return a.formatInput(write, check)
 			}
-			files, err := configFiles(args)
-			if err != nil {
-				return err
-			}
-			differs := false
-			for _, name := range files {
-				d, err := a.format(name, write, check)
+			var files []string
+			for _, p := range args {
+				f, err := config.Files(p)
 				if err != nil {
+					return cannotFormat(p, err)
+				}
+				files = append(files, f...)
+			}
+			failed := false
+			for _, name := range files {
+				differs, err := a.format(name, write, check)
+				switch {
+				case errors.Is(err, exitCode(exitError)):
+					failed = true
+				case err != nil:
 					return err
 				}
-				differs = differs || d
+				failed = failed || check && differs
 			}
-			if check && differs {
+			if failed {
 				return exitCode(exitError)
 			}
 			return nil
@@ -120,7 +129,10 @@ func (a *app) formatInput(write, check bool) error {
 	if err != nil {
 		return fmt.Errorf("cannot read standard input: %w", err)
 	}
-	formatted := config.Format(text)
+	formatted, err := a.formatted("standard input", text)
+	if err != nil {
+		return err
+	}
 	if check {
 		if bytes.Equal(text, formatted) {
 			return nil
@@ -131,39 +143,33 @@ func (a *app) formatInput(write, check bool) error {
 	return err
 }
 
-// configFiles replaces directories by their files.
-func configFiles(paths []string) ([]string, error) {
-	var files []string
-	for _, p := range paths {
-		info, err := os.Stat(p)
-		if err != nil {
-			return nil, fmt.Errorf("cannot format: %w", err)
-		}
-		if !info.IsDir() {
-			files = append(files, p)
-			continue
-		}
-		before := len(files)
-		cfg, found := config.Load(p)
-		for _, f := range cfg.Files { // of which some are lists that blocks name
-			if filepath.Ext(f) == ".hcl" && filepath.Dir(f) == filepath.Clean(p) {
-				files = append(files, f)
-			}
-		}
-		if len(files) == before {
-			return nil, fmt.Errorf("cannot format: %w", found.Err())
-		}
+// formatted lays out a text; errors in it have been told with its error.
+func (a *app) formatted(name string, text []byte) ([]byte, error) {
+	if errs := config.Syntax(name, text); errs.HasErrors() {
+		_, err := io.WriteString(a.Err, errs.Text())
+		return nil, cmp.Or(err, error(exitCode(exitError)))
 	}
-	return files, nil
+	return config.Format(text), nil
+}
+
+func cannotFormat(name string, err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		err = p.Err
+	}
+	return fmt.Errorf("cannot format %s: %w", name, err)
 }
 
 // format does one file and reports whether it was laid out in another way.
 func (a *app) format(name string, write, check bool) (differs bool, err error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
-		return false, fmt.Errorf("cannot format: %w", err)
+		return false, cannotFormat(name, err)
 	}
-	formatted := config.Format(text)
+	formatted, err := a.formatted(name, text)
+	if err != nil {
+		return false, err
+	}
 	differs = !bytes.Equal(text, formatted)
 	switch {
 	case !write && !check:

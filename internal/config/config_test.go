@@ -40,11 +40,7 @@ func glob(t testing.TB, pattern string) []string {
 
 func rendered(t *testing.T, ds Diagnostics) []byte {
 	t.Helper()
-	var b bytes.Buffer
-	if err := ds.WriteText(&b); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
+	return []byte(ds.Text())
 }
 
 // privateKeys gives the password files of testdata the permissions that a

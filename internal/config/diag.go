@@ -3,10 +3,10 @@ package config
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -41,20 +41,7 @@ type Diagnostic struct {
 	Width  int
 }
 
-// MarshalJSON puts the position beside the rest, which is what editors and
-// scripts expect.
-func (d Diagnostic) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
-		Severity string `json:"severity"`
-		File     string `json:"file,omitempty"`
-		Line     int    `json:"line,omitempty"`
-		Column   int    `json:"column,omitempty"`
-		Message  string `json:"message"`
-		Fix      string `json:"fix,omitempty"`
-		Source   string `json:"source,omitempty"`
-	}{d.Severity.String(), d.Pos.File, d.Pos.Line, d.Pos.Column, d.Message, d.Fix, d.Source})
-}
-
+// String is d on one line.
 func (d Diagnostic) String() string {
 	s := d.Severity.String() + ": " + d.Message
 	if d.Fix != "" {
@@ -87,49 +74,49 @@ func (ds Diagnostics) Err() error {
 			n++
 		}
 	}
-	switch n {
-	case 0:
+	if n == 0 {
 		return nil
+	}
+	text := first.String()
+	if first.Pos.File == "" { // nobody needs to hear twice that it is an error
+		text = strings.TrimPrefix(text, "error: ")
+	}
+	switch n {
 	case 1:
-		return fmt.Errorf("%s", first)
+		return errors.New(text)
+	case 2:
+		return fmt.Errorf("%s (and 1 more error)", text)
 	}
-	return fmt.Errorf("%s (and %d more errors)", first, n-1)
+	return fmt.Errorf("%s (and %d more errors)", text, n-1)
 }
 
-// WriteText writes diagnostics for people, each with its source line and a
-// marker below what is meant.
-func (ds Diagnostics) WriteText(w io.Writer) error {
-	var b bytes.Buffer
-	for i, d := range ds {
-		if i > 0 {
-			b.WriteByte('\n')
-		}
-		if d.Pos.File != "" {
-			fmt.Fprintf(&b, "%s: ", d.Pos)
-		}
-		fmt.Fprintf(&b, "%s: %s\n", d.Severity, d.Message)
-		if d.Width > 0 {
-			number := fmt.Sprint(d.Pos.Line)
-			blank := strings.Repeat(" ", len(number))
-			fmt.Fprintf(&b, "  %s | %s\n", number, d.Source)
-			fmt.Fprintf(&b, "  %s | %s%s\n", blank, indent(d.Source, d.Pos.Column-1), strings.Repeat("^", d.Width))
-		}
-		if d.Fix != "" {
-			fmt.Fprintf(&b, "  %s\n", d.Fix)
-		}
+// Text is all of them for people.
+func (ds Diagnostics) Text() string {
+	var b strings.Builder
+	for _, d := range ds {
+		b.WriteString(d.Text())
 	}
-	_, err := w.Write(b.Bytes())
-	return err
+	return b.String()
 }
 
-// WriteJSON writes them as one JSON array.
-func (ds Diagnostics) WriteJSON(w io.Writer) error {
-	if ds == nil {
-		ds = Diagnostics{}
+// Text is d for people: with its source line, a marker below what is meant, and
+// what to do.
+func (d Diagnostic) Text() string {
+	var b strings.Builder
+	if d.Pos.File != "" {
+		fmt.Fprintf(&b, "%s: ", d.Pos)
 	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(ds)
+	fmt.Fprintf(&b, "%s: %s\n", d.Severity, d.Message)
+	if d.Width > 0 {
+		number := strconv.Itoa(d.Pos.Line)
+		blank := strings.Repeat(" ", len(number))
+		fmt.Fprintf(&b, "  %s | %s\n", number, d.Source)
+		fmt.Fprintf(&b, "  %s | %s%s\n", blank, indent(d.Source, d.Pos.Column-1), strings.Repeat("^", d.Width))
+	}
+	if d.Fix != "" {
+		fmt.Fprintf(&b, "  %s\n", d.Fix)
+	}
+	return b.String()
 }
 
 // indent is as wide as the first n characters of line: tabs stay tabs.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -23,9 +24,9 @@ const largestFile = 64 << 20
 // Config is only to be run if the diagnostics have no errors.
 func Load(path string) (*Config, Diagnostics) {
 	r := newReader(path)
-	names, err := files(path)
+	names, err := Files(path)
 	if err != nil {
-		r.diags = append(r.diags, Diagnostic{Message: fmt.Sprintf("cannot read the configuration: %v", err)})
+		r.diags = append(r.diags, Diagnostic{Message: fmt.Sprintf("cannot read the configuration %s: %v", path, reason(err))})
 		return r.cfg, r.diags
 	}
 	texts := make([][]byte, len(names))
@@ -43,8 +44,18 @@ func Parse(name string, text []byte) (*Config, Diagnostics) {
 	return newReader(name).load([]string{name}, [][]byte{text})
 }
 
-// files are the configuration files that path means.
-func files(path string) ([]string, error) {
+// Syntax finds what keeps a text from being read at all; what it says is not
+// looked at.
+func Syntax(name string, text []byte) Diagnostics {
+	r := newReader(name)
+	r.parse(name, text)
+	r.diags.sort()
+	return r.diags
+}
+
+// Files are the configuration files that path means: itself, or the *.hcl of a
+// directory.
+func Files(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -63,7 +74,7 @@ func files(path string) ([]string, error) {
 		}
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("%s has no file named *.hcl", path)
+		return nil, errors.New("the directory has no file named *.hcl")
 	}
 	return names, nil
 }

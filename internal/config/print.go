@@ -11,7 +11,8 @@ import (
 
 // Format is the text of a configuration file in the one layout that all have:
 // indented by two, with the = of neighboring lines below each other. It changes
-// blanks only. Text that is no HCL comes back as it is as far as possible.
+// blanks only. What it makes of text in which Syntax finds errors is anybody's
+// guess.
 func Format(text []byte) []byte { return hclwrite.Format(text) }
 
 // Print writes a configuration in its canonical form: blocks by kind, arguments

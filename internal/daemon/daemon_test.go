@@ -137,7 +137,7 @@ func TestStartNeedsItsPorts(t *testing.T) {
 func TestStartWithoutConfiguration(t *testing.T) {
 	p := newPlace(t)
 	err := Run(t.Context(), p.o)
-	if want := "cannot read the configuration: stat " + p.o.ConfigPath + ": no such file or directory"; err == nil || err.Error() != want {
+	if want := "cannot read the configuration " + p.o.ConfigPath + ": no such file or directory"; err == nil || err.Error() != want {
 		t.Errorf("it ends with %v, want %s", err, want)
 	}
 }

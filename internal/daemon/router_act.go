@@ -154,9 +154,5 @@ func unusable(ds config.Diagnostics) error {
 	if len(errs) == 1 && errs[0].Pos.File == "" { // there is no configuration
 		return api.Invalid("%s", errs[0].Message)
 	}
-	var b strings.Builder
-	if err := errs.WriteText(&b); err != nil { // a Builder has no errors
-		return err
-	}
-	return api.Invalid("the configuration cannot be used:\n%s", strings.TrimSuffix(b.String(), "\n"))
+	return api.Invalid("the configuration cannot be used:\n%s", strings.TrimSuffix(errs.Text(), "\n"))
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	pb "holdfast/internal/api/holdfastv1"
+	"holdfast/internal/config"
 )
 
 // human writes aligned text.
@@ -144,51 +145,29 @@ func (h *human) Reloaded(m *pb.ReloadResponse) error {
 	return h.print(&b)
 }
 
-// sourceLine shows the line with a mark below what is meant, and what to do.
-func sourceLine(d *pb.Diagnostic) string {
-	var b strings.Builder
-	if d.Width > 0 {
-		number := strconv.Itoa(int(d.Position.GetLine()))
-		fmt.Fprintf(&b, "  %s | %s\n", number, d.Source)
-		fmt.Fprintf(&b, "  %s | %s%s\n", blank(number, len(number)),
-			blank(d.Source, int(d.Position.GetColumn())-1), strings.Repeat("^", int(min(d.Width, 200))))
+// finding is d in the form in which it was found.
+func finding(d *pb.Diagnostic) config.Diagnostic {
+	p := d.Position
+	f := config.Diagnostic{
+		Pos:     config.Pos{File: p.GetFile(), Line: int(p.GetLine()), Column: int(p.GetColumn())},
+		Message: d.Message, Fix: d.Mend, Source: d.Source, Width: int(d.Width),
 	}
-	if d.Mend != "" {
-		fmt.Fprintf(&b, "  %s\n", d.Mend)
+	if d.Severity == pb.Severity_SEVERITY_WARNING {
+		f.Severity = config.Warning
 	}
-	return b.String()
-}
-
-// blank is as wide as the first n characters of line: tabs stay tabs.
-func blank(line string, n int) string {
-	var b strings.Builder
-	for _, r := range line {
-		if n--; n < 0 {
-			break
-		}
-		if r != '\t' {
-			r = ' '
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
+	return f
 }
 
 func (h *human) Checked(m *pb.CheckConfigResponse, against bool) error {
 	var errors, warnings uint64
 	for _, d := range m.Diagnostics {
-		kind := "error"
-		if d.Severity == pb.Severity_SEVERITY_WARNING {
-			kind = "warning"
+		f := finding(d)
+		if f.Severity == config.Warning {
 			warnings++
 		} else {
 			errors++
 		}
-		line := kind + ": " + d.Message
-		if at := position(d.Position); at != "" {
-			line = at + ": " + line
-		}
-		if err := h.printf("%s\n%s", line, sourceLine(d)); err != nil {
+		if err := h.printf("%s", f.Text()); err != nil {
 			return err
 		}
 	}
