@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"holdfast/internal/export"
 	"holdfast/internal/packet"
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
@@ -447,6 +448,33 @@ func TestNextHopNotNegotiated(t *testing.T) {
 	d.settle()
 	if a := d.want(2, "10.1.0.0/16", true); len(a.NextHop) != 4 {
 		t.Errorf("next hop % x", a.NextHop)
+	}
+	d.empty()
+}
+
+// TestMoveWithNewEncodingOwed: neighbor 1 reads nothing while its group's next
+// hops change, and leaves the group before it has been told.
+func TestMoveWithNewEncodingOwed(t *testing.T) {
+	d := newDesk(t, ebgpConfig(t, 3))
+	d.down(3)
+	d.announce(2, "10.1.0.0/16", route(2, 65002))
+	d.settle()
+	d.peers[1].room, d.peers[2].room = 0, 0
+	d.edit(func(c *Config) {
+		for i := range c.Neighbors {
+			c.Neighbors[i].Families[prefix.IPv4].NextHop = export.NextHopUnchanged
+		}
+	})
+	d.settle()
+	d.edit(func(c *Config) {
+		c.Neighbors[0].Families[prefix.IPv4].Export = program(t, &policy.Policy{Name: "other", Rules: []policy.Rule{
+			rule(policy.Actions{}, policy.Reject, policy.Condition{Kind: policy.CondPrefix, Prefixes: prefixes("10.7.0.0/16")}),
+			rule(policy.Actions{}, policy.Accept)}}, nil)
+	})
+	d.peers[1].room, d.peers[2].room = queueLen, queueLen
+	d.settle()
+	if a := d.want(1, "10.1.0.0/16", true); !slices.Equal(a.NextHop, []byte{10, 1, 2, 2}) {
+		t.Errorf("neighbor 1 has next hop % x", a.NextHop)
 	}
 	d.empty()
 }

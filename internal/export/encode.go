@@ -22,7 +22,9 @@ var placeholder [32]byte
 
 // encode turns a block into what goes out. The result is valid until the next
 // call.
-func (g *Group) encode(h attr.Handle) encoded {
+func (g *Group) encode(h attr.Handle) encoded { return g.encodeAs(h, g.AS4) }
+
+func (g *Group) encodeAs(h attr.Handle, as4 bool) encoded {
 	e := g.env
 	rec := e.Store.At(h)
 	var a wire.Attrs
@@ -41,7 +43,7 @@ func (g *Group) encode(h attr.Handle) encoded {
 		a.NextHop = nextHop
 	}
 	at := len(e.buf)
-	if g.AS4 {
+	if as4 {
 		e.buf = a.Append(e.buf, mp)
 	} else {
 		e.buf = a.AppendAS2(e.buf, mp)

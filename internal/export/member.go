@@ -59,11 +59,11 @@ func (g *Group) add(id packet.ID, sink Sink, nextHop []byte) *Member {
 }
 
 // Move takes a member over from another group of the same table. It is sent
-// only what differs; with encoding, or another next hop of its own, all that it
-// has is sent again.
+// only what differs; with encoding, another next hop of its own, or where the
+// old group has yet to do so, all that it has is sent again.
 func (g *Group) Move(m *Member, nextHop []byte, encoding bool) *Member {
 	old := m.group
-	encoding = encoding || !bytes.Equal(m.nextHop, nextHop)
+	encoding = encoding || old.force || !bytes.Equal(m.nextHop, nextHop)
 	if len(g.members) == 0 {
 		for g.Drain(1 << 16) { // nobody to send to: this fills the Adj-RIB-Out
 		}
@@ -276,9 +276,10 @@ func (m *Member) Advertised(id rib.ID) (attr.Handle, uint8) {
 	return h, Sent
 }
 
-// Attrs are a block's attributes as the member gets them.
+// Attrs are a block's attributes as the member gets them, its AS numbers with
+// four bytes in any case.
 func (m *Member) Attrs(h attr.Handle) wire.Attrs {
-	x := m.group.encode(h)
+	x := m.group.encodeAs(h, true)
 	attrs := append([]byte(nil), x.attrs...)
 	nextHop := append([]byte(nil), x.nextHop...)
 	if x.own {
