@@ -79,10 +79,12 @@ func (e *Engine) next(ctx context.Context, wait bool) (ev event, ok bool) {
 	}
 }
 
+// handle returns what an event counts for in a burst, in bytes. Commands count
+// as well: they may follow each other without a pause.
 func (e *Engine) handle(ev event) (bytes int) {
 	if ev.run != nil {
 		ev.run(e.core)
-		return 0
+		return burst / 8
 	}
 	bytes = len(ev.buf.Data)
 	e.core.Messages(ev.id, ev.buf.Data)

@@ -18,6 +18,14 @@ func (c *Core) Up(id packet.ID, est session.Established, out session.Out) {
 	if n.est.NextHop != est.NextHop {
 		c.forgetImports(map[packet.ID]bool{id: true}) // our own address is none to take for a next hop
 	}
+	if n.est.RemoteID != est.RemoteID && !n.EBGP {
+		// What was reflected has the old one as ORIGINATOR_ID (RFC 4456 section 8).
+		for _, groups := range c.groups {
+			for _, g := range groups {
+				g.Resend(id)
+			}
+		}
+	}
 	n.up, n.closing, n.est, n.out = true, false, est, out
 	info := &c.infos[id]
 	info.Gone = false

@@ -478,3 +478,23 @@ func TestMoveWithNewEncodingOwed(t *testing.T) {
 	}
 	d.empty()
 }
+
+// TestRouterIDChanges: an internal neighbor comes back at once, with the same
+// routes and another router ID, which ORIGINATOR_ID has where they are reflected.
+func TestRouterIDChanges(t *testing.T) {
+	cfg := ebgpConfig(t, 2)
+	ibgp(t, &cfg.Neighbors[0])
+	ibgp(t, &cfg.Neighbors[1])
+	cfg.Neighbors[0].Client = true
+	d := newDesk(t, cfg)
+	d.announce(1, "10.1.0.0/16", route(1, 64600))
+	d.settle()
+	d.down(1)
+	d.upWith(1, func(e *session.Established) { e.RemoteID = 77 })
+	d.announce(1, "10.1.0.0/16", route(1, 64600))
+	d.settle()
+	if a := d.want(2, "10.1.0.0/16", true); a.OriginatorID != 77 {
+		t.Errorf("ORIGINATOR_ID is %x", a.OriginatorID)
+	}
+	d.empty()
+}

@@ -70,6 +70,20 @@ func (g *Group) RedoAll(force bool) {
 	}
 }
 
+// Resend says that routes of a neighbor look different now, even if their blocks
+// are the same.
+func (g *Group) Resend(from packet.ID) {
+	if int(from) >= len(g.from) || g.from[from] == 0 {
+		return
+	}
+	g.force = true
+	for i := range g.out.Len() {
+		if g.neighborOf(*g.out.At(i)) == from {
+			g.Touch(rib.ID(i))
+		}
+	}
+}
+
 // Touch says that the best path of a prefix may have changed.
 func (g *Group) Touch(id rib.ID) {
 	if g.queued.Set(uint32(id)) {
