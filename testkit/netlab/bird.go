@@ -2,7 +2,9 @@ package netlab
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"path/filepath"
 	"regexp"
@@ -207,17 +209,42 @@ func (b *bird) Received(session string) ([]Route, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := b.birdc("show route protocol " + session + " all")
+	// A full table takes some 300 MB of text.
+	cmd := b.node.Command("birdc", "-s", b.socket, "show route protocol "+session+" all")
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
 	routes, err := parseBIRD(out)
+	_, rest := io.Copy(io.Discard, out)
+	if err := errors.Join(err, rest, cmd.Wait()); err != nil {
+		return nil, fmt.Errorf("cannot read BIRD's routes: %w", err)
+	}
 	for i := range routes {
 		if n.AS != b.config.AS {
 			routes[i].LocalPref = nil // BIRD's default, not received
 		}
 	}
-	return routes, err
+	return routes, nil
+}
+
+// CountBIRD counts the routes that BIRD has received in a session.
+func CountBIRD(r Router, session string) (int, error) {
+	out, err := r.(*bird).birdc("show route count protocol " + session)
+	if err != nil {
+		return 0, err
+	}
+	total := 0
+	for line := range strings.Lines(out) { // one for each of its tables
+		var n int
+		if _, err := fmt.Sscanf(line, "%d of", &n); err == nil {
+			total += n
+		}
+	}
+	return total, nil
 }
 
 var (
@@ -226,10 +253,11 @@ var (
 )
 
 // parseBIRD reads the output of "show route all".
-func parseBIRD(out string) ([]Route, error) {
+func parseBIRD(out io.Reader) ([]Route, error) {
 	var routes []Route
 	var last netip.Prefix
-	sc := bufio.NewScanner(strings.NewReader(out))
+	var key string // of the line before
+	sc := bufio.NewScanner(out)
 	for sc.Scan() {
 		line := sc.Text()
 		if m := birdNet.FindStringSubmatch(line); m != nil && !strings.HasPrefix(line, "\t") {
@@ -243,9 +271,12 @@ func parseBIRD(out string) ([]Route, error) {
 			routes = append(routes, Route{Prefix: last})
 			continue
 		}
-		key, value, ok := strings.Cut(strings.TrimSpace(line), ": ")
-		if !ok {
-			key, value = strings.TrimSuffix(strings.TrimSpace(line), ":"), ""
+		value := strings.TrimSpace(line)
+		if !strings.HasPrefix(line, "\t\t") { // else more of a long list
+			var ok bool
+			if key, value, ok = strings.Cut(value, ": "); !ok {
+				key, value = strings.TrimSuffix(key, ":"), ""
+			}
 		}
 		if len(routes) == 0 || !strings.HasPrefix(key, "BGP.") {
 			continue
@@ -288,9 +319,9 @@ func birdAttr(r *Route, key, value string) error {
 		addr, as, _ := strings.Cut(value, " AS")
 		r.Aggregator = as + " " + addr
 	case "BGP.community":
-		r.Communities = terms(":")
+		r.Communities = append(r.Communities, terms(":")...)
 	case "BGP.large_community":
-		r.Large = terms(":")
+		r.Large = append(r.Large, terms(":")...)
 	case "BGP.ext_community":
 		for _, c := range terms(":") {
 			f := strings.Split(c, ":")
@@ -301,6 +332,10 @@ func birdAttr(r *Route, key, value string) error {
 					return err
 				}
 				c = fmt.Sprintf("%08x%08x", hi, lo)
+			case strings.HasPrefix(f[0], "unknown "):
+				if c, err = birdExtended(f); err != nil {
+					return err
+				}
 			case f[0] == "ro":
 				c = "soo:" + strings.Join(f[1:], ":")
 			}
@@ -314,6 +349,34 @@ func birdAttr(r *Route, key, value string) error {
 		}
 	}
 	return err
+}
+
+// birdExtended reads an extended community of a kind that BIRD has no name for:
+// "unknown 0x10a", then the two parts.
+func birdExtended(f []string) (string, error) {
+	if len(f) != 3 {
+		return "", fmt.Errorf("an extended community of %d parts", len(f))
+	}
+	var kind uint16
+	if _, err := fmt.Sscanf(f[0], "unknown 0x%x", &kind); err != nil {
+		return "", err
+	}
+	local, err := number(f[2])
+	if err != nil {
+		return "", err
+	}
+	if kind>>8 == 1 {
+		a, err := netip.ParseAddr(f[1])
+		return fmt.Sprintf("%04x%x%04x", kind, a.AsSlice(), *local), err
+	}
+	as, err := number(f[1])
+	if err != nil {
+		return "", err
+	}
+	if kind>>8 == 2 {
+		return fmt.Sprintf("%04x%08x%04x", kind, *as, *local), nil
+	}
+	return fmt.Sprintf("%04x%04x%08x", kind, *as, *local), nil
 }
 
 // withoutSets drops the sets of an AS path.

@@ -386,7 +386,7 @@ func exaAttr(r *Route, name string, raw json.RawMessage) error {
 			for i := range b {
 				b[i] = byte(c.Value >> (56 - 8*i))
 			}
-			r.Extended = append(r.Extended, extended(b))
+			r.Extended = append(r.Extended, ExtendedText(b))
 		}
 	default:
 		var code, flags int

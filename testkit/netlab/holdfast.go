@@ -123,6 +123,11 @@ func (h *HoldfastRouter) Kind() string { return "holdfast" }
 // Process is the router's process.
 func (h *HoldfastRouter) Process() *Process { return h.proc }
 
+// Replay plays a dump to the router from another node.
+func (h *HoldfastRouter) Replay(from *Node, args ...string) *Process {
+	return from.Start("replay", from.Command(h.bin, append([]string{"replay"}, args...)...))
+}
+
 // Ask runs a command of holdfast's command line against the router.
 func (h *HoldfastRouter) Ask(args ...string) (string, error) {
 	cmd := h.node.Command(h.bin, append(args, "--socket", h.socket)...)

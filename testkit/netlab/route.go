@@ -180,8 +180,8 @@ func wellKnown(name string) string {
 	return name
 }
 
-// extended writes an extended community from its eight bytes.
-func extended(b [8]byte) string {
+// ExtendedText writes an extended community from its eight bytes.
+func ExtendedText(b [8]byte) string {
 	kind := map[byte]string{2: "rt", 3: "soo"}[b[1]]
 	if kind != "" {
 		switch b[0] {
