@@ -214,8 +214,8 @@ func PolicyResultOf(t PolicyTest, r PolicyResult) *pb.TestPolicyResponse {
 func PolicyTestOf(m *pb.TestPolicyRequest) (PolicyTest, error) {
 	t := PolicyTest{Policy: m.Policy, Neighbor: m.Neighbor, To: m.To}
 	var err error
-	if t.Prefix, err = prefix.Parse(m.Prefix); err != nil {
-		return t, Invalid("%s", err)
+	if t.Prefix, err = parsePrefix(m.Prefix); err != nil {
+		return t, err
 	}
 	if t.Attrs, err = WireAttrs(m.Attributes); err != nil {
 		return t, err
@@ -253,6 +253,17 @@ func DiagnosticOf(d Diagnostic) *pb.Diagnostic {
 	return m
 }
 
+func parsePrefix(s string) (prefix.Prefix, error) {
+	p, err := prefix.Parse(s)
+	if err == nil {
+		return p, nil
+	}
+	if a, e := netip.ParseAddr(s); e == nil {
+		return p, Invalid("%s is an address: write it with a length, %s/%d, or find its route with lookup", a, a, a.BitLen())
+	}
+	return p, Invalid("%s", err)
+}
+
 // query reads and checks a query.
 func query(m *pb.RouteQuery) (RouteQuery, error) {
 	if m == nil {
@@ -276,9 +287,9 @@ func query(m *pb.RouteQuery) (RouteQuery, error) {
 		q.Family = &f
 	}
 	if m.Prefix != "" {
-		p, err := prefix.Parse(m.Prefix)
+		p, err := parsePrefix(m.Prefix)
 		if err != nil {
-			return q, Invalid("%s", err)
+			return q, err
 		}
 		if q.Family != nil && *q.Family != p.Family {
 			return q, Invalid("%s is not an %s prefix", p, *q.Family)

@@ -172,9 +172,9 @@ func (s *server) Lookup(ctx context.Context, req *connect.Request[pb.LookupReque
 }
 
 func (s *server) Explain(ctx context.Context, req *connect.Request[pb.ExplainRequest]) (*connect.Response[pb.ExplainResponse], error) {
-	p, err := prefix.Parse(req.Msg.Prefix)
+	p, err := s.meant(ctx, req.Msg.Prefix)
 	if err != nil {
-		return nil, failed(Invalid("%s", err))
+		return nil, failed(err)
 	}
 	msg := &pb.ExplainResponse{Prefix: p.String()}
 	err = s.r.Explain(ctx, p, func(c Candidate) error {
@@ -182,6 +182,19 @@ func (s *server) Explain(ctx context.Context, req *connect.Request[pb.ExplainReq
 		return nil
 	})
 	return answer(msg, err, same)
+}
+
+// meant is a prefix, or the longest one that holds an address.
+func (s *server) meant(ctx context.Context, text string) (p prefix.Prefix, err error) {
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		return parsePrefix(text)
+	}
+	err = s.r.Lookup(ctx, a.WithZone("").Unmap(), func(r RouteInfo) error {
+		p = r.Prefix
+		return nil
+	})
+	return p, err
 }
 
 func same[T any](v *T) *T { return v }

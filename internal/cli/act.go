@@ -40,7 +40,7 @@ ours again, "both" does both.`,
 			})
 		},
 	}
-	c.Flags().StringVar(&soft, "soft", "", "keep the session, `in|out|both`")
+	c.Flags().StringVar(&soft, "soft", "", "keep the session and exchange routes again: `in|out|both`")
 	complete(c, "soft", cobra.FixedCompletions([]string{"in", "out", "both"}, cobra.ShellCompDirectiveNoFileComp))
 	return parent("clear", "Reset or refresh sessions", c)
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -89,26 +91,57 @@ type exitCode int
 
 func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
+// Groups of commands in the help.
+const (
+	groupRouter = "router"
+	groupLook   = "look"
+	groupAct    = "act"
+	groupFiles  = "files"
+)
+
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:               "holdfast",
-		Short:             "A BGP router that holds fast",
-		Long:              "holdfast is a BGP router for Linux. \"holdfast run\" is the router; the other\ncommands check configurations and talk to a running router through its socket.",
+		Use:   "holdfast",
+		Short: "A BGP router that holds fast",
+		Long: `holdfast is a BGP router for Linux. "holdfast run" is the router; the other
+commands check configurations and talk to a running router through its socket.`,
+		Args:              cobra.ArbitraryArgs,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		PersistentPreRunE: a.elsewhere,
 	}
+	root.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return unknown(c, args[0])
+		}
+		return c.Help()
+	}
 	f := root.PersistentFlags()
 	f.StringVar(&a.socket, "socket", defaultSocket, "`path` of the running router's socket")
 	f.StringVar(&a.host, "host", "", "run the command on `user@router` through ssh")
 	f.BoolVar(&a.json, "json", false, "write JSON")
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return fmt.Errorf("%w (see \"%s --help\")", err, c.CommandPath())
-	})
-	root.AddCommand(a.runCommand(), a.checkCommand(), a.fmtCommand(), a.showCommand(), a.lookupCommand(),
-		a.explainCommand(), a.testCommand(), a.clearCommand(), a.shutdownCommand(), a.enableCommand(),
-		a.reloadCommand(), a.replayCommand(), a.demoCommand(), a.versionCommand(), a.completionCommand())
+	root.SetFlagErrorFunc(flagError)
+	root.SetUsageTemplate(usage)
+	root.SetHelpCommand(helpCommand(root))
+	for _, g := range []struct {
+		id, title string
+		commands  []*cobra.Command
+	}{
+		{groupRouter, "A router:", []*cobra.Command{a.runCommand(), a.demoCommand()}},
+		{groupLook, "Look at the running router:", []*cobra.Command{a.showCommand(), a.lookupCommand(), a.explainCommand()}},
+		{groupAct, "Change the running router:", []*cobra.Command{a.reloadCommand(), a.clearCommand(), a.shutdownCommand(), a.enableCommand()}},
+		{groupFiles, "Configuration files:", []*cobra.Command{a.checkCommand(), a.fmtCommand(), a.testCommand()}},
+		{"", "", []*cobra.Command{a.replayCommand(), a.versionCommand(), a.completionCommand()}},
+	} {
+		if g.id != "" {
+			root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
+		}
+		for _, c := range g.commands {
+			c.GroupID = g.id
+			root.AddCommand(c)
+		}
+	}
 	return root
 }
 
@@ -116,17 +149,47 @@ func (a *app) root() *cobra.Command {
 func parent(use, short string, below ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs}
 	c.RunE = func(c *cobra.Command, args []string) error {
-		var names []string
-		for _, s := range c.Commands() {
-			names = append(names, s.Name())
-		}
 		if len(args) > 0 {
-			return fmt.Errorf("%s does not know %q: it knows %s", c.CommandPath(), args[0], list(names))
+			return unknown(c, args[0])
 		}
-		return fmt.Errorf("say %s what: %s", c.CommandPath(), list(names))
+		return fmt.Errorf("say what to %s: %s", c.Name(), list(names(c)))
 	}
 	c.AddCommand(below...)
 	return c
+}
+
+func names(c *cobra.Command) []string {
+	var all []string
+	for _, s := range c.Commands() {
+		if s.IsAvailableCommand() {
+			all = append(all, s.Name())
+		}
+	}
+	return all
+}
+
+// unknown is the error about a command that c does not have.
+func unknown(c *cobra.Command, name string) error {
+	var like []string
+	for _, below := range c.Commands() { // "neighbors" for "show neighbors"
+		if slices.Contains(names(below), name) {
+			like = append(like, below.Name()+" "+name)
+		}
+	}
+	if len(like) == 0 && len(name) > 3 { // everything is like a short word
+		c.SuggestionsMinimumDistance = 2
+		like = c.SuggestionsFor(name)
+	}
+	err := fmt.Errorf("there is no command %q", c.CommandPath()+" "+name)
+	switch {
+	case len(like) > 0:
+		return fmt.Errorf("%w: did you mean %q?", err, list(like))
+	case !c.HasParent():
+		return fmt.Errorf("%w: \"holdfast help\" lists all", err)
+	case c.HasSubCommands():
+		return fmt.Errorf("%w: choose %s", err, list(names(c)))
+	}
+	return err
 }
 
 // list is "a, b or c".
@@ -149,7 +212,7 @@ func list(words []string) string {
 func between(low, high int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) < low || len(args) > high {
-			return fmt.Errorf("wrong number of arguments: the usage is %s", c.UseLine())
+			return fmt.Errorf("wrong number of arguments: the usage is %s", strings.TrimSuffix(c.UseLine(), " [flags]"))
 		}
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/api"
+	"holdfast/internal/rib"
 	"holdfast/testkit/fakerouter"
 )
 
@@ -168,6 +170,25 @@ func TestDocs(t *testing.T) {
 	})
 	for name := range sections {
 		t.Errorf("docs/cli.md explains %s, which is no command", name)
+	}
+}
+
+// TestDecisionDocs: the documentation has the steps of the decision, all and in
+// order.
+func TestDecisionDocs(t *testing.T) {
+	text, err := os.ReadFile("../../docs/cli.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "| step |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	var want []string
+	for s := rib.StepNone + 1; s <= rib.StepPathID; s++ {
+		want = append(want, fmt.Sprintf("| %d | %s |", s, s))
+	}
+	row := regexp.MustCompile(`(?m)^\| \d+ \| [^|]+ \|`)
+	if got := row.FindAllString(table, -1); !slices.Equal(got, want) {
+		t.Errorf("docs/cli.md has\n%q, want\n%q", got, want)
 	}
 }
 

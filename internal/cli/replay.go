@@ -36,12 +36,12 @@ with it; --close ends it.`,
 	f.StringVar(&o.To, "to", "", "`address` of the router, or address:port")
 	f.StringVar(&o.Listen, "listen", "", "wait on this `address` for the router to connect")
 	f.StringVar(&source, "source", "", "our own `address`")
-	f.StringVar(&from, "from", "", "whose routes: a neighbor of the dump by `address, AS3333, number in its list, or all`; else the one with the most")
-	f.StringVar(&family, "family", "", "only `ipv4|ipv6`")
-	f.Uint32Var(&o.LocalAS, "local-as", 0, "our `AS` number; else that of the neighbor whose routes are played")
+	f.StringVar(&from, "from", "", "whose routes: `who` is the address of a neighbor of the dump, AS3333, its number in the list, or all; else the one with the most")
+	f.StringVar(&family, "family", "", "only this `family`, ipv4 or ipv6")
+	f.Var((*asNumber)(&o.LocalAS), "local-as", "our `AS` number; else that of the neighbor whose routes are played")
 	f.StringVar(&routerID, "router-id", "", "our router `id`; else that of the neighbor")
 	f.StringArrayVar(&nextHops, "next-hop", nil, "announce this `address`, or \"keep\" what the dump has; else our own address")
-	f.Float64Var(&o.Speed, "speed", 0, "recorded seconds of updates to play in a second; 0 is as fast as the router reads")
+	f.Float64Var(&o.Speed, "speed", 0, "recorded seconds of updates to play in a second: a `factor`; 0 is as fast as the router reads")
 	f.BoolVar(&closing, "close", false, "end the session when all is sent")
 	complete(c, "family", cobra.FixedCompletions([]string{"ipv4", "ipv6"}, cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(c *cobra.Command, args []string) (err error) {
@@ -91,12 +91,11 @@ func selection(s string) (replay.Selection, error) {
 	if addr, err := netip.ParseAddr(s); err == nil {
 		return replay.Selection{Addr: addr}, nil
 	}
-	if n, ok := strings.CutPrefix(strings.ToUpper(s), "AS"); ok {
-		if asn, err := strconv.ParseUint(n, 10, 32); err == nil && asn > 0 {
-			return replay.Selection{AS: uint32(asn)}, nil
-		}
-	} else if i, err := strconv.Atoi(s); err == nil && i > 0 {
+	if i, err := strconv.Atoi(s); err == nil && i > 0 {
 		return replay.Selection{Index: i}, nil
+	}
+	if asn, ok := parseAS(s); ok && asn > 0 {
+		return replay.Selection{AS: asn}, nil
 	}
 	return replay.Selection{}, fmt.Errorf("--from takes an address, an AS like AS3333, a number from 1 or all, not %q", s)
 }

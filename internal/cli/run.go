@@ -37,8 +37,8 @@ does. What happens is logged to standard error.`,
 	f := c.Flags()
 	f.StringVar(&o.ConfigPath, "config", defaultConfig, "configuration: a `file`, or a directory of *.hcl files")
 	f.StringVar(&o.StateDir, "state", defaultState, "`directory` for what must outlive the process")
-	f.StringVar(&format, "log-format", "text", "`text|json`")
-	f.StringVar(&level, "log-level", "info", "`debug|info|warn|error`")
+	f.StringVar(&format, "log-format", "text", "write the log as `text|json`")
+	f.StringVar(&level, "log-level", "info", "log from this level on: `debug|info|warn|error`")
 	complete(c, "log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	complete(c, "log-level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
 	return c

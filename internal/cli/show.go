@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -95,7 +96,7 @@ type routeFlags struct {
 	best, received, rejected, advertised bool
 	count, communities                   bool
 	family                               string
-	originAS                             uint32
+	originAS                             asNumber
 	query                                pb.RouteQuery
 	limit                                uint64
 }
@@ -123,11 +124,11 @@ rejected is marked "x" and what has an unreachable next hop "!".`,
 	f.BoolVar(&o.advertised, "advertised", false, "what --neighbor is sent")
 	f.BoolVar(&o.count, "count", false, "only how many there are")
 	f.BoolVar(&o.communities, "communities", false, "show communities as well")
-	f.StringVar(&o.family, "family", "", "only `ipv4|ipv6`")
+	f.StringVar(&o.family, "family", "", "only this `family`, ipv4 or ipv6")
 	f.StringVar(&o.query.Neighbor, "neighbor", "", "only of this neighbor, by `name` or address")
 	f.StringArrayVar(&o.query.Communities, "community", nil, "only with this `community`, such as 64500:100 or 64500:*; all if repeated")
-	f.StringVar(&o.query.AsPath, "as-path", "", "only where the AS path matches this `pattern`")
-	f.Uint32Var(&o.originAS, "origin-as", 0, "only from this origin `AS`")
+	f.StringVar(&o.query.AsPath, "as-path", "", "only where this `pattern` describes the whole AS path, such as \"64601 .*\" or \".* 3356 .*\"")
+	f.Var(&o.originAS, "origin-as", "only from this origin `AS`, the last of the path")
 	f.Uint64Var(&o.limit, "limit", 0, "no more than this `number` of paths")
 	complete(c, "neighbor", a.completeNeighborFlag)
 	complete(c, "family", cobra.FixedCompletions([]string{"ipv4", "ipv6"}, cobra.ShellCompDirectiveNoFileComp))
@@ -170,7 +171,7 @@ func (o *routeFlags) finish(args []string, origin bool) error {
 		q.Match = pb.PrefixMatch_PREFIX_MATCH_SHORTER
 	}
 	if q.Match != 0 && q.Prefix == "" {
-		return fmt.Errorf("--longer and --shorter need a prefix")
+		return errors.New("--longer and --shorter need a prefix")
 	}
 	switch {
 	case o.best:
@@ -182,11 +183,11 @@ func (o *routeFlags) finish(args []string, origin bool) error {
 	case o.advertised:
 		q.View = pb.RouteView_ROUTE_VIEW_ADVERTISED
 		if q.Neighbor == "" {
-			return fmt.Errorf("--advertised needs --neighbor: to whom?")
+			return errors.New("--advertised needs --neighbor: to whom?")
 		}
 	}
 	if origin {
-		q.OriginAsn = &o.originAS
+		q.OriginAsn = (*uint32)(&o.originAS)
 	}
 	return nil
 }
@@ -234,7 +235,7 @@ func (o *routeFlags) columns() view.RouteColumns {
 
 func (a *app) lookupCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "lookup ADDRESS", Short: "The route that packets to an address take", Args: between(1, 1),
+		Use: "lookup ADDRESS", Short: "The longest prefix that holds an address, with its paths", Args: between(1, 1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {
@@ -247,7 +248,10 @@ func (a *app) lookupCommand() *cobra.Command {
 
 func (a *app) explainCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "explain PREFIX", Short: "Every path of a prefix, and the step that decided about it", Args: between(1, 1),
+		Use: "explain PREFIX|ADDRESS", Short: "Every path of a prefix, and the step that decided about it", Args: between(1, 1),
+		Long: `Shows every path of a prefix, or of the longest prefix that holds an address, in
+the order of preference. Each that is not the best has the step of the decision
+at which it lost, and each that was rejected the rule that did it.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {

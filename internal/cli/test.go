@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
@@ -45,12 +44,12 @@ run; otherwise the policy is that of the running router. Hits are not counted.`,
 	f.StringVar(&o.config, "config", "", "try the policy of this `path`, not of the running router")
 	f.StringVar(&o.path, "as-path", "", "AS `path`, such as \"64601 3356 {64512,64513}\"")
 	f.StringArrayVar(&o.communities, "community", nil, "a `community` of any kind; may be repeated")
-	f.Uint32Var(&o.med, "med", 0, "MED")
-	f.Uint32Var(&o.localPref, "local-pref", 0, "local preference")
-	f.StringVar(&o.origin, "origin", "igp", "`igp|egp|incomplete`")
+	f.Uint32Var(&o.med, "med", 0, "MED, a `number`")
+	f.Uint32Var(&o.localPref, "local-pref", 0, "local preference, a `number`")
+	f.StringVar(&o.origin, "origin", "igp", "origin `attribute`: igp, egp or incomplete")
 	f.StringVar(&o.nextHop, "next-hop", "", "next hop `address`")
 	f.StringVar(&o.neighbor, "neighbor", "", "`name` of the neighbor that the route comes from")
-	f.StringVar(&o.source, "source", "", "where it comes from, if from no neighbor: `"+strings.Join(sources, "|")+"` (default ebgp)")
+	f.StringVar(&o.source, "source", "", "`where` it comes from, if not from a neighbor that is named: "+list(sources)+" (default ebgp)")
 	f.StringVar(&o.to, "to", "", "`name` of the neighbor that the route goes to")
 	complete(c, "neighbor", a.completeNeighborFlag)
 	complete(c, "to", a.completeNeighborFlag)

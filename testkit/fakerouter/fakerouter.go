@@ -181,7 +181,7 @@ func (r *Router) Explain(_ context.Context, p prefix.Prefix, fn func(api.Candida
 		}
 		c := api.Candidate{RouteInfo: routes[i]}
 		if c.Status == api.StatusBackup {
-			c.Lost = &api.Decision{Step: 5, Rule: "shorter AS path", Detail: "3 < 4", To: routes[0].Neighbor}
+			c.Lost = &api.Decision{Step: 4, Rule: "shorter AS path", Detail: "3 < 4", To: routes[0].Neighbor}
 		}
 		n++
 		if err := fn(c); err != nil {

@@ -84,7 +84,8 @@ type HoldfastClient interface {
 	CountRoutes(context.Context, *connect.Request[holdfastv1.CountRoutesRequest]) (*connect.Response[holdfastv1.CountRoutesResponse], error)
 	// Lookup returns the paths of the longest prefix that holds an address.
 	Lookup(context.Context, *connect.Request[holdfastv1.LookupRequest]) (*connect.Response[holdfastv1.LookupResponse], error)
-	// Explain returns every path of a prefix with the step that decided.
+	// Explain returns every path of a prefix, or of the longest one that holds an
+	// address, with the step that decided.
 	Explain(context.Context, *connect.Request[holdfastv1.ExplainRequest]) (*connect.Response[holdfastv1.ExplainResponse], error)
 	ListPolicies(context.Context, *connect.Request[holdfastv1.ListPoliciesRequest]) (*connect.Response[holdfastv1.ListPoliciesResponse], error)
 	TestPolicy(context.Context, *connect.Request[holdfastv1.TestPolicyRequest]) (*connect.Response[holdfastv1.TestPolicyResponse], error)
@@ -320,7 +321,8 @@ type HoldfastHandler interface {
 	CountRoutes(context.Context, *connect.Request[holdfastv1.CountRoutesRequest]) (*connect.Response[holdfastv1.CountRoutesResponse], error)
 	// Lookup returns the paths of the longest prefix that holds an address.
 	Lookup(context.Context, *connect.Request[holdfastv1.LookupRequest]) (*connect.Response[holdfastv1.LookupResponse], error)
-	// Explain returns every path of a prefix with the step that decided.
+	// Explain returns every path of a prefix, or of the longest one that holds an
+	// address, with the step that decided.
 	Explain(context.Context, *connect.Request[holdfastv1.ExplainRequest]) (*connect.Response[holdfastv1.ExplainResponse], error)
 	ListPolicies(context.Context, *connect.Request[holdfastv1.ListPoliciesRequest]) (*connect.Response[holdfastv1.ListPoliciesResponse], error)
 	TestPolicy(context.Context, *connect.Request[holdfastv1.TestPolicyRequest]) (*connect.Response[holdfastv1.TestPolicyResponse], error)
