@@ -177,7 +177,7 @@ func (c *Core) revise(which map[packet.ID]bool, cause rib.Cause, hits bool) {
 	}
 	c.revising++
 	c.eachSlice(func(f prefix.Family, from rib.ID) rib.ID {
-		return c.tables[f].Revise(from, walkSlice, cause,
+		return c.tables[f].Revise(from, c.pace.walk, cause,
 			func(id packet.ID) bool { return which[id] },
 			func(p prefix.Prefix, path *rib.Path) (attr.Handle, uint8) {
 				n := c.neighbors[path.Neighbor]
@@ -225,7 +225,7 @@ func (c *Core) forgetImports(of map[packet.ID]bool) {
 }
 
 func (c *Core) redecide(cause rib.Cause) {
-	c.eachSlice(func(f prefix.Family, from rib.ID) rib.ID { return c.tables[f].Redecide(from, walkSlice, cause) })
+	c.eachSlice(func(f prefix.Family, from rib.ID) rib.ID { return c.tables[f].Redecide(from, c.pace.walk, cause) })
 }
 
 // eachSlice walks over all tables as a job.

@@ -20,18 +20,20 @@ import (
 	"holdfast/internal/wire"
 )
 
-// Amounts of work between two looks at the mailbox. They bound how long a
-// command or another neighbor's update waits.
-const (
-	batchOps    = 256  // routes looked up together
-	walkSlice   = 4096 // prefixes of a walk over the table
-	drainSlice  = 8192 // prefixes that a group looks at
-	catchUpStep = 4096 // prefixes that a member catches up with
-)
+const batchOps = 256 // routes looked up together
+
+// pace is how many prefixes are worked on between two looks at the mailbox. It
+// bounds how long a command or another neighbor's update waits.
+type pace struct {
+	walk    int // of a walk over the table
+	drain   int // that a group looks at
+	catchUp int // that a member catches up with
+}
 
 // Core is the routing machine.
 type Core struct {
 	log    *slog.Logger
+	pace   pace
 	cfg    Config
 	store  *attr.Store
 	tables [prefix.Families]*rib.Table
@@ -108,7 +110,7 @@ type job struct {
 
 // NewCore returns a machine without neighbors.
 func NewCore(log *slog.Logger) *Core {
-	c := &Core{log: log, store: attr.NewStore(), originated: map[prefix.Prefix]attr.Handle{}}
+	c := &Core{log: log, pace: pace{walk: 4096, drain: 8192, catchUp: 4096}, store: attr.NewStore(), originated: map[prefix.Prefix]attr.Handle{}}
 	c.imports = attr.NewMemo(c.store)
 	c.store.OnFree = c.forget
 	c.neighbors = []*neighbor{{}}
@@ -161,10 +163,10 @@ func (c *Core) Work() bool {
 	c.distribute()
 	for f := range c.groups {
 		for _, g := range c.groups[f] {
-			busy = g.Drain(drainSlice) || busy
+			busy = g.Drain(c.pace.drain) || busy
 			for _, m := range g.Members() {
 				if m.Busy() {
-					busy = m.Step(catchUpStep) || busy
+					busy = m.Step(c.pace.catchUp) || busy
 				}
 			}
 		}

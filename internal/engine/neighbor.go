@@ -79,7 +79,7 @@ func (c *Core) Down(id packet.ID, _ session.Reason) {
 func (c *Core) removeRoutes(n *neighbor, f prefix.Family, cause rib.Cause, done func()) {
 	from := rib.ID(1)
 	c.soon(n, func() bool {
-		next, d := c.tables[f].RemoveNeighbor(from, walkSlice, n.ID, cause)
+		next, d := c.tables[f].RemoveNeighbor(from, c.pace.walk, n.ID, cause)
 		c.count(n, f, d)
 		if from = next; from == 0 {
 			done()
@@ -115,7 +115,7 @@ func (c *Core) endRefresh(n *neighbor, f prefix.Family) {
 		if from == 0 {
 			from, round, s.again = 1, s.ended, false
 		}
-		next, d := c.tables[f].RemoveStale(from, walkSlice, n.ID, round, rib.NewCause(rib.CauseUpdate, uint32(n.ID)))
+		next, d := c.tables[f].RemoveStale(from, c.pace.walk, n.ID, round, rib.NewCause(rib.CauseUpdate, uint32(n.ID)))
 		c.count(n, f, d)
 		if from = next; from == 0 {
 			s.base, s.running = round, s.again

@@ -59,6 +59,9 @@ const worldNeighbors = 6
 
 func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{t: t, r: rand.New(rand.NewPCG(seed, 7)), core: NewCore(quiet()), plain: seed%4 == 1}
+	if seed/4%2 == 1 { // so that much happens within a walk
+		w.core.pace = pace{walk: 1 + w.r.IntN(3), drain: 1 + w.r.IntN(3), catchUp: 1 + w.r.IntN(2)}
+	}
 	w.cfg = ebgpConfig(t, worldNeighbors)
 	w.cfg.Revision = 1
 	w.twin = model.Router{ASN: 65000, RouterID: 1, ClusterID: 1, DefaultLocalPref: 100,
