@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -48,9 +49,9 @@ func (p *place) Write(b []byte) (int, error) {
 }
 
 // configure writes the configuration.
-func (p *place) configure(listen netip.AddrPort, more string) {
+func (p *place) configure(listen netip.AddrPort, id, more string) {
 	p.t.Helper()
-	text := fmt.Sprintf("router {\n  asn    = 64500\n  id     = \"192.0.2.1\"\n  listen = [%q]\n  kernel = false\n}\n%s", listen, more)
+	text := fmt.Sprintf("router {\n  asn    = 64500\n  id     = %q\n  listen = [%q]\n  kernel = false\n}\n%s", id, listen, more)
 	if err := os.WriteFile(p.o.ConfigPath, []byte(text), 0o600); err != nil {
 		p.t.Fatal(err)
 	}
@@ -124,7 +125,7 @@ func free(t *testing.T) netip.AddrPort {
 // and leaves no socket behind.
 func TestStartNeedsItsPorts(t *testing.T) {
 	p := newPlace(t)
-	p.configure(taken(t), "")
+	p.configure(taken(t), "192.0.2.1", "")
 	err := Run(t.Context(), p.o)
 	if err == nil || !strings.Contains(err.Error(), "cannot listen on 127.0.0.1:") || !strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("it ends with %v", err)
@@ -147,9 +148,9 @@ func TestStartWithoutConfiguration(t *testing.T) {
 func TestReloadSaysWhatIsMissing(t *testing.T) {
 	p := newPlace(t)
 	good := free(t)
-	p.configure(good, "")
+	p.configure(good, "192.0.2.1", "")
 	p.run()
-	p.configure(netip.MustParseAddrPort("192.0.2.1:179"), "")
+	p.configure(netip.MustParseAddrPort("192.0.2.1:179"), "192.0.2.1", "")
 	for range 2 {
 		_, err := p.reload()
 		if err == nil || !strings.HasPrefix(err.Error(), "revision 2 is running, but incomplete: cannot listen on 192.0.2.1:179: cannot assign requested address") {
@@ -157,11 +158,11 @@ func TestReloadSaysWhatIsMissing(t *testing.T) {
 		}
 		p.await("the configuration is running, but incomplete")
 	}
-	p.configure(good, "")
+	p.configure(good, "192.0.2.1", "")
 	if m, err := p.reload(); err != nil || m.Revision != 3 {
 		t.Errorf("reload says %v, %v", m, err)
 	}
-	p.configure(good, "neighbour \"x\" {}\n")
+	p.configure(good, "192.0.2.1", "neighbour \"x\" {}\n")
 	if _, err := p.reload(); err == nil || !strings.Contains(err.Error(), "neighbour") {
 		t.Errorf("reload says %v", err)
 	}
@@ -178,13 +179,13 @@ func TestReloadsTakeTurns(t *testing.T) {
 	at := free(t)
 	d := &daemon{Options: p.o}
 	d.applying.Lock()
-	p.configure(at, "no block\n") // what must not be read
+	p.configure(at, "192.0.2.1", "no block\n") // what must not be read
 	read := make(chan error, 1)
 	go func() {
 		_, err := d.reload()
 		read <- err
 	}()
-	p.configure(at, "no block at all\n")
+	p.configure(at, "192.0.2.1", "no block at all\n")
 	d.applying.Unlock()
 	if err := <-read; err == nil || !strings.Contains(err.Error(), "no block at all") {
 		t.Errorf("it read %v", err)
@@ -195,7 +196,7 @@ func TestReloadsTakeTurns(t *testing.T) {
 // start, and counts once it runs.
 func TestHangupAtTheStart(t *testing.T) {
 	p := newPlace(t)
-	p.configure(free(t), "policy \"unused\" {\n  rule \"all\" { then = \"accept\" }\n}\n")
+	p.configure(free(t), "192.0.2.1", "policy \"unused\" {\n  rule \"all\" { then = \"accept\" }\n}\n")
 	hung := &hangup{Handler: p.o.Log.Handler()}
 	p.o.Log = slog.New(hung)
 	p.run()
@@ -219,4 +220,62 @@ func (h *hangup) Handle(ctx context.Context, r slog.Record) error {
 		}
 	}
 	return h.Handler.Handle(ctx, r)
+}
+
+// TestStopWhileBusy stops two routers while they are reloaded and asked from all
+// sides. Nothing hangs, nothing is left.
+func TestStopWhileBusy(t *testing.T) {
+	for round := range 5 {
+		var at [2]netip.AddrPort
+		for i := range at {
+			at[i] = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, byte(2 + i)}), free(t).Port())
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		var places [2]*place
+		configure := func(i, hold int) {
+			text := ""
+			if hold > 0 {
+				text = fmt.Sprintf("neighbor \"n\" {\n  address = %q\n  local_address = %q\n  port = %d\n  asn = 64500\n  hold_time = \"%ds\"\n}\n",
+					at[1-i].Addr(), at[i].Addr(), at[1-i].Port(), hold)
+			}
+			places[i].configure(at[i], fmt.Sprintf("192.0.2.%d", i+1), text)
+		}
+		for i := range places {
+			places[i] = newPlace(t)
+			configure(i, 90)
+			all.Go(func() {
+				if err := Run(ctx, places[i].o); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		for i, p := range places {
+			p.await("neighbor up")
+			for j := range 4 {
+				all.Go(func() {
+					c := api.Dial(p.o.SocketPath)
+					defer c.Close()
+					for k := 0; ctx.Err() == nil; k++ {
+						switch j {
+						case 0:
+							configure(i, []int{30 + k%60, 0, 90}[k%3])
+							_, _ = c.Reload(ctx, connect.NewRequest(&pb.ReloadRequest{}))
+						case 1:
+							_, _ = c.Reload(ctx, connect.NewRequest(&pb.ReloadRequest{}))
+						case 2:
+							_, _ = c.ListNeighbors(ctx, connect.NewRequest(&pb.ListNeighborsRequest{}))
+						default:
+							_, _ = c.ClearNeighbors(ctx, connect.NewRequest(&pb.ClearNeighborsRequest{All: true, Mode: pb.ClearMode_CLEAR_MODE_HARD}))
+						}
+					}
+				})
+			}
+		}
+		for range 3 + 10*round {
+			places[round%2].await("configured")
+		}
+		cancel()
+		all.Wait()
+	}
 }

@@ -226,6 +226,62 @@ func TestFlood(t *testing.T) {
 	})
 }
 
+// TestSlowOpen: an OPEN that comes byte by byte, too slowly, ends when the timer
+// of a connection without OPEN does, and another connection is not kept waiting.
+func TestSlowOpen(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := memnet.New()
+		a := newRouter(t, n, addrA)
+		s := settings(addrA)
+		s.Machine.Passive = true
+		set(t, a, s)
+		c, err := n.Dial(t.Context(), addrB, portA)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slow := &fake{t, c}
+		slow.want(wire.MsgOpen)
+		for _, b := range openMessage(90)[:24] {
+			wait(10 * time.Second)
+			if _, err := slow.Write([]byte{b}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		slow.wantEnd("hold timer expired (4/0)")
+		wait(time.Second)
+		dialFake(t, n).Close()
+	})
+}
+
+// TestGiantOpen: an OPEN as large as there can be, full of capabilities that
+// nobody knows, makes a session.
+func TestGiantOpen(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := memnet.New()
+		a := newRouter(t, n, addrA)
+		s := settings(addrA)
+		s.Machine.Passive = true
+		set(t, a, s)
+		c, err := n.Dial(t.Context(), addrB, portA)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := wire.Open{ASN: 65002, ID: 0x0a000002, HoldTime: 90}
+		for len(wire.AppendOpen(nil, &o)) < wire.MaxMsgLen-1 {
+			o.Capabilities.Unknown = append(o.Capabilities.Unknown, wire.Capability{Code: 200})
+		}
+		f := &fake{t, c}
+		f.send(append(wire.AppendOpen(nil, &o), wire.AppendKeepalive(nil)...))
+		f.want(wire.MsgOpen)
+		f.want(wire.MsgKeepalive)
+		synctest.Wait()
+		if st := a.status(t); st.State != fsm.EstablishedState || len(st.Received) != len(o.Capabilities.Unknown) {
+			t.Errorf("state %v, %d capabilities of %d", st.State, len(st.Received), len(o.Capabilities.Unknown))
+		}
+		f.Close()
+	})
+}
+
 // choosy is a network that refuses what neighbors began.
 type choosy struct{ memNet }
 
