@@ -17,6 +17,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"strings"
 	"time"
 
 	"holdfast/internal/prefix"
@@ -135,12 +137,32 @@ func (o *Options) check() error {
 	return nil
 }
 
-// withPort adds the port of BGP to an address without one.
+// withPort adds the port of BGP to an address or a name without one.
 func withPort(s string) string {
 	if a, err := netip.ParseAddr(s); err == nil {
 		return netip.AddrPortFrom(a, 179).String()
 	}
+	if s != "" && !strings.Contains(s, ":") {
+		return net.JoinHostPort(s, "179")
+	}
 	return s
+}
+
+// cause is an error without the addresses or the file that are said already.
+func cause(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err
+	}
+	var file *os.PathError
+	if errors.As(err, &file) {
+		err = file.Err
+	}
+	var call *os.SyscallError
+	if errors.As(err, &call) {
+		err = call.Err
+	}
+	return err
 }
 
 // connect dials the router, or waits for it.
@@ -152,13 +174,13 @@ func (o *Options) connect(ctx context.Context) (net.Conn, error) {
 		}
 		c, err := d.DialContext(ctx, "tcp", o.To)
 		if err != nil {
-			return nil, fmt.Errorf("cannot reach the router: %w", err)
+			return nil, fmt.Errorf("cannot reach the router at %s: %w", o.To, cause(err))
 		}
 		return c, nil
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("cannot wait for the router: %w", err)
+		return nil, fmt.Errorf("cannot wait for the router on %s: %w", o.Listen, cause(err))
 	}
 	defer l.Close()
 	defer context.AfterFunc(ctx, func() { l.Close() })()
@@ -269,6 +291,10 @@ func (p *player) session(ctx context.Context, connect func(context.Context) (net
 		return err
 	}
 	s, err := establish(ctx, conn, p.open())
+	var n *Notification
+	if errors.As(err, &n) && n.Code == wire.CodeOpen && n.Subcode == 2 {
+		return fmt.Errorf("%w: it does not expect AS %d", err, p.sum.LocalAS)
+	}
 	if err != nil {
 		return err
 	}

@@ -481,8 +481,8 @@ func TestOptions(t *testing.T) {
 		{Options{File: dump, To: "192.0.2.9", RouterID: netip.MustParseAddr("::1")}, "the router id must look like an IPv4 address"},
 		{Options{File: dump, To: "192.0.2.9", Speed: -1}, "cannot play at a speed of -1"},
 		{Options{File: dump, To: "192.0.2.9", NextHop: v6}, "2001:db8::1 is no next hop for ipv4 routes"},
-		{Options{File: dump + "x", To: "192.0.2.9"}, "cannot read the dump: "},
-		{Options{File: t.TempDir(), To: "192.0.2.9"}, "cannot read the dump: "},
+		{Options{File: dump + "x", To: "192.0.2.9"}, "cannot read the dump "},
+		{Options{File: t.TempDir(), To: "192.0.2.9"}, "cannot read the dump "},
 		{Options{File: file(t, nil), To: "192.0.2.9"}, ""},
 		{Options{File: file(t, []byte("some text that is longer than a header")), To: "192.0.2.9"}, ""},
 	} {

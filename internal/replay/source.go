@@ -67,7 +67,7 @@ type Contents struct {
 func walk(file string, progress func(read int64) error, visit func(*mrt.Reader, *mrt.Record) error) (damaged int, complain, err error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return 0, nil, fmt.Errorf("cannot read the dump: %w", err)
+		return 0, nil, fmt.Errorf("cannot read the dump %s: %w", file, cause(err))
 	}
 	defer f.Close() // only read: nothing can be lost
 	r, err := mrt.NewReader(f)
@@ -204,10 +204,10 @@ func (c *Contents) list() string {
 func fileSize(file string) (int64, error) {
 	info, err := os.Stat(file)
 	if err != nil {
-		return 0, fmt.Errorf("cannot read the dump: %w", err)
+		return 0, fmt.Errorf("cannot read the dump %s: %w", file, cause(err))
 	}
 	if !info.Mode().IsRegular() {
-		return 0, fmt.Errorf("cannot read the dump: %s is no regular file, and it must be read twice", file)
+		return 0, fmt.Errorf("cannot read the dump %s: it is no regular file, and it must be read twice", file)
 	}
 	return info.Size(), nil
 }

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"holdfast/internal/wire"
@@ -141,12 +142,12 @@ func (s *speaker) lost(err error) error {
 		return fmt.Errorf("the router sent no OPEN within %v", handshakeTime)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return errors.New("the router has not said anything for too long: the hold timer expired")
-	case s.remote.ASN == 0 && errors.Is(err, io.EOF):
+	case s.remote.ASN == 0 && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
 		return errors.New("the router closed the connection at once: does it expect a neighbor with our address?")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("the router closed the connection without a NOTIFICATION")
 	}
-	return fmt.Errorf("the connection to the router broke: %w", err)
+	return fmt.Errorf("the connection to the router broke: %w", cause(err))
 }
 
 // read drops what the router sends until the session ends.

@@ -24,6 +24,9 @@ func state(n *pb.Neighbor) cell {
 }
 
 func (h *human) Neighbors(m *pb.ListNeighborsResponse) error {
+	if len(m.Neighbors) == 0 {
+		return h.printf("no neighbors\n")
+	}
 	t := h.table("NEIGHBOR", "ADDRESS", ">AS", "STATE", ">FOR", ">RECEIVED", ">ACCEPTED", ">ADVERTISED", "LAST RESET")
 	for _, n := range m.Neighbors {
 		var received, accepted, advertised uint64

@@ -8,6 +8,9 @@ import (
 )
 
 func (h *human) Policies(m *pb.ListPoliciesResponse) error {
+	if len(m.Policies) == 0 {
+		return h.printf("no policies\n")
+	}
 	for i, p := range m.Policies {
 		var b strings.Builder
 		if i > 0 {

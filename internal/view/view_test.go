@@ -123,6 +123,8 @@ func TestGolden(t *testing.T) {
 	version := &pb.GetVersionResponse{Version: "1.2.3", Commit: "0123456789abcdef0123", Go: "go1.26"}
 	for name, show := range map[string]func(view.View) error{
 		"summary":            func(v view.View) error { return v.Summary(summary) },
+		"neighbors-none":     func(v view.View) error { return v.Neighbors(&pb.ListNeighborsResponse{}) },
+		"policies-none":      func(v view.View) error { return v.Policies(&pb.ListPoliciesResponse{}) },
 		"neighbors":          func(v view.View) error { return v.Neighbors(neighbors) },
 		"neighbor":           neighbor("transit-a"),
 		"neighbor-down":      neighbor("2001:db8:ffff:ffff::2"),
