@@ -27,7 +27,12 @@ const mailbox = 32
 // routes of one table transfer meet in one UPDATE.
 const burst = 256 << 10
 
-// event is a buffer from a session, or something to run in the loop.
+// question is what running something in the loop counts for among those bytes:
+// a slice of a query takes a millisecond.
+const question = burst / 16
+
+// event is a buffer from a session, or something to run in the loop, or neither:
+// then there is work.
 type event struct {
 	id  packet.ID
 	buf *session.Buffer
