@@ -81,7 +81,7 @@ func neighbor(n Neighbor) *pb.Neighbor {
 		State: pb.SessionState(n.State) + pb.SessionState_SESSION_STATE_IDLE, Since: timestamp(n.Since),
 		Shutdown: n.Shutdown, ShutdownMessage: Printable(n.Message),
 		Families: each(n.Families, neighborFamily), LastReset: reset(n.LastReset),
-		Held: n.Held, Pending: n.Pending,
+		Held: n.Held, Pending: n.Pending, Tags: n.Tags,
 	}
 }
 

@@ -99,6 +99,7 @@ type Neighbor struct {
 	Name        string
 	Group       string
 	Description string
+	Tags        []string
 	Address     netip.Addr
 	ASN         uint32
 	LocalASN    uint32

@@ -52,7 +52,6 @@ type Router struct {
 	Kernel           bool
 	DefaultLocalPref uint32
 	AlwaysCompareMED bool
-	DeterministicMED bool
 }
 
 // Group is a group block: defaults for its members, which have been applied to

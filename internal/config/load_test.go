@@ -202,7 +202,7 @@ neighbor "i" {
 `)
 	r := c.Router
 	if fmt.Sprint(r.Listen) != "[[::]:179 0.0.0.0:179]" || !r.Kernel || r.DefaultLocalPref != 100 ||
-		r.AlwaysCompareMED || !r.DeterministicMED || r.ClusterID != r.ID {
+		r.AlwaysCompareMED || r.ClusterID != r.ID {
 		t.Errorf("router %+v", r)
 	}
 	e, i := c.Neighbors[0], c.Neighbors[1]

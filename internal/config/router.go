@@ -18,7 +18,6 @@ var routerBlock = schema[Router]{arguments: []argument[Router]{
 	plain("kernel", boolean, func(r *Router) *bool { return &r.Kernel }, nil),
 	plain("default_local_pref", number[uint32](0, math.MaxUint32), func(r *Router) *uint32 { return &r.DefaultLocalPref }, nil),
 	plain("always_compare_med", boolean, func(r *Router) *bool { return &r.AlwaysCompareMED }, nil),
-	plain("deterministic_med", boolean, func(r *Router) *bool { return &r.DeterministicMED }, nil),
 }}
 
 func (r *reader) router(b *hclsyntax.Block) {
@@ -31,7 +30,7 @@ func (r *reader) router(b *hclsyntax.Block) {
 	*c = Router{
 		Pos:    pos(b.TypeRange),
 		Listen: []netip.AddrPort{netip.MustParseAddrPort("[::]:179"), netip.MustParseAddrPort("0.0.0.0:179")},
-		Kernel: true, DefaultLocalPref: policy.DefaultLocalPref, DeterministicMED: true,
+		Kernel: true, DefaultLocalPref: policy.DefaultLocalPref,
 	}
 	decode(r, routerBlock, "router", b.DefRange(), b.Body, c)
 	if !c.ClusterID.IsValid() {

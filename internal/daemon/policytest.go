@@ -46,7 +46,7 @@ func TestPolicy(cfg *config.Config, t api.PolicyTest) (api.PolicyResult, error) 
 	if err != nil {
 		hint := ""
 		if t.Neighbor == "" && t.To == "" {
-			hint = " (say which one the route comes from, or goes to)"
+			hint = " with --neighbor or --to"
 		}
 		return api.PolicyResult{}, api.Invalid("cannot use policy %q: %s%s", t.Policy, err, hint)
 	}

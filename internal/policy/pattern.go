@@ -18,8 +18,9 @@ import (
 //	( … )        grouping
 //	* + ? {2} {2,} {2,5}   how often what stands before it
 //
-// A pattern is about the whole path; ^ and $ may be written and change
-// nothing. An AS_SET is one letter, which is each of its members.
+// A pattern is about the whole path; ^ and $ may be written and change nothing.
+// With one of them alone the other end would mean two things, and so must be
+// .*. An AS_SET is one letter, which is each of its members.
 
 const (
 	maxPattern = 1024 // letters after {n,m} is written out
@@ -116,23 +117,38 @@ func (p *patternParser) either(depth int) (*node, error) {
 	return newNode(opEither, sub...), nil
 }
 
+// anchored refuses what elsewhere means "begins with" and "ends with".
+func (p *patternParser) anchored(body string, begun, ended bool) error {
+	switch {
+	case begun && !ended && !strings.HasSuffix(body, ".*"):
+		return p.fail("a pattern describes the whole path: write %s .* for paths that begin so, or %s for this path alone", body, body)
+	case ended && !begun && !strings.HasPrefix(body, ".*"):
+		return p.fail("a pattern describes the whole path: write .* %s for paths that end so, or %s for this path alone", body, body)
+	}
+	return nil
+}
+
 func (p *patternParser) sequence(depth int) (*node, error) {
 	var sub []*node
-	if depth == 0 {
-		p.take('^')
-	}
+	begun := depth == 0 && p.take('^')
+	start := p.at
+	ended := false
 	size := 0
 	for {
 		var n *node
 		var err error
 		switch c := p.peek(); {
 		case c == 0 || c == '|' || c == ')':
+			if err := p.anchored(strings.Trim(p.text[start:p.at], " \t$"), begun, ended); err != nil {
+				return nil, err
+			}
 			if len(sub) == 1 {
 				return sub[0], nil
 			}
 			return newNode(opSequence, sub...), nil
 		case c == '$' && depth == 0:
 			p.at++
+			ended = true
 			if c := p.peek(); c != 0 && c != '|' {
 				return nil, p.fail("nothing can follow $")
 			}

@@ -73,6 +73,7 @@ func (h *human) neighborFacts(b *strings.Builder, n *pb.Neighbor, d *pb.Neighbor
 	fmt.Fprintf(b, "Neighbor %s, %s, AS %d, %s\n", n.Name, n.Address, n.Asn, kind)
 	var f facts
 	f.add("Description", n.Description)
+	f.add("Tags", strings.Join(n.Tags, ", "))
 	f.add("Group", n.Group)
 	s := state(n)
 	text := s.text

@@ -15,7 +15,7 @@ const hasLocalPref = wire.HasLocalPref
 var neighbors = []api.NeighborDetail{
 	{
 		Neighbor: api.Neighbor{
-			Name: "transit-a", Group: "transit", Description: "Transit A, contract 17", Address: netip.MustParseAddr("192.0.2.9"),
+			Name: "transit-a", Group: "transit", Description: "Transit A, contract 17", Tags: []string{"paid", "10g"}, Address: netip.MustParseAddr("192.0.2.9"),
 			ASN: 64601, LocalASN: 64500, RouterID: netip.MustParseAddr("192.0.2.9"), Role: "customer",
 			State: api.Established, Since: Now.Add(-76 * time.Hour),
 			Families: []api.NeighborFamily{

@@ -2037,7 +2037,8 @@ type Neighbor struct {
 	Held bool `protobuf:"varint,15,opt,name=held,proto3" json:"held,omitempty"`
 	// The session has settings that the configuration has changed since: the new
 	// ones count from the next session on.
-	Pending       bool `protobuf:"varint,16,opt,name=pending,proto3" json:"pending,omitempty"`
+	Pending       bool     `protobuf:"varint,16,opt,name=pending,proto3" json:"pending,omitempty"`
+	Tags          []string `protobuf:"bytes,17,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2182,6 +2183,13 @@ func (x *Neighbor) GetPending() bool {
 		return x.Pending
 	}
 	return false
+}
+
+func (x *Neighbor) GetTags() []string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
 }
 
 type NeighborFamily struct {
@@ -5007,7 +5015,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\bneighbor\x18\x01 \x01(\tR\bneighbor\"}\n" +
 	"\x13GetNeighborResponse\x121\n" +
 	"\bneighbor\x18\x01 \x01(\v2\x15.holdfast.v1.NeighborR\bneighbor\x123\n" +
-	"\x06detail\x18\x02 \x01(\v2\x1b.holdfast.v1.NeighborDetailR\x06detail\"\x94\x04\n" +
+	"\x06detail\x18\x02 \x01(\v2\x1b.holdfast.v1.NeighborDetailR\x06detail\"\xa8\x04\n" +
 	"\bNeighbor\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12 \n" +
@@ -5026,7 +5034,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\n" +
 	"last_reset\x18\x0e \x01(\v2\x12.holdfast.v1.ResetR\tlastReset\x12\x12\n" +
 	"\x04held\x18\x0f \x01(\bR\x04held\x12\x18\n" +
-	"\apending\x18\x10 \x01(\bR\apending\"\xd7\x02\n" +
+	"\apending\x18\x10 \x01(\bR\apending\x12\x12\n" +
+	"\x04tags\x18\x11 \x03(\tR\x04tags\"\xd7\x02\n" +
 	"\x0eNeighborFamily\x12+\n" +
 	"\x06family\x18\x01 \x01(\x0e2\x13.holdfast.v1.FamilyR\x06family\x12\x1e\n" +
 	"\n" +

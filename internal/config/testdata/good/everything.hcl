@@ -7,7 +7,6 @@ router {
   kernel             = false
   default_local_pref = 200
   always_compare_med = true
-  deterministic_med  = false
 }
 
 prefix_set "own" { prefixes = ["203.0.113.0/24", "2001:db8:100::/40"] }
