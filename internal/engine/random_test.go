@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	steps    = flag.Int("steps", 150_000, "steps of the random test")
+	steps    = flag.Int("steps", 100_000, "steps of the random test")
 	seedFlag = flag.Uint64("seed", 1, "first seed of the random test")
 )
 
