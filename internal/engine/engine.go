@@ -27,10 +27,6 @@ const mailbox = 32
 // routes of one table transfer meet in one UPDATE.
 const burst = 256 << 10
 
-// question is what running something in the loop counts for among those bytes:
-// a slice of a query takes a millisecond.
-const question = burst / 16
-
 // event is a buffer from a session, or something to run in the loop, or neither:
 // then there is work.
 type event struct {
@@ -87,9 +83,12 @@ func (e *Engine) next(ctx context.Context, wait bool) (ev event, ok bool) {
 // handle returns what an event counts for in a burst, in bytes. Commands count
 // as well: they may follow each other without a pause.
 func (e *Engine) handle(ev event) (bytes int) {
-	if ev.run != nil {
+	switch {
+	case ev.run != nil:
 		ev.run(e.core)
 		return burst / 8
+	case ev.buf == nil:
+		return 0
 	}
 	bytes = len(ev.buf.Data)
 	e.core.Messages(ev.id, ev.buf.Data)
@@ -135,7 +134,7 @@ func (e *Engine) Deliver(id packet.ID, b *session.Buffer) {
 }
 
 // Writable implements session.Routes: the loop has work again.
-func (e *Engine) Writable(packet.ID) { e.post(event{run: func(*Core) {}}) }
+func (e *Engine) Writable(packet.ID) { e.post(event{}) }
 
 // Down implements session.Routes.
 func (e *Engine) Down(id packet.ID, why session.Reason) {
