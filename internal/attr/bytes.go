@@ -3,12 +3,14 @@ package attr
 // byteArena keeps byte blocks in pages without pointers. A block's place is
 // its page and its offset in units of eight bytes. Freed places are reused by
 // blocks of the same class; classes are fine enough that little is stranded.
+// The place of a large block is its index: there may be more of them than pages
+// can be numbered beside offsets.
 type byteArena struct {
 	pages [][]byte
-	used  int // bytes of page cur
-	cur   int // index of the page being filled
+	used  int // bytes of the last page
 	free  [classes][]uint32
-	spare []uint32 // indexes of pages given back
+	large [][]byte
+	spare []uint32 // indexes of large that are free
 	live  int      // bytes in use, rounded to classes
 }
 
@@ -18,7 +20,7 @@ const (
 	offBits  = 13 // pageSize / unit
 
 	smallMax = 1 << 10 // in steps of unit up to here,
-	largeMax = 8 << 10 // of 64 bytes up to here, and pages of their own above
+	largeMax = 8 << 10 // of 64 bytes up to here, and each for itself above
 	classes  = smallMax/unit + (largeMax-smallMax)/64 + 1
 )
 
@@ -35,8 +37,15 @@ func class(n int) (c, size int) {
 func (a *byteArena) alloc(n int) (loc uint32, b []byte) {
 	if n > largeMax {
 		a.live += n
-		i := a.page(n)
-		return i << offBits, a.pages[i]
+		b = make([]byte, n)
+		if k := len(a.spare); k > 0 {
+			loc = a.spare[k-1]
+			a.spare = a.spare[:k-1]
+			a.large[loc] = b
+			return loc, b
+		}
+		a.large = append(a.large, b)
+		return uint32(len(a.large) - 1), b
 	}
 	c, size := class(n)
 	a.live += size
@@ -46,27 +55,18 @@ func (a *byteArena) alloc(n int) (loc uint32, b []byte) {
 		return loc, a.at(loc, n)
 	}
 	if a.pages == nil || a.used+size > pageSize {
-		a.cur = int(a.page(pageSize))
+		a.pages = append(a.pages, make([]byte, pageSize))
 		a.used = 0
 	}
-	loc = uint32(a.cur)<<offBits | uint32(a.used/unit)
+	loc = uint32(len(a.pages)-1)<<offBits | uint32(a.used/unit)
 	a.used += size
 	return loc, a.at(loc, n)
 }
 
-// page makes a page of n bytes, under a spare index if there is one.
-func (a *byteArena) page(n int) uint32 {
-	if k := len(a.spare); k > 0 {
-		i := a.spare[k-1]
-		a.spare = a.spare[:k-1]
-		a.pages[i] = make([]byte, n)
-		return i
-	}
-	a.pages = append(a.pages, make([]byte, n))
-	return uint32(len(a.pages) - 1)
-}
-
 func (a *byteArena) at(loc uint32, n int) []byte {
+	if n > largeMax {
+		return a.large[loc]
+	}
 	off := int(loc&(1<<offBits-1)) * unit
 	return a.pages[loc>>offBits][off : off+n : off+n]
 }
@@ -74,9 +74,8 @@ func (a *byteArena) at(loc uint32, n int) []byte {
 func (a *byteArena) release(loc uint32, n int) {
 	if n > largeMax {
 		a.live -= n
-		i := loc >> offBits
-		a.pages[i] = nil
-		a.spare = append(a.spare, i)
+		a.large[loc] = nil
+		a.spare = append(a.spare, loc)
 		return
 	}
 	c, size := class(n)
@@ -85,8 +84,9 @@ func (a *byteArena) release(loc uint32, n int) {
 }
 
 func (a *byteArena) bytes() (n uint64) {
-	for _, p := range a.pages {
-		n += uint64(len(p))
+	n = uint64(len(a.pages)) * pageSize
+	for _, b := range a.large {
+		n += uint64(len(b))
 	}
 	for i := range a.free {
 		n += uint64(cap(a.free[i])) * 4

@@ -132,6 +132,19 @@ func TestLargeBlocks(t *testing.T) {
 	}
 }
 
+// TestManyLargeBlocks: 2^19 pages can be numbered, and more large blocks.
+func TestManyLargeBlocks(t *testing.T) {
+	var a byteArena
+	first, b := a.alloc(largeMax + 1)
+	b[0] = 1
+	a.large = append(a.large, make([][]byte, 1<<(32-offBits))...)
+	last, b := a.alloc(largeMax + 1)
+	b[0] = 2
+	if a.at(first, largeMax+1)[0] != 1 || a.at(last, largeMax+1)[0] != 2 {
+		t.Errorf("blocks %d and %d have become one", first, last)
+	}
+}
+
 func TestMemo(t *testing.T) {
 	s := NewStore()
 	m := NewMemo(s)
