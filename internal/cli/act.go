@@ -90,7 +90,9 @@ func (a *app) reloadCommand() *cobra.Command {
 		Short: "Make the configuration file the running configuration",
 		Long: `Reads the file that "holdfast run" was started with. If it has errors, nothing
 changes. Policies are applied again to what is stored, and only what changed is
-sent; sessions are reset only where what they rest on has changed.`,
+sent; sessions are reset only where a neighbor is gone or has another AS number.
+Other settings of sessions wait for their next one. If something cannot be had,
+such as a port in use, the rest runs, and the command says so and fails.`,
 		Args: between(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {
