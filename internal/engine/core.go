@@ -134,8 +134,15 @@ func (c *Core) forget(h attr.Handle) {
 	}
 }
 
+// referenced asks the groups that get their turn last first: while one has not
+// looked at a prefix, the others need not be asked.
 func (c *Core) referenced(f prefix.Family, id rib.ID) bool {
-	return slices.ContainsFunc(c.groups[f], func(g *export.Group) bool { return g.Needs(id) })
+	for _, g := range slices.Backward(c.groups[f]) {
+		if g.Needs(id) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *Core) unsendable(g *export.Group, p prefix.Prefix) {

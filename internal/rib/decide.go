@@ -94,7 +94,8 @@ func (t *Table) lower(a, b *Path, ra, rb *attr.Record) verdict {
 	if c := cmp.Compare(ra.ClusterLen, rb.ClusterLen); c != 0 {
 		return verdict{c, StepClusterLen}
 	}
-	if c := bytes.Compare(na.Addr[:], nb.Addr[:]); c != 0 {
+	// One link-local address may be that of neighbors on several links.
+	if c := cmp.Or(bytes.Compare(na.Addr[:], nb.Addr[:]), cmp.Compare(a.Neighbor, b.Neighbor)); c != 0 {
 		return verdict{c, StepAddress}
 	}
 	return verdict{cmp.Compare(a.PathID, b.PathID), StepPathID}
