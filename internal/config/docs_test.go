@@ -117,3 +117,23 @@ func TestEverything(t *testing.T) {
 		}
 	}
 }
+
+// TestReadme: the first configuration that anybody sees is without fault.
+func TestReadme(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples := regexp.MustCompile("(?s)```hcl\n(.*?)```").FindAllSubmatch(text, -1)
+	if len(examples) == 0 {
+		t.Fatal("README.md has no configuration")
+	}
+	for _, e := range examples {
+		if _, ds := Parse("README.md", e[1]); len(ds) > 0 {
+			t.Errorf("README.md: %s", ds.Text())
+		}
+		if string(Format(e[1])) != string(e[1]) {
+			t.Error("README.md: the example is not laid out as fmt would")
+		}
+	}
+}
