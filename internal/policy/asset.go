@@ -85,15 +85,6 @@ func (s *ASSet) Read(r io.Reader, file string) error {
 	})
 }
 
-// ReadASNs is a set with the entries of a text file.
-func ReadASNs(r io.Reader, file string) (*ASSet, error) {
-	s := &ASSet{Pos: Pos{File: file}}
-	if err := s.Read(r, file); err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
 // Len is how many entries were put in.
 func (s *ASSet) Len() int { return len(s.entries) }
 

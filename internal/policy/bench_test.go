@@ -124,7 +124,7 @@ func BenchmarkReadPrefixes1M(b *testing.B) {
 	ps := randomPrefixes(1000000, false)
 	lines := text(len(ps), func(b *bytes.Buffer, i int) { fmt.Fprintln(b, ps[i]) })
 	for b.Loop() {
-		s, err := ReadPrefixes(bytes.NewReader(lines), "x")
+		s, err := readPrefixes(bytes.NewReader(lines), "x")
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -135,7 +135,7 @@ func BenchmarkReadPrefixes1M(b *testing.B) {
 func BenchmarkReadASNs1M(b *testing.B) {
 	lines := text(1000000, func(b *bytes.Buffer, i int) { fmt.Fprintln(b, i*7) })
 	for b.Loop() {
-		s, err := ReadASNs(bytes.NewReader(lines), "x")
+		s, err := readASNs(bytes.NewReader(lines), "x")
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -146,7 +146,7 @@ func BenchmarkReadASNs1M(b *testing.B) {
 func BenchmarkReadCommunities1M(b *testing.B) {
 	lines := text(1000000, func(b *bytes.Buffer, i int) { fmt.Fprintf(b, "64500:%d:%d\n", i, i*7) })
 	for b.Loop() {
-		s, err := ReadCommunities(bytes.NewReader(lines), "x")
+		s, err := readCommunities(bytes.NewReader(lines), "x")
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -198,7 +198,7 @@ func TestMillionPrefixes(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	s, err := ReadPrefixes(&lines, "x")
+	s, err := readPrefixes(&lines, "x")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,7 +58,7 @@ func changes(before, after *wire.Attrs, was, is Result) (out []string) {
 	return out
 }
 
-// communityString is a community as ParseCommunity reads it.
+// communityString is a community as parseCommunity reads it.
 func communityString(k communityKind, b []byte) string {
 	switch k {
 	case standard:

@@ -73,6 +73,14 @@ var fullMask = [communityKinds]community{{^uint32(0)}, {^uint32(0), ^uint32(0)},
 
 func (p *communityPattern) exact() bool { return p.mask == fullMask[p.kind] }
 
+// parseCommunity reads a community or a pattern of a configuration:
+//
+//	64500:100      standard (RFC 1997); no-export and the other names of IANA
+//	64500:1:2      large (RFC 8092)
+//	rt:64500:100   extended (RFC 4360): rt or soo, with an AS or an IPv4 address
+//	0x0002fbf400000064   extended, its eight bytes
+//
+// Each number may be * instead, which stands for any.
 func parseCommunity(text string) ([]communityPattern, error) {
 	if v, ok := wire.WellKnownCommunity(text); ok {
 		return []communityPattern{{standard, fullMask[standard], community{v}}}, nil

@@ -34,7 +34,7 @@ type communityEntry struct {
 	at       place
 }
 
-// Add puts a community or a pattern in, see ParseCommunity.
+// Add puts a community or a pattern in, see parseCommunity.
 func (s *CommunitySet) Add(text string, pos Pos) error {
 	if s.exact[standard] != nil {
 		panic("BUG: entry added to a community set in use")
@@ -51,15 +51,6 @@ func (s *CommunitySet) Add(text string, pos Pos) error {
 // error names the line.
 func (s *CommunitySet) Read(r io.Reader, file string) error {
 	return eachLine(r, file, func(line []byte, pos Pos) error { return s.Add(string(line), pos) })
-}
-
-// ReadCommunities is a set with the entries of a text file.
-func ReadCommunities(r io.Reader, file string) (*CommunitySet, error) {
-	s := &CommunitySet{Pos: Pos{File: file}}
-	if err := s.Read(r, file); err != nil {
-		return nil, err
-	}
-	return s, nil
 }
 
 // Len is how many entries were put in.
@@ -206,19 +197,6 @@ func (s *CommunitySet) find(lists *[communityKinds][]byte) (string, Pos, bool) {
 		}
 	}
 	return "", Pos{}, false
-}
-
-// ParseCommunity checks a community or pattern of a configuration:
-//
-//	64500:100      standard (RFC 1997); no-export and the other names of IANA
-//	64500:1:2      large (RFC 8092)
-//	rt:64500:100   extended (RFC 4360): rt or soo, with an AS or an IPv4 address
-//	0x0002fbf400000064   extended, its eight bytes
-//
-// Each number may be * instead, which stands for any.
-func ParseCommunity(text string) error {
-	_, err := parseCommunity(text)
-	return err
 }
 
 func badCommunity(text string) error {

@@ -48,7 +48,7 @@ func FuzzReadPrefixes(f *testing.F) {
 	f.Add([]byte("# ours\n203.0.113.0/24\n198.51.100.0/22 ge 23 le 24 # x\r\n2001:db8::/32 le 48\n\n"))
 	f.Add([]byte("10.0.0.0/8 ge 8\n::/0 le 128"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s, err := ReadPrefixes(bytes.NewReader(data), "f")
+		s, err := readPrefixes(bytes.NewReader(data), "f")
 		if err != nil {
 			return
 		}
@@ -62,7 +62,7 @@ func FuzzReadPrefixes(f *testing.F) {
 			}
 			lines = append(append(lines, r.String()...), '\n')
 		}
-		again, err := ReadPrefixes(bytes.NewReader(lines), "f")
+		again, err := readPrefixes(bytes.NewReader(lines), "f")
 		if err != nil || again.Len() != s.Len() {
 			t.Fatalf("%q does not read back: %v", lines, err)
 		}
@@ -76,7 +76,7 @@ func FuzzReadPrefixes(f *testing.F) {
 func FuzzReadCommunities(f *testing.F) {
 	f.Add([]byte("1:2\nno-export\nrt:1:2\nsoo:192.0.2.1:*\n1:2:*\n0x0002000100000002\nrt:*:1 # x"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s, err := ReadCommunities(bytes.NewReader(data), "f")
+		s, err := readCommunities(bytes.NewReader(data), "f")
 		if err != nil {
 			return
 		}
@@ -101,7 +101,7 @@ func FuzzReadCommunities(f *testing.F) {
 func FuzzReadASNs(f *testing.F) {
 	f.Add([]byte("1\nAS2\n3-5\n1.2 - 1.5\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s, err := ReadASNs(bytes.NewReader(data), "f")
+		s, err := readASNs(bytes.NewReader(data), "f")
 		if err != nil {
 			return
 		}

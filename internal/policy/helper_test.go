@@ -2,6 +2,7 @@ package policy
 
 import (
 	"encoding/binary"
+	"io"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -159,3 +160,20 @@ func actionPolicy(set Actions) *Policy {
 func mp(s string) prefix.Prefix { return prefix.MustParse(s) }
 
 func ptr[T any](v T) *T { return &v }
+
+// reads fills a set with the entries of a text file.
+func reads[S interface{ Read(io.Reader, string) error }](s S, r io.Reader, file string) (S, error) {
+	return s, s.Read(r, file)
+}
+
+func readPrefixes(r io.Reader, file string) (*PrefixSet, error) {
+	return reads(&PrefixSet{Pos: Pos{File: file}}, r, file)
+}
+
+func readASNs(r io.Reader, file string) (*ASSet, error) {
+	return reads(&ASSet{Pos: Pos{File: file}}, r, file)
+}
+
+func readCommunities(r io.Reader, file string) (*CommunitySet, error) {
+	return reads(&CommunitySet{Pos: Pos{File: file}}, r, file)
+}

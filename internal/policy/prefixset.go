@@ -143,15 +143,6 @@ func (s *PrefixSet) Read(r io.Reader, file string) error {
 	})
 }
 
-// ReadPrefixes is a set with the entries of a text file.
-func ReadPrefixes(r io.Reader, file string) (*PrefixSet, error) {
-	s := &PrefixSet{Pos: Pos{File: file}}
-	if err := s.Read(r, file); err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
 // Len is how many entries were put in.
 func (s *PrefixSet) Len() int { return len(s.v4) + len(s.v6) }
 

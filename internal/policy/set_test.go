@@ -130,7 +130,7 @@ func TestPrefixSetAgainstTwin(t *testing.T) {
 }
 
 func TestReaders(t *testing.T) {
-	s, err := ReadPrefixes(strings.NewReader("# ours\n203.0.113.0/24 # one\r\n\n  198.51.100.0/22 le 24\n2001:db8::/32"), "list.txt")
+	s, err := readPrefixes(strings.NewReader("# ours\n203.0.113.0/24 # one\r\n\n  198.51.100.0/22 le 24\n2001:db8::/32"), "list.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,14 +142,14 @@ func TestReaders(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
-	a, err := ReadASNs(strings.NewReader("64500\nAS64501 - AS64510\n1.10\n"), "as.txt")
+	a, err := readASNs(strings.NewReader("64500\nAS64501 - AS64510\n1.10\n"), "as.txt")
 	if err != nil || a.Len() != 3 || !a.Contains(64505) || !a.Contains(65546) || a.Contains(64511) {
 		t.Errorf("AS set: %v %v", a, err)
 	}
 	if r, pos, ok := a.Find(64510); !ok || pos.Line != 2 || r != (Range{64501, 64510}) {
 		t.Errorf("Find: %v %v %v", r, pos, ok)
 	}
-	c, err := ReadCommunities(strings.NewReader("no-export\n64500:*\n"), "c.txt")
+	c, err := readCommunities(strings.NewReader("no-export\n64500:*\n"), "c.txt")
 	if err != nil || c.Len() != 2 {
 		t.Errorf("communities: %v %v", c, err)
 	}
@@ -160,9 +160,9 @@ func TestReaders(t *testing.T) {
 }
 
 func TestReaderErrors(t *testing.T) {
-	prefixes := func(s string) error { _, err := ReadPrefixes(strings.NewReader(s), "f"); return err }
-	asns := func(s string) error { _, err := ReadASNs(strings.NewReader(s), "f"); return err }
-	communities := func(s string) error { _, err := ReadCommunities(strings.NewReader(s), "f"); return err }
+	prefixes := func(s string) error { _, err := readPrefixes(strings.NewReader(s), "f"); return err }
+	asns := func(s string) error { _, err := readASNs(strings.NewReader(s), "f"); return err }
+	communities := func(s string) error { _, err := readCommunities(strings.NewReader(s), "f"); return err }
 	for _, c := range []struct {
 		read       func(string) error
 		text, want string
@@ -184,7 +184,7 @@ func TestReaderErrors(t *testing.T) {
 		}
 	}
 	broken := fmt.Errorf("disk on fire")
-	if _, err := ReadPrefixes(failing{broken}, "f"); !errors.Is(err, broken) {
+	if _, err := readPrefixes(failing{broken}, "f"); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -255,7 +255,7 @@ func TestParseCommunity(t *testing.T) {
 	}
 	for _, bad := range []string{"", "1", "1:", ":1", "1:2:3:4", "65536:1", "1:65536", "a:b", "1:-2", "1:+2", "01:2", "rt:1", "rt:1:2:3",
 		"rt:70000:70000", "rt:192.0.2.1:65536", "rt:x:1", "rt:1:x", "0x12", "0xzzzzzzzzzzzzzzzz", "no-such", "1:2:4294967296", "* : *", "rt:2001:db8::1:5"} {
-		if err := ParseCommunity(bad); err == nil {
+		if _, err := parseCommunity(bad); err == nil {
 			t.Errorf("%q is read", bad)
 		}
 	}
