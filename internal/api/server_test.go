@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -25,22 +24,13 @@ import (
 func serve(t *testing.T, r api.Router) (c *api.Client, stop func()) {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "api")
-	l, err := api.Listen(socket)
+	end, err := fakerouter.Serve(socket, r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- api.Serve(ctx, l, r, slog.New(slog.DiscardHandler)) }()
 	c = api.Dial(socket)
-	stopped := false
 	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		if err := <-done; err != nil {
+		if err := end(); err != nil {
 			t.Error(err)
 		}
 		c.Close()

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -45,16 +44,12 @@ func TestScripts(t *testing.T) {
 			e.Values[routerKey{}] = r
 			socket := filepath.Join(e.WorkDir, "s")
 			e.Setenv("SOCKET", socket)
-			l, err := api.Listen(socket)
+			stop, err := fakerouter.Serve(socket, r)
 			if err != nil {
 				return err
 			}
-			ctx, cancel := context.WithCancel(context.Background())
-			done := make(chan error, 1)
-			go func() { done <- api.Serve(ctx, l, r, slog.New(slog.DiscardHandler)) }()
 			e.Defer(func() {
-				cancel()
-				if err := <-done; err != nil {
+				if err := stop(); err != nil {
 					t.Error(err)
 				}
 			})

@@ -58,14 +58,12 @@ with it; --close ends it.`,
 		if o.NextHop, err = nextHop(nextHops); err != nil {
 			return err
 		}
-		switch family {
-		case "":
-		case "ipv4":
-			o.Families[prefix.IPv4] = true
-		case "ipv6":
-			o.Families[prefix.IPv6] = true
-		default:
-			return fmt.Errorf("there is no family %q: write ipv4 or ipv6", family)
+		f, given, err := parseFamily(family)
+		if err != nil {
+			return err
+		}
+		if given {
+			o.Families[f] = true
 		}
 		for text, to := range map[*string]*netip.Addr{&source: &o.Source, &routerID: &o.RouterID} {
 			if *text == "" {

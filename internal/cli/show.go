@@ -12,6 +12,7 @@ import (
 
 	"holdfast/internal/api"
 	pb "holdfast/internal/api/holdfastv1"
+	"holdfast/internal/prefix"
 	"holdfast/internal/view"
 )
 
@@ -155,14 +156,10 @@ func (o *routeFlags) finish(args []string, origin bool) error {
 	if len(args) > 0 {
 		q.Prefix = args[0]
 	}
-	switch o.family {
-	case "":
-	case "ipv4":
-		q.Family = pb.Family_FAMILY_IPV4
-	case "ipv6":
-		q.Family = pb.Family_FAMILY_IPV6
-	default:
-		return fmt.Errorf("there is no family %q: write ipv4 or ipv6", o.family)
+	if f, given, err := parseFamily(o.family); err != nil {
+		return err
+	} else if given {
+		q.Family = pb.Family_FAMILY_IPV4 + pb.Family(f)
 	}
 	switch {
 	case o.longer:
@@ -190,6 +187,19 @@ func (o *routeFlags) finish(args []string, origin bool) error {
 		q.OriginAsn = (*uint32)(&o.originAS)
 	}
 	return nil
+}
+
+// parseFamily reads --family; given is false if it is not there.
+func parseFamily(s string) (f prefix.Family, given bool, err error) {
+	switch s {
+	case "":
+		return f, false, nil
+	case "ipv4":
+		return prefix.IPv4, true, nil
+	case "ipv6":
+		return prefix.IPv6, true, nil
+	}
+	return f, false, fmt.Errorf("there is no family %q: write ipv4 or ipv6", s)
 }
 
 // listRoutes shows routes as they come.

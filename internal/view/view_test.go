@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"flag"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -25,18 +24,14 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func serve(t testing.TB, r api.Router) *api.Client {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "api")
-	l, err := api.Listen(socket)
+	stop, err := fakerouter.Serve(socket, r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- api.Serve(ctx, l, r, slog.New(slog.DiscardHandler)) }()
 	c := api.Dial(socket)
 	t.Cleanup(func() {
 		c.Close()
-		cancel()
-		if err := <-done; err != nil {
+		if err := stop(); err != nil {
 			t.Error(err)
 		}
 	})

@@ -5,6 +5,7 @@ package fakerouter
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"sync"
@@ -30,6 +31,21 @@ type Router struct {
 }
 
 var _ api.Router = (*Router)(nil)
+
+// Serve runs the api with r on a socket that it makes; stop ends it.
+func Serve(socket string, r api.Router) (stop func() error, err error) {
+	l, err := api.Listen(socket)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- api.Serve(ctx, l, r, slog.New(slog.DiscardHandler)) }()
+	return sync.OnceValue(func() error {
+		cancel()
+		return <-done
+	}), nil
+}
 
 func (r *Router) note(format string, args ...any) {
 	r.mu.Lock()
