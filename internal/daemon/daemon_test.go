@@ -111,9 +111,9 @@ func taken(t *testing.T) netip.AddrPort {
 }
 
 // free is a port that nobody listens on.
-func free(t *testing.T) netip.AddrPort {
+func free(t *testing.T, at string) netip.AddrPort {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	l, err := net.Listen("tcp4", at+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestStartWithoutConfiguration(t *testing.T) {
 // reloaded is told what does not work, each time.
 func TestReloadSaysWhatIsMissing(t *testing.T) {
 	p := newPlace(t)
-	good := free(t)
+	good := free(t, "127.0.73.1")
 	p.configure(good, "192.0.2.1", "")
 	p.run()
 	p.configure(netip.MustParseAddrPort("192.0.2.1:179"), "192.0.2.1", "")
@@ -176,7 +176,7 @@ func TestReloadSaysWhatIsMissing(t *testing.T) {
 // what is there by then, and never applies something older.
 func TestReloadsTakeTurns(t *testing.T) {
 	p := newPlace(t)
-	at := free(t)
+	at := free(t, "127.0.73.1")
 	d := &daemon{Options: p.o}
 	d.applying.Lock()
 	p.configure(at, "192.0.2.1", "no block\n") // what must not be read
@@ -196,7 +196,7 @@ func TestReloadsTakeTurns(t *testing.T) {
 // start, and counts once it runs.
 func TestHangupAtTheStart(t *testing.T) {
 	p := newPlace(t)
-	p.configure(free(t), "192.0.2.1", "policy \"unused\" {\n  rule \"all\" { then = \"accept\" }\n}\n")
+	p.configure(free(t, "127.0.73.1"), "192.0.2.1", "policy \"unused\" {\n  rule \"all\" { then = \"accept\" }\n}\n")
 	hung := &hangup{Handler: p.o.Log.Handler()}
 	p.o.Log = slog.New(hung)
 	p.run()
@@ -225,10 +225,10 @@ func (h *hangup) Handle(ctx context.Context, r slog.Record) error {
 // TestStopWhileBusy stops two routers while they are reloaded and asked from all
 // sides. Nothing hangs, nothing is left.
 func TestStopWhileBusy(t *testing.T) {
-	for round := range 5 {
+	for round := range 3 {
 		var at [2]netip.AddrPort
 		for i := range at {
-			at[i] = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, byte(2 + i)}), free(t).Port())
+			at[i] = free(t, fmt.Sprintf("127.0.73.%d", i+1)) // where no other test dials from
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var all sync.WaitGroup
