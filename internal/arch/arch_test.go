@@ -32,6 +32,7 @@ var rules = map[string]rule{
 	"internal/slab":   {machine: true},
 
 	"internal/wire": {machine: true, imports: "prefix"},
+	"internal/fib":  {machine: true, imports: "prefix"},
 	// A packet is shared by the engine and the sessions, hence the pool.
 	"internal/packet": {machine: true, imports: "prefix", also: "sync sync/atomic"},
 	"internal/fsm":    {machine: true, imports: "prefix wire"},
