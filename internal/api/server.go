@@ -13,6 +13,7 @@ import (
 
 	pb "holdfast/internal/api/holdfastv1"
 	"holdfast/internal/api/holdfastv1/holdfastv1connect"
+	"holdfast/internal/events"
 	"holdfast/internal/prefix"
 )
 
@@ -32,7 +33,7 @@ func Serve(ctx context.Context, l net.Listener, r Router, log *slog.Logger) erro
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       5 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorLog:          slog.NewLogLogger(log.With("event", events.APIError).Handler(), slog.LevelWarn),
 	}
 	stopped := make(chan struct{})
 	served := make(chan struct{})

@@ -28,6 +28,7 @@ type rule struct {
 // rules is the direction of imports. A package stands below all that import
 // it; rank checks that there is such an order. New packages are entered here.
 var rules = map[string]rule{
+	"internal/events": {machine: true},
 	"internal/prefix": {machine: true},
 	"internal/slab":   {machine: true},
 
@@ -44,16 +45,16 @@ var rules = map[string]rule{
 	// The configuration is read from files.
 	"internal/config": {machine: true, imports: "prefix wire policy", also: "os"},
 
-	"internal/session": {imports: "prefix wire packet fsm config"},
-	"internal/engine":  {imports: "prefix slab wire packet attr policy rib export config fsm session"},
+	"internal/session": {imports: "events prefix wire packet fsm config"},
+	"internal/engine":  {imports: "events prefix slab wire packet attr policy rib export config fsm session"},
 	"internal/mrt":     {imports: "prefix wire"},
 	"internal/replay":  {imports: "prefix wire packet fsm session mrt"},
 
 	"internal/api/holdfastv1":                   {},
 	"internal/api/holdfastv1/holdfastv1connect": {imports: "api/holdfastv1"},
-	"internal/api":                              {imports: "prefix wire api/holdfastv1 api/holdfastv1/holdfastv1connect"},
+	"internal/api":                              {imports: "events prefix wire api/holdfastv1 api/holdfastv1/holdfastv1connect"},
 	"internal/view":                             {imports: "prefix wire config api api/holdfastv1"},
-	"internal/daemon":                           {imports: "prefix wire packet attr policy rib export config fsm session engine mrt api"},
+	"internal/daemon":                           {imports: "events prefix wire packet attr policy rib export config fsm session engine mrt api"},
 	"internal/demo":                             {imports: "prefix wire config mrt api api/holdfastv1 view daemon replay"},
 	"internal/cli":                              {imports: "prefix wire config mrt api api/holdfastv1 view daemon demo replay"},
 }

@@ -17,6 +17,7 @@ import (
 	"holdfast/internal/api"
 	"holdfast/internal/config"
 	"holdfast/internal/engine"
+	"holdfast/internal/events"
 	"holdfast/internal/packet"
 	"holdfast/internal/session"
 )
@@ -66,7 +67,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	logDiagnostics(o.Log, diags)
 	if cfg.Router.Kernel {
-		o.Log.Warn("kernel routes are not installed by this version: set kernel = false in the router block")
+		o.Log.Warn("kernel routes are not installed by this version: set kernel = false in the router block", "event", events.ConfigWarning)
 	}
 	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
 		return fmt.Errorf("cannot make the state directory: %w (choose another with --state)", err)
@@ -92,7 +93,7 @@ func Run(ctx context.Context, o Options) error {
 	if _, err := d.apply(cfg); err != nil {
 		return err
 	}
-	o.Log.Info("running", "asn", cfg.Router.ASN, "id", cfg.Router.ID, "neighbors", len(cfg.Neighbors), "config", o.ConfigPath, "socket", o.SocketPath)
+	o.Log.Info("running", "event", events.RouterRunning, "asn", cfg.Router.ASN, "id", cfg.Router.ID, "neighbors", len(cfg.Neighbors), "config", o.ConfigPath, "socket", o.SocketPath)
 
 	serving, stopServing := context.WithCancel(ctx)
 	defer stopServing()
@@ -101,7 +102,7 @@ func Run(ctx context.Context, o Options) error {
 	for {
 		select {
 		case <-ctx.Done():
-			o.Log.Info("stopping")
+			o.Log.Info("stopping", "event", events.RouterStopping)
 			return nil
 		case err := <-failed:
 			if ctx.Err() != nil {
@@ -116,11 +117,11 @@ func Run(ctx context.Context, o Options) error {
 
 func logDiagnostics(log *slog.Logger, ds config.Diagnostics) {
 	for _, d := range ds {
-		level := slog.LevelError
+		level, id := slog.LevelError, events.ConfigError
 		if d.Severity == config.Warning {
-			level = slog.LevelWarn
+			level, id = slog.LevelWarn, events.ConfigWarning
 		}
-		log.Log(context.Background(), level, d.Message, "at", d.Pos.String(), "fix", d.Fix)
+		log.Log(context.Background(), level, d.Message, "event", id, "at", d.Pos.String(), "fix", d.Fix)
 	}
 }
 
@@ -153,14 +154,14 @@ func (d *daemon) reload() (api.ReloadResult, error) {
 	cfg, diags := config.Load(d.ConfigPath)
 	logDiagnostics(d.Log, diags)
 	if diags.HasErrors() {
-		d.Log.Error("cannot reload: the old configuration goes on")
+		d.Log.Error("cannot reload: the old configuration goes on", "event", events.ConfigRefused)
 		return api.ReloadResult{}, unusable(diags)
 	}
 	result, err := d.apply(cfg)
 	if some := (*incomplete)(nil); errors.As(err, &some) {
-		d.Log.Error("the configuration is running, but incomplete", "error", some.why)
+		d.Log.Error("the configuration is running, but incomplete", "event", events.ConfigIncomplete, "error", some.why)
 	} else if err != nil {
-		d.Log.Error("cannot reload: the old configuration goes on", "error", err)
+		d.Log.Error("cannot reload: the old configuration goes on", "event", events.ConfigRefused, "error", err)
 	}
 	return result, err
 }
@@ -235,7 +236,7 @@ func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 		d.revision, d.configured = revision, time.Now()
 	}
 	d.mu.Unlock()
-	d.Log.Info("configured", "revision", revision, "reset", len(result.Reset), "pending", len(result.Pending))
+	d.Log.Info("configured", "event", events.ConfigApplied, "revision", revision, "reset", len(result.Reset), "pending", len(result.Pending))
 	if missing != nil {
 		return result, &incomplete{revision, missing}
 	}

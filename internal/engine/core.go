@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"holdfast/internal/attr"
+	"holdfast/internal/events"
 	"holdfast/internal/export"
 	"holdfast/internal/packet"
 	"holdfast/internal/policy"
@@ -149,7 +150,7 @@ func (c *Core) unsendable(g *export.Group, p prefix.Prefix) {
 	for _, m := range g.Members() {
 		n := c.neighbors[m.ID]
 		n.bad.Unsendable++
-		c.complain(n, "route not sent, or withdrawn", "it does not fit the neighbor's messages", "prefix", p)
+		c.complain(n, events.RouteUnsendable, "route not sent, or withdrawn", "it does not fit the neighbor's messages", "prefix", p)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"holdfast/internal/attr"
+	"holdfast/internal/events"
 	"holdfast/internal/packet"
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
@@ -152,12 +153,12 @@ func (c *Core) announce(n *neighbor, u *wire.Update, f prefix.Family, mp bool, r
 			return v.Err
 		case wire.TreatAsWithdraw:
 			n.bad.Withdrawn++
-			c.complain(n, "malformed UPDATE: its routes count as withdrawn (RFC 7606)", v.Why, "prefix", routes[0].Prefix, "prefixes", len(routes))
+			c.complain(n, events.UpdateMalformed, "malformed UPDATE: its routes count as withdrawn (RFC 7606)", v.Why, "prefix", routes[0].Prefix, "prefixes", len(routes))
 			c.withdraw(n, f, routes)
 			return nil
 		case wire.AttributeDiscard:
 			n.bad.Discarded++
-			c.complain(n, "malformed attribute discarded (RFC 7606)", v.Why, "prefix", routes[0].Prefix, "prefixes", len(routes))
+			c.complain(n, events.AttributeDiscarded, "malformed attribute discarded (RFC 7606)", v.Why, "prefix", routes[0].Prefix, "prefixes", len(routes))
 		}
 		h = c.store.Intern(key, valid, nextHop)
 	}
@@ -186,12 +187,12 @@ func (c *Core) announce(n *neighbor, u *wire.Update, f prefix.Family, mp bool, r
 // complain logs what is wrong with routes of a neighbor or for it, for each once
 // a second at the most: where there is one there are many. The counters have
 // them all.
-func (c *Core) complain(n *neighbor, what, why string, args ...any) {
+func (c *Core) complain(n *neighbor, id events.ID, what, why string, args ...any) {
 	if n.complained == c.now+1 {
 		return
 	}
 	n.complained = c.now + 1
-	c.log.Warn(what, append([]any{"neighbor", n.Name, "error", why}, args...)...)
+	c.log.Warn(what, append([]any{"event", id, "neighbor", n.Name, "error", why}, args...)...)
 }
 
 // judgePrefix is what import makes of a block for a prefix.
@@ -306,10 +307,10 @@ func (c *Core) flushFamily(n *neighbor, f prefix.Family) {
 	d := c.tables[f].Apply(c.ops[f], c.now, rib.NewCause(rib.CauseUpdate, uint32(n.ID)))
 	c.ops[f] = c.ops[f][:0]
 	if d.Excess > 0 {
-		c.complain(n, "routes not taken", fmt.Sprintf("more than %d paths for a prefix", rib.MaxPaths), "routes", d.Excess)
+		c.complain(n, events.PathsExcess, "routes not taken", fmt.Sprintf("more than %d paths for a prefix", rib.MaxPaths), "routes", d.Excess)
 	}
 	if d.Full > 0 {
-		c.log.Error("the table is full: routes are lost", "family", f, "neighbor", n.Name, "routes", d.Full, "limit", rib.MaxPrefixes)
+		c.log.Error("the table is full: routes are lost", "event", events.TableFull, "family", f, "neighbor", n.Name, "routes", d.Full, "limit", rib.MaxPrefixes)
 	}
 	c.count(n, f, d)
 }
@@ -335,7 +336,7 @@ func (c *Core) limit(n *neighbor, f prefix.Family) {
 	}
 	switch {
 	case have > l.Max && l.Action != LimitWarn:
-		c.log.Error("too many prefixes: the session ends", "neighbor", n.Name, "family", f, "prefixes", have, "limit", l.Max)
+		c.log.Error("too many prefixes: the session ends", "event", events.PrefixLimit, "neighbor", n.Name, "family", f, "prefixes", have, "limit", l.Max)
 		// RFC 4486: AFI, SAFI and the limit as data.
 		data := binary.BigEndian.AppendUint16(nil, f.AFI())
 		data = binary.BigEndian.AppendUint32(append(data, 1), uint32(l.Max))
@@ -349,7 +350,7 @@ func (c *Core) limit(n *neighbor, f prefix.Family) {
 	case have > min(warn, l.Max):
 		if !k.warned {
 			k.warned = true
-			c.log.Warn("many prefixes", "neighbor", n.Name, "family", f, "prefixes", have, "limit", l.Max)
+			c.log.Warn("many prefixes", "event", events.PrefixWarning, "neighbor", n.Name, "family", f, "prefixes", have, "limit", l.Max)
 		}
 	default:
 		k.warned = false

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"holdfast/internal/events"
 	"holdfast/internal/fsm"
 	"holdfast/internal/packet"
 	"holdfast/internal/prefix"
@@ -93,7 +94,7 @@ func (m *Manager) Listen(addrs []netip.AddrPort) error {
 		}
 		l, err := m.net.Listen(at)
 		if errors.Is(err, syscall.EAFNOSUPPORT) && at.Addr().IsUnspecified() {
-			m.log.Info("not listening: this machine does not have the address family", "listen", at)
+			m.log.Info("not listening: this machine does not have the address family", "event", events.ListenSkipped, "listen", at)
 			continue // and no neighbor can have an address of it
 		}
 		if err != nil {
@@ -164,7 +165,7 @@ func (m *Manager) accept(at netip.AddrPort, l net.Listener) {
 		if err != nil {
 			// No file descriptors, for example: others may close some.
 			pause = min(max(2*pause, 10*time.Millisecond), time.Second)
-			m.log.Warn("cannot accept connections", "listen", at, "err", errorText(err), "retry", pause)
+			m.log.Warn("cannot accept connections", "event", events.AcceptFailed, "listen", at, "error", errorText(err), "retry", pause)
 			t := time.NewTimer(pause)
 			select {
 			case <-t.C:
@@ -186,7 +187,7 @@ func (m *Manager) incoming(nc net.Conn) {
 	if r == nil {
 		nc.Close()
 		if n, ok := m.unknown.allow(time.Now()); ok {
-			m.log.Info("closed a connection from an address that is no neighbor", "remote", remote.Addr(), "more", n)
+			m.log.Info("closed a connection from an address that is no neighbor", "event", events.ConnectionUnknown, "address", remote.Addr(), "more", n)
 		}
 		return
 	}
@@ -194,7 +195,7 @@ func (m *Manager) incoming(nc net.Conn) {
 	if err := m.net.Accepted(nc, n.Transport); err != nil {
 		nc.Close()
 		if more, ok := r.turnedAway.allow(time.Now()); ok {
-			m.log.Warn("closed a connection", "neighbor", n.Name, "err", err, "more", more)
+			m.log.Warn("closed a connection", "event", events.ConnectionRejected, "neighbor", n.Name, "error", err, "more", more)
 		}
 		return
 	}
@@ -314,7 +315,7 @@ func (m *Manager) Remove(id packet.ID) {
 	n := r.current()
 	delete(m.runners, id)
 	if err := m.giveUp(n, netip.Addr{}); err != nil {
-		m.log.Warn("cannot remove a password", "neighbor", n.Name, "err", err)
+		m.log.Warn("cannot remove a password", "event", events.PasswordKept, "neighbor", n.Name, "error", err)
 	}
 	m.mu.Unlock()
 	r.remove(deconfigured)

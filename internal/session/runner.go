@@ -4,9 +4,11 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
+	"holdfast/internal/events"
 	"holdfast/internal/fsm"
 	"holdfast/internal/packet"
 	"holdfast/internal/prefix"
@@ -304,7 +306,7 @@ func (r *runner) do(actions []fsm.Action) {
 		case fsm.Failed:
 			r.failed(a.Reason)
 		case fsm.Note:
-			r.manager.log.Info(a.Text, "neighbor", r.applied.Name)
+			r.manager.log.Info(a.Text, "event", events.CapabilityRefused, "neighbor", r.applied.Name)
 		}
 	}
 }
@@ -417,7 +419,7 @@ func (r *runner) up(c *conn, e *Established) {
 	s.conn = c
 	r.mu.Unlock()
 	r.publish()
-	r.manager.log.Info("neighbor up", "neighbor", r.applied.Name, "remote", e.Remote, "asn", e.RemoteASN)
+	r.manager.log.Info("neighbor up", "event", events.NeighborUp, "neighbor", r.applied.Name, "address", e.Remote.Addr(), "asn", e.RemoteASN, "families", familiesText(e.Read.Families))
 	r.manager.routes.Up(r.id, *e, c.out)
 	if c.held != nil {
 		close(c.held)
@@ -448,7 +450,7 @@ func (r *runner) down(why Reason) {
 	s.Local, s.Remote = netip.AddrPort{}, netip.AddrPort{}
 	r.mu.Unlock()
 	r.publish()
-	r.manager.log.Warn("neighbor down", "neighbor", r.applied.Name, "reason", why.String(), "lasted", lasted.Round(time.Second))
+	r.manager.log.Warn("neighbor down", append(r.ended(events.NeighborDown, why), "lasted", lasted.Round(time.Second))...)
 	r.manager.routes.Down(r.id, why)
 }
 
@@ -463,8 +465,31 @@ func (r *runner) failed(why Reason) {
 	}
 	r.mu.Unlock()
 	if !again {
-		r.manager.log.Info("no session", "neighbor", r.applied.Name, "reason", why.String())
+		r.manager.log.Info("no session", r.ended(events.SessionFailed, why)...)
 	}
+}
+
+// ended is what the log tells of an end: the NOTIFICATION in fields of its own
+// too, so that nobody has to take the reason apart.
+func (r *runner) ended(id events.ID, why Reason) []any {
+	all := []any{"event", id, "neighbor", r.applied.Name, "address", r.applied.Remote, "asn", r.applied.Machine.RemoteASN, "reason", why.String()}
+	switch why.Kind {
+	case fsm.NotificationSent:
+		all = append(all, "notification", "sent", "code", why.Code, "subcode", why.Subcode)
+	case fsm.NotificationReceived:
+		all = append(all, "notification", "received", "code", why.Code, "subcode", why.Subcode)
+	}
+	return all
+}
+
+func familiesText(on [prefix.Families]bool) string {
+	var all []string
+	for f, yes := range on {
+		if yes {
+			all = append(all, prefix.Family(f).String())
+		}
+	}
+	return strings.Join(all, ",")
 }
 
 // publish shows others what the machine is at.

@@ -1,0 +1,43 @@
+// Package events has the ids of the lines of the log. Scripts and alerts match
+// them, so that an id that was released never changes and never means anything
+// else. docs/running.md explains each.
+package events
+
+// ID is the value of the attribute "event" of a line.
+type ID string
+
+// Of the process and its configuration.
+const (
+	RouterRunning    ID = "router-running"    // it has started
+	RouterStopping   ID = "router-stopping"   // it was told to stop
+	ConfigApplied    ID = "config-applied"    // a configuration is in force
+	ConfigRefused    ID = "config-refused"    // a reload has changed nothing
+	ConfigIncomplete ID = "config-incomplete" // something of what is in force could not be had
+	ConfigError      ID = "config-error"      // one finding about a configuration that is refused
+	ConfigWarning    ID = "config-warning"    // one finding about a configuration
+	APIError         ID = "api-error"         // a client of the operators' socket has failed
+)
+
+// Of sessions.
+const (
+	NeighborUp         ID = "neighbor-up"         // a session is established
+	NeighborDown       ID = "neighbor-down"       // an established session has ended
+	SessionFailed      ID = "session-failed"      // an attempt at a session has ended
+	CapabilityRefused  ID = "capability-refused"  // a neighbor does not take our capabilities
+	ConnectionUnknown  ID = "connection-unknown"  // from an address that is no neighbor
+	ConnectionRejected ID = "connection-rejected" // from a neighbor, but not as configured
+	AcceptFailed       ID = "accept-failed"       // the system gives no connections
+	ListenSkipped      ID = "listen-skipped"      // the machine does not have the address family
+	PasswordKept       ID = "password-kept"       // the kernel did not forget a TCP MD5 password
+)
+
+// Of routes.
+const (
+	PrefixWarning      ID = "prefix-warning"      // a neighbor comes near its limit
+	PrefixLimit        ID = "prefix-limit"        // a neighbor is above its limit
+	UpdateMalformed    ID = "update-malformed"    // its routes count as withdrawn
+	AttributeDiscarded ID = "attribute-discarded" // its route is used without the attribute
+	RouteUnsendable    ID = "route-unsendable"    // a route does not fit a neighbor's messages
+	PathsExcess        ID = "paths-excess"        // a neighbor has too many paths for a prefix
+	TableFull          ID = "table-full"          // routes are lost
+)
