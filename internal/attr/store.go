@@ -27,6 +27,8 @@ type Key struct {
 	NextHop  policy.NextHopMode // what an export policy decided
 	OwnMED   bool               // MED is ours: an export policy set it
 	Made     bool               // a policy made the block: no bytes that are received may pass for it
+	Source   policy.SourceKind  // of a route of the router itself; else 0
+	Table    uint8              // that such a route is in; else 0
 	Weight   uint32
 }
 
@@ -154,7 +156,7 @@ func (s *Store) hash(k Key, block, nextHop []byte) uint32 {
 	if len(nextHop) > 0 {
 		h ^= maphash.Bytes(s.seed, nextHop) * 0x9e3779b97f4a7c15
 	}
-	h += uint64(k.Neighbor)*0x9e3779b97f4a7c15 + uint64(k.Weight)*0xc2b2ae3d27d4eb4f + uint64(k.Family)<<8 + uint64(k.NextHop)<<16
+	h += uint64(k.Neighbor)*0x9e3779b97f4a7c15 + uint64(k.Weight)*0xc2b2ae3d27d4eb4f + uint64(k.Family)<<8 + uint64(k.NextHop)<<16 + uint64(k.Source)<<24 + uint64(k.Table)<<32
 	if k.OwnMED {
 		h++
 	}

@@ -81,12 +81,15 @@ func (r *router) Summary(ctx context.Context) (api.Summary, error) {
 		}
 	}
 	tables, err := r.engine.Tables(ctx)
+	if err != nil {
+		return s, err
+	}
 	for _, f := range families {
 		s.Tables = append(s.Tables, api.TableSummary{
-			Family: f, Prefixes: tables[f].Prefixes, Paths: tables[f].Paths, Originated: tables[f].Originated,
+			Family: f, Prefixes: tables[0][f].Prefixes, Paths: tables[0][f].Paths, Originated: tables[0][f].Originated,
 		})
 	}
-	return s, err
+	return s, nil
 }
 
 // Memory implements api.Router.

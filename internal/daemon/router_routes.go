@@ -77,7 +77,7 @@ func (r *router) CountRoutes(ctx context.Context, q api.RouteQuery) (c api.Route
 // Lookup implements api.Router.
 func (r *router) Lookup(ctx context.Context, addr netip.Addr, fn func(api.RouteInfo) error) error {
 	s := r.shown()
-	found, err := r.engine.Lookup(ctx, addr, func(x *engine.Route) error {
+	found, err := r.engine.Lookup(ctx, 0, addr, func(x *engine.Route) error {
 		if info, ok := s.info(x); ok {
 			return fn(info)
 		}
@@ -92,7 +92,7 @@ func (r *router) Lookup(ctx context.Context, addr netip.Addr, fn func(api.RouteI
 // Explain implements api.Router.
 func (r *router) Explain(ctx context.Context, p prefix.Prefix, fn func(api.Candidate) error) error {
 	s := r.shown()
-	found, err := r.engine.Explain(ctx, p, func(x *engine.Candidate) error {
+	found, err := r.engine.Explain(ctx, 0, p, func(x *engine.Candidate) error {
 		info, ok := s.info(&x.Route)
 		if !ok {
 			return nil

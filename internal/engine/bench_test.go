@@ -88,7 +88,7 @@ func BenchmarkLoad(b *testing.B) {
 				b.StopTimer()
 				runtime.GC()
 				runtime.ReadMemStats(&after)
-				if n := core.tables[c.family].Len(); n != c.prefixes {
+				if n := core.tables[0][c.family].Len(); n != c.prefixes {
 					b.Fatalf("%d prefixes arrived", n)
 				}
 				runtime.KeepAlive(core)

@@ -18,16 +18,31 @@ type Config struct {
 	ASN       uint32
 	RouterID  uint32
 	ClusterID uint32
+	Tables    []Table // by TableID; the main one is there in any case
+	Leaks     []Leak
 	Decision  rib.Options // SharedNeighborAS is the engine's own
 	Neighbors []Neighbor
 	Originate []Origination
 	Aggregate []Aggregate
 }
 
+// Table is a routing table.
+type Table struct {
+	Name string
+}
+
+// Leak copies the best routes of a table into another. There is one at most from
+// one table to another.
+type Leak struct {
+	From, To TableID
+	Policy   *policy.Program
+}
+
 // Neighbor is the routing side of a configured neighbor.
 type Neighbor struct {
 	ID       packet.ID // stays the same as long as the neighbor is configured
 	Name     string
+	Table    TableID // that its routes are in
 	Addr     netip.Addr
 	ASN      uint32
 	LocalASN uint32
@@ -77,12 +92,14 @@ const (
 
 // Origination is a route of this router's own.
 type Origination struct {
+	Table  TableID
 	Prefix prefix.Prefix
 	Attrs  wire.Attrs // NextHop empty: our own address
 }
 
 // Aggregate is a route that exists as long as a more specific one does.
 type Aggregate struct {
+	Table  TableID
 	Prefix prefix.Prefix
 	Attrs  wire.Attrs
 }

@@ -21,18 +21,19 @@ func (c *Core) Configure(cfg Config) {
 	cause := rib.NewCause(rib.CauseRevision, cfg.Revision)
 	old := c.cfg
 	c.cfg = cfg
+	c.growTables(len(cfg.Tables))
 	c.infos[0].RouterID = cfg.RouterID
 	c.sources[0].Source = policy.Source{Kind: policy.Originated}
 	e := c.setNeighbors(cfg.Neighbors)
 	decision := cfg.Decision
 	decision.SharedNeighborAS = sharedNeighborAS(cfg.Neighbors)
 	again := e.order
-	for f, t := range c.tables {
+	c.all(func(t *table) {
 		again = again || t.Decision != decision
 		t.Decision = decision
-		c.envs[f].ClusterID = cfg.ClusterID
-		c.setDefault(prefix.Family(f))
-	}
+		t.env.ClusterID = cfg.ClusterID
+		c.setDefault(t)
+	})
 	if old.ASN != cfg.ASN || old.ClusterID != cfg.ClusterID || old.RouterID != cfg.RouterID {
 		for i := range c.neighbors {
 			e.revise[packet.ID(i)] = true
@@ -44,18 +45,17 @@ func (c *Core) Configure(cfg Config) {
 	}
 	c.setOriginations(cfg.Originate, cause)
 	c.setAggregates(cfg.Aggregate, cause)
+	c.setLeaks(cfg.Leaks, e.sources, cause)
 	c.distribute() // what has happened is known before groups give prefixes back
 	c.regroup(old.ClusterID != cfg.ClusterID || old.Decision.DefaultLocalPref != cfg.Decision.DefaultLocalPref)
 	if e.sources {
-		for _, groups := range c.groups {
-			for _, g := range groups {
+		c.all(func(t *table) {
+			for _, g := range t.groups {
 				g.Reconsider()
 			}
-		}
+		})
 	}
-	for f := range prefix.Family(prefix.Families) {
-		c.dropDefault(f)
-	}
+	c.all(c.dropDefault)
 	c.jobs = append(c.jobs, job{0, c.checkLimits})
 }
 
@@ -135,29 +135,31 @@ func sharedNeighborAS(neighbors []Neighbor) bool {
 }
 
 // setDefault makes the block and the pinned prefix of default-originate.
-func (c *Core) setDefault(f prefix.Family) {
-	e := c.envs[f]
-	want := false
-	for _, n := range c.cfg.Neighbors {
-		want = want || n.Families[f].DefaultOriginate
-	}
-	if want && e.DefaultRoute == 0 {
-		e.DefaultRoute = c.local(f, wire.Attrs{})
-		c.tables[f].Pin(prefix.Prefix{Family: f})
+func (c *Core) setDefault(t *table) {
+	if c.wantsDefault(t) && t.env.DefaultRoute == 0 {
+		t.env.DefaultRoute = c.local(t, policy.Originated, wire.Attrs{})
+		t.Pin(prefix.Prefix{Family: t.Family()})
 	}
 }
 
+// wantsDefault reports whether a neighbor is to be sent a default route.
+func (c *Core) wantsDefault(t *table) bool {
+	return slices.ContainsFunc(c.cfg.Neighbors, func(n Neighbor) bool {
+		return c.tables[n.Table][t.Family()] == t && n.Families[t.Family()].DefaultOriginate
+	})
+}
+
 // dropDefault gives both back when nobody is sent the default route any more.
-func (c *Core) dropDefault(f prefix.Family) {
-	e, t := c.envs[f], c.tables[f]
-	if e.DefaultRoute == 0 || slices.ContainsFunc(c.cfg.Neighbors, func(n Neighbor) bool { return n.Families[f].DefaultOriginate }) {
+func (c *Core) dropDefault(t *table) {
+	e := t.env
+	if e.DefaultRoute == 0 || c.wantsDefault(t) {
 		return
 	}
 	c.store.Release(e.DefaultRoute)
 	e.DefaultRoute = 0
-	id := t.Lookup(prefix.Prefix{Family: f})
+	id := t.Lookup(prefix.Prefix{Family: t.Family()})
 	t.Unpin(id)
-	if t.Best(id) == nil && !c.referenced(f, id) {
+	if t.Best(id) == nil && !t.referenced(id) {
 		t.Collect(id)
 	}
 }
@@ -176,9 +178,10 @@ func (c *Core) revise(which map[packet.ID]bool, cause rib.Cause, hits bool) {
 		return
 	}
 	c.revising++
-	c.eachSlice(func(f prefix.Family, from rib.ID) rib.ID {
-		return c.tables[f].Revise(from, c.pace.walk, cause,
-			func(id packet.ID) bool { return which[id] },
+	c.eachSlice(func(t *table, from rib.ID) rib.ID {
+		f := t.Family()
+		return t.Revise(from, c.pace.walk, cause,
+			func(id packet.ID) bool { return which[id] && c.of(c.neighbors[id], f) == t },
 			func(p prefix.Prefix, path *rib.Path) (attr.Handle, uint8) {
 				n := c.neighbors[path.Neighbor]
 				r := c.judgePrefix(n, f, path.Pre, p)
@@ -225,30 +228,30 @@ func (c *Core) forgetImports(of map[packet.ID]bool) {
 }
 
 func (c *Core) redecide(cause rib.Cause) {
-	c.eachSlice(func(f prefix.Family, from rib.ID) rib.ID { return c.tables[f].Redecide(from, c.pace.walk, cause) })
+	c.eachSlice(func(t *table, from rib.ID) rib.ID { return t.Redecide(from, c.pace.walk, cause) })
 }
 
 // eachSlice walks over all tables as a job.
-func (c *Core) eachSlice(step func(prefix.Family, rib.ID) rib.ID) {
-	for f := range prefix.Family(prefix.Families) {
+func (c *Core) eachSlice(step func(*table, rib.ID) rib.ID) {
+	c.all(func(t *table) {
 		from := rib.ID(1)
 		c.jobs = append(c.jobs, job{0, func() bool {
-			from = step(f, from)
+			from = step(t, from)
 			return from == 0
 		}})
-	}
+	})
 }
 
 // regroup puts the members of the update groups where they belong now.
 func (c *Core) regroup(encoding bool) {
-	for f := range c.groups {
-		for _, g := range append([]*export.Group(nil), c.groups[f]...) {
-			c.regroupOne(g, encoding)
+	c.all(func(t *table) {
+		for _, g := range slices.Clone(t.groups) {
+			c.regroupOne(t, g, encoding)
 		}
-	}
+	})
 }
 
-func (c *Core) regroupOne(g *export.Group, encoding bool) {
+func (c *Core) regroupOne(t *table, g *export.Group, encoding bool) {
 	encoding = encoding && !g.EBGP // LOCAL_PREF and CLUSTER_LIST
 	type place struct {
 		p       export.Params
@@ -273,7 +276,7 @@ func (c *Core) regroupOne(g *export.Group, encoding bool) {
 		}
 		return
 	}
-	if alike && c.findGroup(first) == nil {
+	if alike && t.group(first) == nil {
 		// The usual case: a policy that all of them have in common was edited.
 		old := g.Params
 		old.Policy = first.Policy
@@ -296,14 +299,5 @@ func (c *Core) regroupOne(g *export.Group, encoding bool) {
 	if encoding && len(g.Members()) > 0 {
 		g.RedoAll(true)
 	}
-	c.dropEmpty(g)
-}
-
-func (c *Core) findGroup(p export.Params) *export.Group {
-	for _, g := range c.groups[p.Family] {
-		if g.Params == p {
-			return g
-		}
-	}
-	return nil
+	t.dropEmpty(g)
 }

@@ -8,7 +8,6 @@ package engine
 
 import (
 	"log/slog"
-	"slices"
 
 	"holdfast/internal/attr"
 	"holdfast/internal/events"
@@ -37,22 +36,19 @@ type Core struct {
 	pace   pace
 	cfg    Config
 	store  *attr.Store
-	tables [prefix.Families]*rib.Table
-	envs   [prefix.Families]*export.Env
-	groups [prefix.Families][]*export.Group
+	tables [][prefix.Families]*table // by TableID
 
 	// By packet.ID; 0 is the router itself.
 	neighbors []*neighbor
 	infos     []rib.NeighborInfo
 	sources   []export.Neighbor
 
-	imports    *attr.Memo
-	jobs       []job
-	aggregates [prefix.Families][]*aggregate
-	originated map[prefix.Prefix]attr.Handle // the originations that stand
-	now        uint32                        // seconds since the start
-	nextGroup  uint32
-	revising   int // revisions under way: how many routes are accepted is not certain
+	imports   *attr.Memo
+	leaks     []*leak
+	jobs      []job
+	now       uint32 // seconds since the start
+	nextGroup uint32
+	revising  int // revisions under way: how many routes are accepted is not certain
 
 	ops     [prefix.Families][]rib.Op
 	routes  []wire.Route
@@ -111,39 +107,27 @@ type job struct {
 
 // NewCore returns a machine without neighbors.
 func NewCore(log *slog.Logger) *Core {
-	c := &Core{log: log, pace: pace{walk: 4096, drain: 8192, catchUp: 4096}, store: attr.NewStore(), originated: map[prefix.Prefix]attr.Handle{}}
+	c := &Core{log: log, pace: pace{walk: 4096, drain: 8192, catchUp: 4096}, store: attr.NewStore()}
 	c.imports = attr.NewMemo(c.store)
 	c.store.OnFree = c.forget
 	c.neighbors = []*neighbor{{}}
 	c.infos = []rib.NeighborInfo{{Local: true}}
 	c.sources = []export.Neighbor{{}}
-	for f := range prefix.Family(prefix.Families) {
-		c.tables[f] = rib.New(f, c.store, &c.infos)
-		c.envs[f] = &export.Env{Store: c.store, Table: c.tables[f], Neighbors: &c.infos, Sources: &c.sources,
-			Unsendable: c.unsendable, Referenced: func(id rib.ID) bool { return c.referenced(f, id) }}
-	}
+	c.growTables(1)
 	return c
 }
 
 // forget drops a block that is being freed from every memo.
 func (c *Core) forget(h attr.Handle) {
 	c.imports.Forget(h)
-	for f := range c.groups {
-		for _, g := range c.groups[f] {
+	for _, l := range c.leaks {
+		l.memo.Forget(h)
+	}
+	c.all(func(t *table) {
+		for _, g := range t.groups {
 			g.Forget(h)
 		}
-	}
-}
-
-// referenced asks the groups that get their turn last first: while one has not
-// looked at a prefix, the others need not be asked.
-func (c *Core) referenced(f prefix.Family, id rib.ID) bool {
-	for _, g := range slices.Backward(c.groups[f]) {
-		if g.Needs(id) {
-			return true
-		}
-	}
-	return false
+	})
 }
 
 func (c *Core) unsendable(g *export.Group, p prefix.Prefix) {
@@ -169,8 +153,8 @@ func (c *Core) Work() bool {
 		}
 	}
 	c.distribute()
-	for f := range c.groups {
-		for _, g := range c.groups[f] {
+	c.all(func(t *table) {
+		for _, g := range t.groups {
 			busy = g.Drain(c.pace.drain) || busy
 			for _, m := range g.Members() {
 				if m.Busy() {
@@ -178,7 +162,7 @@ func (c *Core) Work() bool {
 				}
 			}
 		}
-	}
+	})
 	return busy
 }
 
@@ -190,25 +174,37 @@ func (c *Core) Settle() {
 
 // distribute tells everybody who needs to know what the journals hold.
 func (c *Core) distribute() {
-	for f, t := range c.tables {
-		// Aggregates change the table themselves: go on until it is quiet.
-		for changes := t.Journal(); len(changes) > 0; changes = t.Journal() {
-			for _, ch := range changes {
-				for _, g := range c.groups[f] {
-					g.Touch(ch.ID)
-				}
-				if len(c.aggregates[f]) > 0 {
-					c.contribute(prefix.Family(f), ch)
-				}
+	// Aggregates and leaks change tables themselves: go on until it is quiet.
+	for again := true; again; {
+		again = false
+		c.all(func(t *table) {
+			for changes := t.Journal(); len(changes) > 0; changes = t.Journal() {
+				again = again || len(t.leaks) > 0
+				c.tell(t, changes)
 			}
-			if len(c.groups[f]) > 0 {
-				continue // they give prefixes back once they have withdrawn them
-			}
-			for _, ch := range changes {
-				if t.Live(ch.ID) && t.Best(ch.ID) == nil {
-					t.Collect(ch.ID)
-				}
-			}
+		})
+	}
+}
+
+// tell is distribute for some changes of a table.
+func (c *Core) tell(t *table, changes []rib.Change) {
+	for _, ch := range changes {
+		for _, g := range t.groups {
+			g.Touch(ch.ID)
+		}
+		if len(t.aggregates) > 0 {
+			c.contribute(t, ch)
+		}
+		for _, l := range t.leaks {
+			l.pass(c, ch.ID, ch.Cause)
+		}
+	}
+	if len(t.groups) > 0 {
+		return // they give prefixes back once they have withdrawn them
+	}
+	for _, ch := range changes {
+		if t.Live(ch.ID) && t.Best(ch.ID) == nil {
+			t.Collect(ch.ID)
 		}
 	}
 }

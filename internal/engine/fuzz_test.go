@@ -57,7 +57,7 @@ func FuzzMessages(f *testing.F) {
 		if len(observer.table) != 0 {
 			t.Errorf("the observer still has %v", observer.table)
 		}
-		if core.tables[0].Len()+core.tables[1].Len() != 0 || core.store.Usage().Blocks != 0 {
+		if core.tables[0][0].Len()+core.tables[0][1].Len() != 0 || core.store.Usage().Blocks != 0 {
 			t.Errorf("left behind: %+v", core.store.Usage())
 		}
 	})

@@ -33,7 +33,7 @@ func TestPathsWithoutEnd(t *testing.T) {
 		d.core.Messages(1, wire.AppendUpdate(nil, prefix.IPv4, nil, a.Append(nil, false), nil, list))
 	}
 	d.settle()
-	if n := d.core.tables[0].PathCount(); n != rib.MaxPaths {
+	if n := d.core.tables[0][0].PathCount(); n != rib.MaxPaths {
 		t.Errorf("%d paths are kept, want %d", n, rib.MaxPaths)
 	}
 	d.want(2, "10.1.0.0/16", true)
@@ -77,13 +77,13 @@ func TestRefreshAfterRefresh(t *testing.T) {
 	d.core.Work()
 	d.core.Messages(1, refresh4(wire.RefreshBegin))
 	d.settle()
-	if n := d.core.tables[0].PathCount(); n != 9999 {
+	if n := d.core.tables[0][0].PathCount(); n != 9999 {
 		t.Errorf("%d paths in the second refresh, want 9999", n)
 	}
 	all(2)
 	d.core.Messages(1, refresh4(wire.RefreshEnd))
 	d.settle()
-	if n := d.core.tables[0].PathCount(); n != 9998 {
+	if n := d.core.tables[0][0].PathCount(); n != 9998 {
 		t.Errorf("%d paths after the second refresh, want 9998", n)
 	}
 	d.empty()
@@ -105,12 +105,12 @@ func TestMarkersWithoutEnd(t *testing.T) {
 	all(0)
 	d.core.Messages(1, refresh4(wire.RefreshEnd)) // nothing has begun
 	d.settle()
-	if n := d.core.tables[0].PathCount(); n != 10_000 {
+	if n := d.core.tables[0][0].PathCount(); n != 10_000 {
 		t.Errorf("%d paths, all of which were announced behind the last marker", n)
 	}
 	d.core.Messages(1, append(refresh4(wire.RefreshBegin), refresh4(wire.RefreshEnd)...))
 	d.settle()
-	if n := d.core.tables[0].PathCount(); n != 0 {
+	if n := d.core.tables[0][0].PathCount(); n != 0 {
 		t.Errorf("%d paths after an empty refresh", n)
 	}
 	d.empty()

@@ -2,15 +2,22 @@ package engine
 
 import (
 	"holdfast/internal/attr"
+	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
 	"holdfast/internal/rib"
 	"holdfast/internal/wire"
 )
 
-// Path IDs that tell the routes of this router itself apart.
+// localKind tells the routes of this router itself apart: it is their path ID.
+// Of two kinds that tie, the first wins.
+type localKind uint32
+
 const (
-	pathOriginated = iota
-	pathAggregate
+	localOriginated localKind = iota
+	localAggregate
+	localStatic
+	localKernel // redistributed from the kernel
+	localKinds
 )
 
 // aggregate is a route that stands while more specific ones do.
@@ -21,8 +28,7 @@ type aggregate struct {
 }
 
 // contribute counts a prefix that has come or gone for the aggregates around it.
-func (c *Core) contribute(f prefix.Family, ch rib.Change) {
-	t := c.tables[f]
+func (c *Core) contribute(t *table, ch rib.Change) {
 	if !t.Live(ch.ID) {
 		return
 	}
@@ -31,98 +37,124 @@ func (c *Core) contribute(f prefix.Family, ch rib.Change) {
 		return
 	}
 	p := t.Prefix(ch.ID)
-	for _, a := range c.aggregates[f] {
+	for _, a := range t.aggregates {
 		if a.prefix.Bits < p.Bits && a.prefix.Covers(p) {
 			a.contributors += k
 			if a.contributors == 0 || a.contributors == 1 && k == 1 {
-				c.showAggregate(f, a, ch.Cause)
+				c.showAggregate(t, a, ch.Cause)
 			}
 		}
 	}
 }
 
 // showAggregate announces or withdraws an aggregate.
-func (c *Core) showAggregate(f prefix.Family, a *aggregate, cause rib.Cause) {
+func (c *Core) showAggregate(t *table, a *aggregate, cause rib.Cause) {
 	h := attr.Handle(0)
 	if a.contributors > 0 {
 		h = a.block
 	}
-	c.setLocal(a.prefix, pathAggregate, h, cause)
+	c.setLocal(t, a.prefix, localAggregate, h, cause)
 }
 
 // setLocal announces a route of this router, or with h 0 withdraws it.
-func (c *Core) setLocal(p prefix.Prefix, pathID uint32, h attr.Handle, cause rib.Cause) {
+func (c *Core) setLocal(t *table, p prefix.Prefix, k localKind, h attr.Handle, cause rib.Cause) {
 	if h != 0 {
 		c.store.Retain(h, 1)
 	}
-	op := []rib.Op{{Prefix: p, PathID: pathID, Pre: h, Post: h}}
-	c.tables[p.Family].Apply(op, c.now, cause)
+	op := []rib.Op{{Prefix: p, PathID: uint32(k), Pre: h, Post: h}}
+	t.Apply(op, c.now, cause)
 }
 
-// local makes the block of a route of this router.
-func (c *Core) local(f prefix.Family, a wire.Attrs) attr.Handle {
+// local makes the block of a route of this router. It returns 0 for one whose
+// attributes fit no message.
+func (c *Core) local(t *table, kind policy.SourceKind, a wire.Attrs) attr.Handle {
 	a.Has |= wire.HasOrigin | wire.HasASPath
-	return c.intern(attr.Key{Family: f}, &a)
+	return c.intern(attr.Key{Family: t.Family(), Source: kind, Table: uint8(t.id)}, &a)
+}
+
+// locals are blocks of routes of our own that are to stand, with references.
+type locals map[*table]map[prefix.Prefix]attr.Handle
+
+func (l locals) put(s *attr.Store, t *table, p prefix.Prefix, h attr.Handle) {
+	if l[t] == nil {
+		l[t] = map[prefix.Prefix]attr.Handle{}
+	}
+	s.Release(l[t][p])
+	l[t][p] = h
+}
+
+// stand makes the routes of a kind in all tables those that are wanted, whose
+// references it takes.
+func (c *Core) stand(k localKind, want locals, cause rib.Cause) {
+	c.all(func(t *table) {
+		old := t.standing[k]
+		t.standing[k] = want[t]
+		for p, h := range want[t] {
+			if old[p] != h {
+				c.setLocal(t, p, k, h, cause)
+			}
+		}
+		for p, h := range old {
+			if want[t][p] == 0 {
+				c.setLocal(t, p, k, 0, cause)
+			}
+			c.store.Release(h)
+		}
+	})
 }
 
 // setOriginations makes the configured originations those that stand.
 func (c *Core) setOriginations(want []Origination, cause rib.Cause) {
-	old := c.originated
-	c.originated = make(map[prefix.Prefix]attr.Handle, len(want))
+	l := locals{}
 	for _, o := range want {
-		h := c.local(o.Prefix.Family, o.Attrs)
-		c.store.Release(c.originated[o.Prefix])
-		c.originated[o.Prefix] = h
+		t := c.tables[o.Table][o.Prefix.Family]
+		l.put(c.store, t, o.Prefix, c.local(t, policy.Originated, o.Attrs))
 	}
-	for p, h := range c.originated {
-		if old[p] != h {
-			c.setLocal(p, pathOriginated, h, cause)
-		}
-	}
-	for p, h := range old {
-		if c.originated[p] == 0 {
-			c.setLocal(p, pathOriginated, 0, cause)
-		}
-		c.store.Release(h)
-	}
+	c.stand(localOriginated, l, cause)
 }
 
 // setAggregates makes the configured aggregates those that stand, and counts
 // their contributors.
 func (c *Core) setAggregates(want []Aggregate, cause rib.Cause) {
 	c.distribute() // the old aggregates have counted what has happened so far
-	old := c.aggregates
-	c.aggregates = [prefix.Families][]*aggregate{}
-	for _, w := range want {
-		f := w.Prefix.Family
-		c.aggregates[f] = append(c.aggregates[f], &aggregate{prefix: w.Prefix, block: c.local(f, w.Attrs)})
-	}
-	for f, t := range c.tables {
-		if len(c.aggregates[f]) == 0 && len(old[f]) == 0 {
+	c.all(func(t *table) {
+		old := t.aggregates
+		t.aggregates = nil
+		for _, w := range want {
+			if c.tables[w.Table][w.Prefix.Family] == t {
+				t.aggregates = append(t.aggregates, &aggregate{prefix: w.Prefix, block: c.local(t, policy.Originated, w.Attrs)})
+			}
+		}
+		if len(t.aggregates) > 0 || len(old) > 0 {
+			c.recount(t, old, cause)
+		}
+	})
+}
+
+// recount counts the contributors of a table's aggregates anew, in the place of
+// old ones.
+func (c *Core) recount(t *table, old []*aggregate, cause rib.Cause) {
+	for id := rib.ID(1); id <= t.Top(); id++ {
+		if !t.Live(id) {
 			continue
 		}
-		for id := rib.ID(1); id <= t.Top(); id++ {
-			if !t.Live(id) {
-				continue
-			}
-			t.Existence(id)
-			p := t.Prefix(id)
-			for _, a := range c.aggregates[f] {
-				if t.Best(id) != nil && a.prefix.Bits < p.Bits && a.prefix.Covers(p) {
-					a.contributors++
-				}
+		t.Existence(id)
+		p := t.Prefix(id)
+		for _, a := range t.aggregates {
+			if t.Best(id) != nil && a.prefix.Bits < p.Bits && a.prefix.Covers(p) {
+				a.contributors++
 			}
 		}
-		kept := map[prefix.Prefix]bool{}
-		for _, a := range c.aggregates[f] {
-			kept[a.prefix] = true
-			c.showAggregate(prefix.Family(f), a, cause)
+	}
+	kept := map[prefix.Prefix]bool{}
+	for _, a := range t.aggregates {
+		kept[a.prefix] = true
+		c.showAggregate(t, a, cause)
+	}
+	for _, a := range old {
+		if !kept[a.prefix] {
+			c.setLocal(t, a.prefix, localAggregate, 0, cause)
 		}
-		for _, a := range old[f] {
-			if !kept[a.prefix] {
-				c.setLocal(a.prefix, pathAggregate, 0, cause)
-			}
-			c.store.Release(a.block)
-		}
+		c.store.Release(a.block)
 	}
 }

@@ -20,11 +20,11 @@ func (c *Core) Up(id packet.ID, est session.Established, out session.Out) {
 	}
 	if n.est.RemoteID != est.RemoteID && !n.EBGP {
 		// What was reflected has the old one as ORIGINATOR_ID (RFC 4456 section 8).
-		for _, groups := range c.groups {
-			for _, g := range groups {
+		c.all(func(t *table) {
+			for _, g := range t.groups {
 				g.Resend(id)
 			}
-		}
+		})
 	}
 	n.up, n.closing, n.est, n.out = true, false, est, out
 	info := &c.infos[id]
@@ -53,7 +53,7 @@ func (c *Core) Down(id packet.ID, _ session.Reason) {
 			n.members[f] = nil
 			g := m.Group()
 			g.Leave(m)
-			c.dropEmpty(g)
+			c.of(n, prefix.Family(f)).dropEmpty(g)
 		}
 	}
 	c.infos[id].Gone = true
@@ -79,7 +79,7 @@ func (c *Core) Down(id packet.ID, _ session.Reason) {
 func (c *Core) removeRoutes(n *neighbor, f prefix.Family, cause rib.Cause, done func()) {
 	from := rib.ID(1)
 	c.soon(n, func() bool {
-		next, d := c.tables[f].RemoveNeighbor(from, c.pace.walk, n.ID, cause)
+		next, d := c.of(n, f).RemoveNeighbor(from, c.pace.walk, n.ID, cause)
 		c.count(n, f, d)
 		if from = next; from == 0 {
 			done()
@@ -115,7 +115,7 @@ func (c *Core) endRefresh(n *neighbor, f prefix.Family) {
 		if from == 0 {
 			from, round, s.again = 1, s.ended, false
 		}
-		next, d := c.tables[f].RemoveStale(from, c.pace.walk, n.ID, round, rib.NewCause(rib.CauseUpdate, uint32(n.ID)))
+		next, d := c.of(n, f).RemoveStale(from, c.pace.walk, n.ID, round, rib.NewCause(rib.CauseUpdate, uint32(n.ID)))
 		c.count(n, f, d)
 		if from = next; from == 0 {
 			s.base, s.running = round, s.again
@@ -194,26 +194,21 @@ func ownAddress(n *neighbor, f prefix.Family) []byte {
 
 // group finds or makes the update group with these parameters.
 func (c *Core) group(p export.Params, n *neighbor) *export.Group {
-	if g := c.findGroup(p); g != nil {
+	t := c.of(n, p.Family)
+	if g := t.group(p); g != nil {
 		return g
 	}
 	c.nextGroup++
-	g := export.NewGroup(c.envs[p.Family], p, n.Families[p.Family].Export, c.nextGroup)
-	c.groups[p.Family] = append(c.groups[p.Family], g)
+	g := export.NewGroup(t.env, p, n.Families[p.Family].Export, c.nextGroup)
+	t.groups = append(t.groups, g)
 	return g
 }
 
 // dropEmpty removes a group without members.
-func (c *Core) dropEmpty(g *export.Group) {
+func (t *table) dropEmpty(g *export.Group) {
 	if len(g.Members()) > 0 {
 		return
 	}
-	gs := c.groups[g.Family]
-	for i := range gs {
-		if gs[i] == g {
-			c.groups[g.Family] = append(gs[:i], gs[i+1:]...)
-			break
-		}
-	}
+	t.groups = slices.DeleteFunc(t.groups, func(x *export.Group) bool { return x == g })
 	g.Close()
 }

@@ -53,6 +53,7 @@ const (
 // Query selects routes of one family.
 type Query struct {
 	View     View
+	Table    TableID
 	Family   prefix.Family
 	Prefix   *prefix.Prefix // nil: all
 	Match    Match
@@ -216,7 +217,7 @@ func (e *Engine) scan(ctx context.Context, q *Query, fn func([]finding)) error {
 	if keys, ok := q.few(); ok {
 		err := e.ask(ctx, func(c *Core) {
 			for _, k := range keys {
-				found = c.find(q, c.tables[q.Family].Lookup(k), found)
+				found = c.find(q, c.queried(q).Lookup(k), found)
 			}
 		})
 		fn(found)
@@ -234,7 +235,7 @@ func (e *Engine) scan(ctx context.Context, q *Query, fn func([]finding)) error {
 
 // scan looks at a slice of the table and returns where to go on, 0 at the end.
 func (c *Core) scan(q *Query, from rib.ID, found []finding) ([]finding, rib.ID) {
-	t := c.tables[q.Family]
+	t := c.queried(q)
 	paths := 0
 	for id := from; id <= t.Top(); id++ {
 		if id-from == querySlice || paths >= queryPaths {
@@ -253,7 +254,7 @@ func (c *Core) find(q *Query, id rib.ID, found []finding) []finding {
 	n := 0
 	c.each(q, id, func(*rib.Path, attr.Handle) { n++ })
 	if n > 0 {
-		found = append(found, finding{c.tables[q.Family].Prefix(id), n})
+		found = append(found, finding{c.queried(q).Prefix(id), n})
 	}
 	return found
 }
@@ -261,7 +262,7 @@ func (c *Core) find(q *Query, id rib.ID, found []finding) []finding {
 // each calls f for the paths of a prefix that q selects, with the block to
 // show. The path is nil where what is advertised is no path any more.
 func (c *Core) each(q *Query, id rib.ID, f func(*rib.Path, attr.Handle)) {
-	t := c.tables[q.Family]
+	t := c.queried(q)
 	if !t.Live(id) {
 		return
 	}
@@ -297,6 +298,14 @@ func (c *Core) each(q *Query, id rib.ID, f func(*rib.Path, attr.Handle)) {
 	}
 }
 
+// queried is the table that a query is about.
+func (c *Core) queried(q *Query) *table {
+	if int(q.Table) >= len(c.tables) {
+		return c.tables[0][q.Family]
+	}
+	return c.tables[q.Table][q.Family]
+}
+
 // member is the neighbor of q in an update group, nil if it is in none.
 func (c *Core) member(q *Query) *export.Member {
 	if int(q.Neighbor) >= len(c.neighbors) {
@@ -309,7 +318,7 @@ func (c *Core) member(q *Query) *export.Member {
 // how many of them.
 func (c *Core) page(q *Query, keys []prefix.Prefix, pg *page) int {
 	pg.reset()
-	t := c.tables[q.Family]
+	t := c.queried(q)
 	for i, k := range keys {
 		if i == querySlice || len(pg.rows) >= queryRows {
 			return i
@@ -323,7 +332,7 @@ func (c *Core) page(q *Query, keys []prefix.Prefix, pg *page) int {
 
 // copy adds a row.
 func (c *Core) copy(q *Query, id rib.ID, p *rib.Path, h attr.Handle, pg *page) {
-	t := c.tables[q.Family]
+	t := c.queried(q)
 	rec := c.store.At(h)
 	pg.rows = append(pg.rows, row{})
 	r := &pg.rows[len(pg.rows)-1]
@@ -331,7 +340,7 @@ func (c *Core) copy(q *Query, id rib.ID, p *rib.Path, h attr.Handle, pg *page) {
 	if p != nil {
 		r.learned = p.Learned + 1
 		r.Best, r.Rejected, r.Reason = p == t.Best(id), p.Post == 0, p.Reason
-		if p.Neighbor != 0 { // those of our own tell originations from aggregates
+		if p.Neighbor != 0 && c.home(t, p) { // else it is a number of ours
 			r.PathID = p.PathID
 		}
 	}
@@ -371,12 +380,12 @@ func (c *Core) ruling(f prefix.Family, r *row, p *rib.Path) {
 
 // Lookup calls fn for the usable paths of the longest prefix with a best path
 // that holds an address, the best path first. It reports whether there is one.
-func (e *Engine) Lookup(ctx context.Context, a netip.Addr, fn func(*Route) error) (found bool, err error) {
+func (e *Engine) Lookup(ctx context.Context, table TableID, a netip.Addr, fn func(*Route) error) (found bool, err error) {
 	p := prefix.FromNetip(netip.PrefixFrom(a, a.BitLen()))
-	q := Query{Family: p.Family, Prefix: &p, Match: MatchShorter}
+	q := Query{Table: table, Family: p.Family, Prefix: &p, Match: MatchShorter}
 	var pg page
 	err = e.ask(ctx, func(c *Core) {
-		t := c.tables[p.Family]
+		t := c.queried(&q)
 		keys, _ := q.few()
 		for _, k := range slices.Backward(keys) {
 			if id := t.Lookup(k); id != 0 && t.Best(id) != nil {

@@ -29,10 +29,10 @@ type Lost struct {
 // Explain calls fn for the paths of a prefix in the order of preference, then
 // for those that take no part in the decision. It reports whether there are
 // any. Of very many paths only the first ones are told why they lost.
-func (e *Engine) Explain(ctx context.Context, p prefix.Prefix, fn func(*Candidate) error) (found bool, err error) {
+func (e *Engine) Explain(ctx context.Context, table TableID, p prefix.Prefix, fn func(*Candidate) error) (found bool, err error) {
 	var pg page
 	var lost []*Lost
-	if err := e.ask(ctx, func(c *Core) { lost = c.explain(p, &pg) }); err != nil {
+	if err := e.ask(ctx, func(c *Core) { lost = c.explain(&Query{Table: table, Family: p.Family, View: ViewUsable}, p, &pg) }); err != nil {
 		return false, err
 	}
 	for i := range pg.rows {
@@ -43,16 +43,15 @@ func (e *Engine) Explain(ctx context.Context, p prefix.Prefix, fn func(*Candidat
 	return len(pg.rows) > 0, nil
 }
 
-func (c *Core) explain(p prefix.Prefix, pg *page) (lost []*Lost) {
-	t := c.tables[p.Family]
+func (c *Core) explain(q *Query, p prefix.Prefix, pg *page) (lost []*Lost) {
+	t := c.queried(q)
 	id := t.Lookup(p)
 	if id == 0 {
 		return nil
 	}
-	q := Query{Family: p.Family, View: ViewUsable}
 	ranked := t.Rank(id)
 	for i, path := range ranked {
-		c.copy(&q, id, path, path.Post, pg)
+		c.copy(q, id, path, path.Post, pg)
 		var l *Lost
 		if i > 0 && i*len(ranked) < mostCompared {
 			why := t.Explain(id, path)
@@ -61,8 +60,8 @@ func (c *Core) explain(p prefix.Prefix, pg *page) (lost []*Lost) {
 		lost = append(lost, l)
 	}
 	q.View = ViewRejected
-	c.each(&q, id, func(path *rib.Path, h attr.Handle) {
-		c.copy(&q, id, path, h, pg)
+	c.each(q, id, func(path *rib.Path, h attr.Handle) {
+		c.copy(q, id, path, h, pg)
 		lost = append(lost, nil)
 	})
 	return lost

@@ -73,28 +73,36 @@ type TableState struct {
 	Originated uint64 // by this router, aggregates included
 }
 
-// Tables counts both families.
-func (e *Engine) Tables(ctx context.Context) (s [prefix.Families]TableState, err error) {
-	for f := range prefix.Family(prefix.Families) {
-		q := Query{View: ViewBest, Family: f}
-		if s[f].Prefixes, _, err = e.CountRoutes(ctx, q); err != nil {
-			return s, err
-		}
-	}
+// Tables counts both families of all tables.
+func (e *Engine) Tables(ctx context.Context) (s [][prefix.Families]TableState, err error) {
 	err = e.ask(ctx, func(c *Core) {
-		for p := range c.originated {
-			s[p.Family].Originated++
-		}
-		for f, t := range c.tables {
-			s[f].Paths = uint64(t.PathCount())
-			for _, a := range c.aggregates[f] {
-				if a.contributors > 0 {
-					s[f].Originated++
-				}
+		s = make([][prefix.Families]TableState, len(c.tables))
+		for i, pair := range c.tables {
+			for f, t := range pair {
+				s[i][f] = TableState{Paths: uint64(t.PathCount()), Originated: t.originated()}
 			}
 		}
 	})
+	for i := range s {
+		for f := range s[i] {
+			if err == nil {
+				q := Query{View: ViewBest, Table: TableID(i), Family: prefix.Family(f)}
+				s[i][f].Prefixes, _, err = e.CountRoutes(ctx, q)
+			}
+		}
+	}
 	return s, err
+}
+
+// originated counts the routes of this router's own that stand.
+func (t *table) originated() (n uint64) {
+	n = uint64(len(t.standing[localOriginated]))
+	for _, a := range t.aggregates {
+		if a.contributors > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // PolicyHits is what the programs of all neighbors and update groups counted
@@ -139,10 +147,13 @@ func (c *Core) programs() map[*policy.Program]bool {
 			all[c.neighbors[n.ID].Families[f].Export] = true
 		}
 	}
-	for f := range c.groups {
-		for _, g := range c.groups[f] {
+	c.all(func(t *table) {
+		for _, g := range t.groups {
 			all[g.Program()] = true
 		}
+	})
+	for _, l := range c.leaks {
+		all[l.Policy] = true
 	}
 	delete(all, nil)
 	return all
@@ -166,23 +177,23 @@ func (c *Core) memory() (items []MemoryItem, paths uint64) {
 			items = append(items, MemoryItem{name, uint64(count), bytes})
 		}
 	}
-	for f, t := range c.tables {
-		name, u := prefix.Family(f).String()+" ", t.Usage()
+	c.all(func(t *table) {
+		name, u := c.memoryName(t), t.Usage()
 		add(name+"prefixes with their best paths", t.Len(), u.Entries)
 		add(name+"prefix index", t.Len(), u.Index)
 		add(name+"other paths", max(t.PathCount()-t.Len(), 0), u.Chunks)
 		add(name+"journal", 0, u.Journal)
 		paths += uint64(t.PathCount())
-	}
+	})
 	u := c.store.Usage()
 	add("attribute blocks", u.Blocks, u.Bytes)
 	add("attribute records", u.Blocks, u.Records)
 	add("attribute index", u.Blocks, u.Slot)
 	add("import results", u.Blocks, c.imports.Bytes())
-	for f := range c.groups {
+	c.all(func(t *table) {
 		var out, memo, behind uint64
 		routes, members := 0, 0
-		for _, g := range c.groups[f] {
+		for _, g := range t.groups {
 			o, m := g.Bytes()
 			out, memo, routes = out+o, memo+m, routes+g.Count()
 			for _, m := range g.Members() {
@@ -191,12 +202,21 @@ func (c *Core) memory() (items []MemoryItem, paths uint64) {
 				}
 			}
 		}
-		name := prefix.Family(f).String() + " "
+		name := c.memoryName(t)
 		add(name+"Adj-RIB-Out of update groups", routes, out)
-		add(name+"export results of update groups", len(c.groups[f]), memo)
+		add(name+"export results of update groups", len(t.groups), memo)
 		add(name+"neighbors catching up", members, behind)
-	}
+	})
 	return items, paths
+}
+
+// memoryName is what the structures of a table are listed under.
+func (c *Core) memoryName(t *table) string {
+	name := t.Family().String() + " "
+	if t.id > 0 && int(t.id) < len(c.cfg.Tables) {
+		name = c.cfg.Tables[t.id].Name + " " + name
+	}
+	return name
 }
 
 // SoftIn judges again what neighbors have sent, and asks those for all of it

@@ -128,7 +128,7 @@ func (w *world) checkTable(f prefix.Family) {
 		}
 		e, stop := running(w.core)
 		n := 0
-		_, err := e.Explain(context.Background(), p, func(c *Candidate) error {
+		_, err := e.Explain(context.Background(), 0, p, func(c *Candidate) error {
 			if (n == 0 && !c.Rejected) != c.Best || (c.Lost == nil) != (c.Best || c.Rejected) {
 				w.fail("%v: candidate %d is %+v", p, n, c)
 			}
@@ -275,7 +275,7 @@ func TestQueryLookup(t *testing.T) {
 	defer stop()
 	for a, want := range map[string]string{"10.1.2.3": "10.1.0.0/16 1 10.1.0.0/16 2", "10.9.0.0": "10.0.0.0/8 1", "8.8.8.8": "0.0.0.0/0 1", "2001:db8::": ""} {
 		var got []string
-		found, err := e.Lookup(context.Background(), netip.MustParseAddr(a), func(r *Route) error {
+		found, err := e.Lookup(context.Background(), 0, netip.MustParseAddr(a), func(r *Route) error {
 			got = append(got, fmt.Sprint(r.Prefix, r.Neighbor))
 			return nil
 		})
@@ -302,7 +302,7 @@ func TestQueryExplain(t *testing.T) {
 		"203.0.113.0/24": nil,
 	} {
 		var got []string
-		found, err := e.Explain(context.Background(), prefix.MustParse(p), func(c *Candidate) error {
+		found, err := e.Explain(context.Background(), 0, prefix.MustParse(p), func(c *Candidate) error {
 			s := fmt.Sprintf("%d best", c.Neighbor)
 			if c.Lost != nil {
 				s = fmt.Sprintf("%d %v over %d: %s", c.Neighbor, c.Lost.Step, c.Lost.To, c.Lost.Detail)
@@ -321,8 +321,8 @@ func TestQueryExplain(t *testing.T) {
 // TestCompared goes through the steps that decide seldom.
 func TestCompared(t *testing.T) {
 	core, _ := lab3(t)
-	id := core.tables[0].Lookup(prefix.MustParse("10.1.0.0/16"))
-	ranked := core.tables[0].Rank(id)
+	id := core.tables[0][0].Lookup(prefix.MustParse("10.1.0.0/16"))
+	ranked := core.tables[0][0].Rank(id)
 	for step, want := range map[rib.Step]string{
 		rib.StepWeight: "0 > 0", rib.StepLocal: "", rib.StepPathLen: "1 < 1", rib.StepOrigin: "igp < igp", rib.StepMED: "0 < 0",
 		rib.StepEBGP: "", rib.StepClusterLen: "0 < 0", rib.StepAddress: "10.1.1.2 < 10.1.2.2", rib.StepPathID: "0 < 0",
@@ -381,7 +381,7 @@ func TestQuerySlices(t *testing.T) {
 	}
 	<-churn
 	tables, err := e.Tables(context.Background())
-	if err != nil || tables[0].Prefixes != n || tables[1] != (TableState{}) {
+	if err != nil || tables[0][0].Prefixes != n || tables[0][1] != (TableState{}) {
 		t.Fatalf("tables %+v: %v", tables, err)
 	}
 }
@@ -402,7 +402,7 @@ func TestQueryEnds(t *testing.T) {
 	if _, err := e.Tables(context.Background()); err != errStopped {
 		t.Errorf("after the end: %v", err)
 	}
-	if _, err := e.Explain(context.Background(), prefix.Prefix{}, nil); err != errStopped {
+	if _, err := e.Explain(context.Background(), 0, prefix.Prefix{}, nil); err != errStopped {
 		t.Errorf("after the end: %v", err)
 	}
 }

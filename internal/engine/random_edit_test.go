@@ -35,7 +35,7 @@ func (w *world) edit() {
 		}
 		w.cfg.Originate = nil
 		for p, a := range w.twin.Local {
-			w.cfg.Originate = append(w.cfg.Originate, Origination{p, a})
+			w.cfg.Originate = append(w.cfg.Originate, Origination{Prefix: p, Attrs: a})
 		}
 		w.say("originations %v", w.twin.Local)
 	case 1:
@@ -47,7 +47,7 @@ func (w *world) edit() {
 		}
 		w.cfg.Aggregate = nil
 		for p, a := range w.twin.Aggregates {
-			w.cfg.Aggregate = append(w.cfg.Aggregate, Aggregate{p, a})
+			w.cfg.Aggregate = append(w.cfg.Aggregate, Aggregate{Prefix: p, Attrs: a})
 		}
 		w.say("aggregates %v", w.twin.Aggregates)
 	case 2:

@@ -188,7 +188,7 @@ func (w *world) fail(format string, args ...any) {
 func (w *world) check() {
 	w.twin.Changed()
 	for _, p := range universe {
-		t := w.core.tables[p.Family]
+		t := w.core.tables[0][p.Family]
 		want := w.twin.Best(p)
 		id := t.Lookup(p)
 		if (want != nil) != (id != 0 && t.Best(id) != nil) {
@@ -353,7 +353,7 @@ func (w *world) leave() {
 	if u := w.core.store.Usage(); u.Blocks != 0 {
 		w.fail("%d blocks are left", u.Blocks)
 	}
-	for _, table := range w.core.tables {
+	for _, table := range w.core.tables[0] {
 		if table.Len() != 0 || table.PathCount() != 0 {
 			w.fail("%d prefixes and %d paths are left", table.Len(), table.PathCount())
 		}

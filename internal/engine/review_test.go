@@ -131,11 +131,11 @@ func (d *desk) empty() {
 	if n := d.core.store.Usage().Blocks; n != 0 {
 		d.t.Errorf("%d blocks are left", n)
 	}
-	for _, t := range d.core.tables {
+	d.core.all(func(t *table) {
 		if t.Len()+t.PathCount() != 0 {
 			d.t.Errorf("%s: %d prefixes and %d paths are left", t.Family(), t.Len(), t.PathCount())
 		}
-	}
+	})
 }
 
 // ibgp makes a neighbor of a configuration an internal one.
@@ -161,7 +161,7 @@ func TestMadeBlockIsNotReceived(t *testing.T) {
 	a.Has, a.LocalPref = a.Has|wire.HasLocalPref, 200
 	d.announce(1, "10.2.0.0/16", a)
 	d.settle()
-	table := d.core.tables[prefix.IPv4]
+	table := d.core.tables[0][prefix.IPv4]
 	best := table.Best(table.Lookup(prefix.MustParse("10.2.0.0/16")))
 	if r := d.core.store.At(best.Post); r.Has&wire.HasLocalPref != 0 {
 		t.Errorf("an eBGP neighbor has set LOCAL_PREF to %d", r.LocalPref)
@@ -173,7 +173,7 @@ func TestMadeBlockIsNotReceived(t *testing.T) {
 // session behind it are taken in together.
 func TestAggregateCountsWhatWentWithTheSession(t *testing.T) {
 	cfg := ebgpConfig(t, 2)
-	cfg.Aggregate = []Aggregate{{prefix.MustParse("10.0.0.0/8"), wire.Attrs{Has: wire.HasOrigin | wire.HasASPath}}}
+	cfg.Aggregate = []Aggregate{{Prefix: prefix.MustParse("10.0.0.0/8"), Attrs: wire.Attrs{Has: wire.HasOrigin | wire.HasASPath}}}
 	d := newDesk(t, cfg)
 	d.down(2)
 	d.announce(1, "10.1.0.0/16", route(1, 65001))

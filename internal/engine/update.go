@@ -304,7 +304,7 @@ func (c *Core) flush(n *neighbor) {
 }
 
 func (c *Core) flushFamily(n *neighbor, f prefix.Family) {
-	d := c.tables[f].Apply(c.ops[f], c.now, rib.NewCause(rib.CauseUpdate, uint32(n.ID)))
+	d := c.of(n, f).Apply(c.ops[f], c.now, rib.NewCause(rib.CauseUpdate, uint32(n.ID)))
 	c.ops[f] = c.ops[f][:0]
 	if d.Excess > 0 {
 		c.complain(n, events.PathsExcess, "routes not taken", fmt.Sprintf("more than %d paths for a prefix", rib.MaxPaths), "routes", d.Excess)

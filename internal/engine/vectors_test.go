@@ -233,6 +233,6 @@ func (v *vector) play(t *testing.T) {
 
 // usable reports whether the router has a best path for a prefix.
 func (c *Core) usable(p prefix.Prefix) bool {
-	id := c.tables[p.Family].Lookup(p)
-	return id != 0 && c.tables[p.Family].Best(id) != nil
+	id := c.tables[0][p.Family].Lookup(p)
+	return id != 0 && c.tables[0][p.Family].Best(id) != nil
 }

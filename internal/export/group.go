@@ -164,6 +164,10 @@ func (g *Group) evaluate(h attr.Handle, variant uint32) attr.Result {
 	e := g.env
 	rec := e.Store.At(h)
 	src, from := &(*e.Neighbors)[rec.Key.Neighbor], &(*e.Sources)[rec.Key.Neighbor]
+	source := &from.Source
+	if src.Local {
+		source = &policy.Source{Kind: rec.Key.Source}
+	}
 	if !g.EBGP && !src.EBGP && !src.Local && !g.Client && !from.Client {
 		return attr.Result{Reason: IBGPSplit}
 	}
@@ -175,7 +179,7 @@ func (g *Group) evaluate(h attr.Handle, variant uint32) attr.Result {
 	out, trace := h, uint32(0)
 	switch {
 	case g.program != nil:
-		r := g.program.Eval(variant, &policy.Route{Attrs: &a, Source: &from.Source, Weight: rec.Key.Weight}, &e.scratch)
+		r := g.program.Eval(variant, &policy.Route{Attrs: &a, Source: source, Weight: rec.Key.Weight}, &e.scratch)
 		if !r.Accept {
 			return attr.Result{Reason: ByPolicy, Trace: r.Trace}
 		}
