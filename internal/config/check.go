@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -33,13 +34,20 @@ func (r *reader) check() {
 // nothing uses.
 func (r *reader) checkReferences() {
 	used := map[ref]bool{}
+	var builtin []ref
+	for _, s := range r.cfg.builtinPrefixes {
+		builtin = append(builtin, ref{prefixSets.block, s.Name})
+	}
+	for _, s := range r.cfg.builtinASNs {
+		builtin = append(builtin, ref{asSets.block, s.Name})
+	}
 	for _, u := range r.uses {
 		used[u.ref] = true
-		if _, ok := r.declared[u.ref]; ok {
+		if _, ok := r.declared[u.ref]; ok || slices.Contains(builtin, u.ref) {
 			continue
 		}
 		var names []string
-		for f := range r.declared {
+		for _, f := range slices.AppendSeq(slices.Clone(builtin), maps.Keys(r.declared)) {
 			if f.kind == u.kind {
 				names = append(names, f.name)
 			}

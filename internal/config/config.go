@@ -39,6 +39,9 @@ type Config struct {
 	Aggregates     []*Aggregate
 	Protects       []*Protect
 	policiesByName map[string]*policy.Policy
+
+	builtinPrefixes []*PrefixSet
+	builtinASNs     []*ASSet
 }
 
 // Router is the router block.

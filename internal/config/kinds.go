@@ -24,8 +24,9 @@ var prefixSets = setKind[policy.PrefixSet]{
 			to.Add(e, at)
 		}
 	},
-	list: func(c *Config) *[]*PrefixSet { return &c.PrefixSets },
-	name: func(s *policy.PrefixSet) string { return s.Name },
+	list:    func(c *Config) *[]*PrefixSet { return &c.PrefixSets },
+	builtin: func(c *Config) []*PrefixSet { return c.builtinPrefixes },
+	name:    func(s *policy.PrefixSet) string { return s.Name },
 	texts: func(s *policy.PrefixSet) (all []string) {
 		for e := range s.All() {
 			all = append(all, quote(e.String()))
@@ -88,8 +89,9 @@ var asSets = setKind[policy.ASSet]{
 			to.Add(e, at)
 		}
 	},
-	list: func(c *Config) *[]*ASSet { return &c.ASSets },
-	name: func(s *policy.ASSet) string { return s.Name },
+	list:    func(c *Config) *[]*ASSet { return &c.ASSets },
+	builtin: func(c *Config) []*ASSet { return c.builtinASNs },
+	name:    func(s *policy.ASSet) string { return s.Name },
 	texts: func(s *policy.ASSet) (all []string) {
 		for e := range s.All() {
 			all = append(all, asText(e))

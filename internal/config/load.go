@@ -127,6 +127,7 @@ func topLevelNames() []string {
 
 func (r *reader) load(names []string, texts [][]byte) (*Config, Diagnostics) {
 	r.cfg.Files = slices.Clone(names)
+	r.builtin()
 	var blocks hclsyntax.Blocks
 	whole := !r.diags.HasErrors()
 	for i, text := range texts {

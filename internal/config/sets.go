@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
@@ -57,8 +58,10 @@ type setKind[S any] struct {
 	read  func(to *S, from io.Reader, file string) error
 	merge func(to, from *S) // nil where sets are never merged
 	list  func(c *Config) *[]*Set[S]
-	name  func(*S) string
-	texts func(*S) []string // entries, as they print
+	// builtin is the sets of this kind that holdfast brings; nil for none.
+	builtin func(c *Config) []*Set[S]
+	name    func(*S) string
+	texts   func(*S) []string // entries, as they print
 }
 
 // setBlock is a set's block before its values are looked at, and its texts
@@ -186,9 +189,13 @@ func reason(err error) error {
 	return err
 }
 
-// find is the declared set of that name, nil if there is none.
+// find is the declared or built-in set of that name, nil if there is none.
 func (k setKind[S]) find(c *Config, name string) *S {
-	for _, s := range *k.list(c) {
+	all := *k.list(c)
+	if k.builtin != nil && strings.HasPrefix(name, reserved) {
+		all = k.builtin(c)
+	}
+	for _, s := range all {
 		if s.Name == name {
 			return s.Set
 		}

@@ -343,6 +343,11 @@ func (r *reader) declare(b *hclsyntax.Block) (string, bool) {
 		return "", false
 	}
 	f := ref{b.Type, name}
+	if f.isBuiltin() {
+		r.errorf(b.LabelRanges[0], "give it another name; docs/policy.md lists the built-in sets, which need no declaration",
+			"names that begin with %s are those of built-in sets", reserved)
+		return "", false
+	}
 	if first, twice := r.declared[f]; twice {
 		r.errorf(b.LabelRanges[0], "rename or remove one of them", "%s %s is already declared at %s", b.Type, quote(name), pos(first))
 		return "", false

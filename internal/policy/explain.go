@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -138,7 +139,7 @@ func (p *Program) describe(c *cond, ok bool, x prefix.Prefix, r *Route) Reason {
 		for i, s := range c.prefixes {
 			if e, pos, found := s.Find(x); found {
 				why.Pos = pos
-				return say("%s is in %s: %s", x, setName("prefix_set", s.Name, src.Slot && i == len(c.prefixes)-1, "prefixes"), e)
+				return say("%s is in %s: %s", x, setName("prefix_set", s.Name, src.Slot && i == len(c.prefixes)-1, "prefixes"), e.String()+s.because(pos))
 			}
 		}
 		return say("%s is not in %s", x, p.prefixSets(c, src))
@@ -177,13 +178,26 @@ func (p *Program) describe(c *cond, ok bool, x prefix.Prefix, r *Route) Reason {
 		}
 		return say("no pattern describes the path %q", wire.PathText(a.ASPath))
 	case CondASPathContains:
-		return say("an AS of the path %q %s in %s", wire.PathText(a.ASPath), is, asSets(c))
+		for h := (pathHops{path: a.ASPath}); ok && h.next(); {
+			for hop := h.hop; len(hop) >= 4; hop = hop[4:] {
+				asn := binary.BigEndian.Uint32(hop)
+				if entry, pos, found := c.findASN(asn); found {
+					why.Pos = pos
+					return say("AS %d of the path %q is in %s", asn, wire.PathText(a.ASPath), entry)
+				}
+			}
+		}
+		return say("no AS of the path %q is in %s", wire.PathText(a.ASPath), asSets(c))
 	case CondASPathOrigin:
 		asn, one := pathOrigin(a.ASPath, p.asn)
 		if !one {
 			return say("the path %q ends with an AS_SET", wire.PathText(a.ASPath))
 		}
-		return say("AS %d %s in %s", asn, is, asSets(c))
+		if entry, pos, found := c.findASN(asn); found {
+			why.Pos = pos
+			return say("AS %d is in %s", asn, entry)
+		}
+		return say("AS %d is not in %s", asn, asSets(c))
 	case CondASPathFirst:
 		return say("the first AS of the path %q %s in %s", wire.PathText(a.ASPath), is, asSets(c))
 	case CondASPathLength:
@@ -258,4 +272,15 @@ func rangeList(ranges []Range) string {
 		s = append(s, r.String())
 	}
 	return strings.Join(s, " or ")
+}
+
+// findASN says which entry of which set has an AS number.
+func (c *cond) findASN(asn uint32) (string, Pos, bool) {
+	for i, s := range c.asns {
+		if r, pos, found := s.Find(asn); found {
+			name := setName("as_set", s.Name, c.src.Slot && i == len(c.asns)-1, "origin_asns")
+			return name + ": " + r.String() + s.because(pos), pos, true
+		}
+	}
+	return "", Pos{}, false
 }

@@ -16,7 +16,26 @@ type place struct {
 	col, file uint16
 }
 
-type places struct{ files []string }
+type places struct {
+	files []string
+	notes map[Pos]string
+}
+
+// Note says for people why the entry at a place is in its set.
+func (f *places) Note(p Pos, why string) {
+	if f.notes == nil {
+		f.notes = map[Pos]string{}
+	}
+	f.notes[p] = why
+}
+
+// because is ": " and what was noted about the entry at a place, or "".
+func (f *places) because(p Pos) string {
+	if why := f.notes[p]; why != "" {
+		return ": " + why
+	}
+	return ""
+}
 
 func (f *places) pack(p Pos) place {
 	at := place{line: uint32(min(max(p.Line, 0), math.MaxUint32)), col: uint16(min(max(p.Column, 0), math.MaxUint16))}
