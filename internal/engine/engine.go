@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"holdfast/internal/packet"
@@ -15,7 +16,28 @@ type Engine struct {
 	core  *Core
 	mail  chan event
 	done  chan struct{}
-	start time.Time // of Run
+	start time.Time                // of Run
+	spent [activities]atomic.Int64 // nanoseconds
+}
+
+// What the loop does when it does not wait.
+const (
+	onUpdates  = iota // of neighbors
+	onCommands        // sessions that come and go, and questions
+	onWork            // walks, and sending
+	activities
+)
+
+// Load is what the loop has done since the start.
+type Load struct {
+	Updates, Commands, Work time.Duration
+	Queued, Capacity        int // of the mailbox
+}
+
+// Load may be called at any time; it does not ask the loop.
+func (e *Engine) Load() Load {
+	spent := func(i int) time.Duration { return time.Duration(e.spent[i].Load()) }
+	return Load{spent(onUpdates), spent(onCommands), spent(onWork), len(e.mail), cap(e.mail)}
 }
 
 // mailbox is how many events wait at the most: what sessions read ahead of us,
@@ -46,19 +68,29 @@ func (e *Engine) Run(ctx context.Context) {
 	defer close(e.done)
 	e.start = time.Now()
 	idle := false
+	var since time.Duration
+	lap := func(activity int) {
+		now := time.Since(e.start)
+		e.spent[activity].Add(int64(now - since))
+		since = now
+	}
 	for {
 		ev, ok := e.next(ctx, idle)
 		if ctx.Err() != nil {
 			return
 		}
-		e.core.SetNow(uint32(time.Since(e.start) / time.Second))
+		since = time.Since(e.start)
+		e.core.SetNow(uint32(since / time.Second))
 		for taken := 0; ok; {
-			if taken += e.handle(ev); taken >= burst {
+			activity, bytes := e.handle(ev)
+			lap(activity)
+			if taken += bytes; taken >= burst {
 				break
 			}
 			ev, ok = e.next(ctx, false)
 		}
 		idle = !e.core.Work()
+		lap(onWork)
 	}
 }
 
@@ -80,20 +112,20 @@ func (e *Engine) next(ctx context.Context, wait bool) (ev event, ok bool) {
 	}
 }
 
-// handle returns what an event counts for in a burst, in bytes. Commands count
-// as well: they may follow each other without a pause.
-func (e *Engine) handle(ev event) (bytes int) {
+// handle also returns what an event counts for in a burst, in bytes. Commands
+// count as well: they may follow each other without a pause.
+func (e *Engine) handle(ev event) (activity, bytes int) {
 	switch {
 	case ev.run != nil:
 		ev.run(e.core)
-		return burst / 8
+		return onCommands, burst / 8
 	case ev.buf == nil:
-		return 0
+		return onCommands, 0
 	}
 	bytes = len(ev.buf.Data)
 	e.core.Messages(ev.id, ev.buf.Data)
 	ev.buf.Release()
-	return bytes
+	return onUpdates, bytes
 }
 
 // post hands an event over; it reports false when the loop has ended.

@@ -71,27 +71,35 @@ type TableState struct {
 	Prefixes   uint64 // with a best path
 	Paths      uint64 // rejected ones included
 	Originated uint64 // by this router, aggregates included
+	Groups     int    // update groups
+	Behind     int    // their members that catch up
 }
 
 // Tables counts both families of all tables.
 func (e *Engine) Tables(ctx context.Context) (s [][prefix.Families]TableState, err error) {
 	err = e.ask(ctx, func(c *Core) {
+		c.distribute() // which counts
 		s = make([][prefix.Families]TableState, len(c.tables))
 		for i, pair := range c.tables {
 			for f, t := range pair {
-				s[i][f] = TableState{Paths: uint64(t.PathCount()), Originated: t.originated()}
+				s[i][f] = TableState{Prefixes: uint64(t.BestCount()), Paths: uint64(t.PathCount()), Originated: t.originated(),
+					Groups: len(t.groups), Behind: t.behind()}
 			}
 		}
 	})
-	for i := range s {
-		for f := range s[i] {
-			if err == nil {
-				q := Query{View: ViewBest, Table: TableID(i), Family: prefix.Family(f)}
-				s[i][f].Prefixes, _, err = e.CountRoutes(ctx, q)
+	return s, err
+}
+
+// behind counts the members of update groups that catch up.
+func (t *table) behind() (n int) {
+	for _, g := range t.groups {
+		for _, m := range g.Members() {
+			if m.Busy() {
+				n++
 			}
 		}
 	}
-	return s, err
+	return n
 }
 
 // originated counts the routes of this router's own that stand.

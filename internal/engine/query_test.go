@@ -381,7 +381,7 @@ func TestQuerySlices(t *testing.T) {
 	}
 	<-churn
 	tables, err := e.Tables(context.Background())
-	if err != nil || tables[0][0].Prefixes != n || tables[0][1] != (TableState{}) {
+	if err != nil || tables[0][0].Prefixes != n || tables[0][1] != (TableState{Groups: 1}) {
 		t.Fatalf("tables %+v: %v", tables, err)
 	}
 }

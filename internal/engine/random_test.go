@@ -187,6 +187,7 @@ func (w *world) fail(format string, args ...any) {
 
 func (w *world) check() {
 	w.twin.Changed()
+	var best [prefix.Families]int
 	for _, p := range universe {
 		t := w.core.tables[0][p.Family]
 		want := w.twin.Best(p)
@@ -197,6 +198,7 @@ func (w *world) check() {
 		if want == nil {
 			continue
 		}
+		best[p.Family]++
 		got := t.Best(id)
 		from := 0
 		if want.From != nil {
@@ -209,6 +211,11 @@ func (w *world) check() {
 		w.core.store.Parse(got.Post, &a)
 		if x, y := text(&a), text(&want.Attrs); x != y {
 			w.fail("%v: attributes %s, want %s", p, x, y)
+		}
+	}
+	for f, table := range w.core.tables[0] {
+		if table.BestCount() != best[f] {
+			w.fail("%v: %d prefixes with a best path, want %d", prefix.Family(f), table.BestCount(), best[f])
 		}
 	}
 	for i, peer := range w.peers {
@@ -354,8 +361,8 @@ func (w *world) leave() {
 		w.fail("%d blocks are left", u.Blocks)
 	}
 	for _, table := range w.core.tables[0] {
-		if table.Len() != 0 || table.PathCount() != 0 {
-			w.fail("%d prefixes and %d paths are left", table.Len(), table.PathCount())
+		if table.Len() != 0 || table.PathCount() != 0 || table.BestCount() != 0 {
+			w.fail("%d prefixes, %d paths and %d best ones are left", table.Len(), table.PathCount(), table.BestCount())
 		}
 	}
 }

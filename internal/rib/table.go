@@ -37,9 +37,10 @@ type entry struct {
 }
 
 const (
-	flagPinned = 1 << iota // kept without paths
-	flagMED                // a path with a MED has been seen: only a full scan is sure
-	flagBest               // had a best path when the journal was last read
+	flagPinned  = 1 << iota // kept without paths
+	flagMED                 // a path with a MED has been seen: only a full scan is sure
+	flagBest                // had a best path when Existence was last asked
+	flagCounted             // is one of Table.best
 )
 
 const chunkPaths = 3
@@ -82,6 +83,7 @@ type Table struct {
 	journal []Change
 	read    []Change // what Journal returned last, to be written next
 	paths   int
+	best    int     // prefixes with a best path when the journal was last read
 	ties    []*Path // scratch of decide
 	touch   uint64  // keeps the warming loads of Apply alive
 
@@ -461,7 +463,24 @@ func (t *Table) PathsOf(id ID) int { return int(t.entries.At(uint32(id)).n) }
 // until the next call.
 func (t *Table) Journal() []Change {
 	t.journal, t.read = t.read[:0], t.journal
+	for _, ch := range t.read {
+		t.countBest(t.entries.At(uint32(ch.ID)))
+	}
 	return t.read
+}
+
+// countBest keeps the number of prefixes with a best path.
+func (t *Table) countBest(e *entry) {
+	has := e.n > 0 && t.usable(&e.first)
+	if has == (e.flags&flagCounted != 0) {
+		return
+	}
+	e.flags ^= flagCounted
+	if has {
+		t.best++
+	} else {
+		t.best--
+	}
 }
 
 // Existence reports whether a prefix has gained (1), lost (-1) or kept (0) a
@@ -484,6 +503,7 @@ func b2u(b bool) uint8 {
 // that nothing refers to it any more.
 func (t *Table) Collect(id ID) {
 	if e := t.entries.At(uint32(id)); e.n == 0 && e.flags&flagPinned == 0 && t.Live(id) {
+		t.countBest(e)
 		t.index.remove(id)
 		t.entries.Free(uint32(id))
 		e.flags = flagFree
@@ -502,6 +522,9 @@ func (t *Table) Top() ID { return ID(t.entries.Top()) }
 
 // Len is how many prefixes have an ID.
 func (t *Table) Len() int { return t.entries.Live() }
+
+// BestCount is how many prefixes had a best path when the journal was last read.
+func (t *Table) BestCount() int { return t.best }
 
 // PathCount is how many paths there are.
 func (t *Table) PathCount() int { return t.paths }
