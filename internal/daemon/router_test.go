@@ -132,7 +132,7 @@ type out struct {
 }
 
 func (o *out) Room() int { return 100 }
-func (o *out) Send(*packet.Packet, []byte) bool {
+func (o *out) Send(*packet.Packet, *packet.NextHop) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.packets++

@@ -17,7 +17,7 @@ import (
 type drain struct{ bytes, packets int }
 
 func (d *drain) Room() int { return 100 }
-func (d *drain) Send(p *packet.Packet, _ []byte) bool {
+func (d *drain) Send(p *packet.Packet, _ *packet.NextHop) bool {
 	d.bytes += len(p.Data)
 	d.packets++
 	return true

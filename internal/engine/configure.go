@@ -255,7 +255,7 @@ func (c *Core) regroupOne(t *table, g *export.Group, encoding bool) {
 	encoding = encoding && !g.EBGP // LOCAL_PREF and CLUSTER_LIST
 	type place struct {
 		p       export.Params
-		nextHop []byte
+		nextHop *packet.NextHop
 	}
 	places := map[*export.Member]place{}
 	first, alike := export.Params{}, true

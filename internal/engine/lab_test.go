@@ -36,7 +36,7 @@ type peer struct {
 
 type queued struct {
 	p       *packet.Packet
-	nextHop []byte
+	nextHop *packet.NextHop
 }
 
 const queueLen = 8
@@ -52,7 +52,7 @@ func (p *peer) Room() int {
 	return max(0, p.room-len(p.queue))
 }
 
-func (p *peer) Send(q *packet.Packet, nextHop []byte) bool {
+func (p *peer) Send(q *packet.Packet, nextHop *packet.NextHop) bool {
 	if p.closed != nil || len(p.queue) > p.room { // one more than Room says
 		return false
 	}

@@ -149,12 +149,12 @@ func (c *Core) finish(id packet.ID) {
 }
 
 // params is the update group that a neighbor belongs into, and its own next hop.
-func (c *Core) params(n *neighbor, f prefix.Family) (export.Params, []byte) {
+func (c *Core) params(n *neighbor, f prefix.Family) (export.Params, *packet.NextHop) {
 	fc := &n.Families[f]
-	nextHop := ownAddress(n, f)
+	nextHop := &packet.NextHop{Own: ownAddress(n, f), Link: n.est.Link, Peer: n.Addr}
 	p := export.Params{
 		Family: f, EBGP: n.EBGP, Client: n.Client, AS4: n.est.Write.AS4, ExtMsg: n.est.Write.ExtMsg,
-		LocalASN: n.LocalASN, NextHop: fc.NextHop, NextHopLen: uint8(len(nextHop)),
+		LocalASN: n.LocalASN, NextHop: fc.NextHop, NextHopLen: uint8(len(nextHop.Own)),
 		ForeignNextHop: f == prefix.IPv4 && n.est.Write.ExtNH,
 		RemovePrivate:  fc.RemovePrivate, DefaultOriginate: fc.DefaultOriginate,
 	}

@@ -11,7 +11,7 @@ import (
 func (w *world) attrs(i int) wire.Attrs {
 	r := w.r
 	n := &w.cfg.Neighbors[i-1]
-	a := wire.Attrs{Has: wire.HasOrigin | wire.HasASPath, Origin: uint8(r.IntN(3)), NextHop: []byte{10, 1, byte(i), 2}}
+	a := wire.Attrs{Has: wire.HasOrigin | wire.HasASPath, Origin: uint8(r.IntN(3)), NextHop: []byte{10, 1, byte(w.nextHop(i)), 2}}
 	path := []uint32{[]uint32{64600, 64601, 174, 4_200_000_001, 200_000}[r.IntN(5)]}
 	switch {
 	case n.EBGP && r.IntN(16) == 0:
@@ -55,6 +55,14 @@ func (w *world) attrs(i int) wire.Attrs {
 	return a
 }
 
+// nextHop is whose address a neighbor sends: mostly its own.
+func (w *world) nextHop(i int) int {
+	if w.r.IntN(4) == 0 {
+		return 1 + w.r.IntN(worldNeighbors)
+	}
+	return i
+}
+
 func nlri(p prefix.Prefix, id uint32, addPath bool) []byte {
 	var b []byte
 	if addPath {
@@ -71,7 +79,7 @@ func (w *world) announce(i int) {
 		return
 	}
 	if f == prefix.IPv6 {
-		a.NextHop = []byte{0x20, 1, 0xd, 0xb8, 14: byte(i), 15: 2}
+		a.NextHop = []byte{0x20, 1, 0xd, 0xb8, 14: byte(w.nextHop(i)), 15: 2}
 	}
 	var list []byte
 	for range 1 + w.r.IntN(3) {

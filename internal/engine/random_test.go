@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 
 	"holdfast/internal/packet"
@@ -110,6 +111,9 @@ func (w *world) up(i int) {
 	if w.r.IntN(8) == 0 {
 		est.RemoteID += 100
 	}
+	// The next hops are on these, where neighbors send them.
+	est.Link = [...]netip.Prefix{{}, netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")}[w.r.IntN(3)]
+	m.Link = est.Link
 	w.say("%d comes up: %+v", i, *x)
 	w.peers[i] = newPeer(w.t, packet.ID(i))
 	w.peers[i].as2 = x.as2

@@ -3,6 +3,8 @@ package export
 import (
 	"bytes"
 	"encoding/binary"
+	"net/netip"
+	"slices"
 
 	"holdfast/internal/attr"
 	"holdfast/internal/policy"
@@ -15,7 +17,7 @@ type encoded struct {
 	attrs   []byte
 	nextHop []byte // for MP_REACH_NLRI, nil for routes in the NLRI field
 	nh      int    // offset of the value of NEXT_HOP in attrs, -1 without
-	own     bool   // the next hop is the member's own, to be patched
+	own     bool   // the next hop is the member's own, or what it keeps of ours
 }
 
 var placeholder [32]byte
@@ -34,8 +36,8 @@ func (g *Group) encodeAs(h attr.Handle, as4 bool) encoded {
 	nextHop := a.NextHop
 	switch {
 	case own:
-		nextHop = placeholder[:g.NextHopLen]
-	case len(nextHop) == 32 && !g.EBGP:
+		nextHop = g.field(rec, nextHop)
+	case len(nextHop) == 32 && !(g.EBGP && g.onLink(nextHop[:16])):
 		nextHop = nextHop[:16] // RFC 2545 section 3: the link is not theirs
 	}
 	mp := g.Family != prefix.IPv4 || len(nextHop) != 4
@@ -116,6 +118,30 @@ func (g *Group) ownNextHop(rec *attr.Record, a *wire.Attrs) bool {
 		return len(a.NextHop) == 0 || !g.understands(a.NextHop)
 	}
 	return g.EBGP || len(a.NextHop) == 0 || !g.understands(a.NextHop)
+}
+
+// field is what stands in the packet where members are told their own next hop:
+// what was received, if some may keep it.
+func (g *Group) field(rec *attr.Record, nextHop []byte) []byte {
+	auto := g.EBGP && g.NextHop == NextHopAuto && rec.Key.NextHop == policy.NextHopDefault
+	switch n := int(g.NextHopLen); {
+	case !auto || len(nextHop) == 0 || !g.understands(nextHop):
+	case len(nextHop) == n:
+		return nextHop
+	case len(nextHop) == 32 && n == 16:
+		return nextHop[:16]
+	case len(nextHop) == 16 && n == 32 && g.onLink(nextHop):
+		// RFC 2545 section 3: its link-local address is not known. Members off
+		// the link do without ours.
+		return nextHop
+	}
+	return placeholder[:g.NextHopLen]
+}
+
+// onLink reports whether a next hop is on the link of a member.
+func (g *Group) onLink(nextHop []byte) bool {
+	a, _ := netip.AddrFromSlice(nextHop)
+	return slices.ContainsFunc(g.members, func(m *Member) bool { return m.nextHop.Link.IsValid() && m.nextHop.Link.Contains(a) })
 }
 
 // understands reports whether a next hop is of use to members: of a family that

@@ -85,7 +85,7 @@ func newSink(t testing.TB, id packet.ID) *sink {
 
 func (s *sink) Room() int { return s.room }
 
-func (s *sink) Send(p *packet.Packet, nextHop []byte) bool {
+func (s *sink) Send(p *packet.Packet, nextHop *packet.NextHop) bool {
 	if s.room == 0 {
 		return false
 	}
@@ -200,6 +200,9 @@ var (
 	own = []byte{10, 9, 9, 9}
 )
 
+// tell is what a member is told that shares no link with us.
+func tell(own []byte) *packet.NextHop { return &packet.NextHop{Own: own} }
+
 func TestWhatEachKindOfNeighborIsSent(t *testing.T) {
 	route := wire.Attrs{ASPath: path(65001, 64512, 65009), NextHop: nh4, Has: wire.HasMED | wire.HasLocalPref, MED: 5, LocalPref: 200,
 		Other: []byte{0xc0, 200, 2, 1, 2}}
@@ -239,7 +242,7 @@ func TestWhatEachKindOfNeighborIsSent(t *testing.T) {
 		}
 		g := NewGroup(&l.env, c.p, program, 1)
 		s := newSink(t, 5)
-		g.Join(5, s, own[:c.p.NextHopLen])
+		g.Join(5, s, tell(own[:c.p.NextHopLen]))
 		l.set(c.from, "192.0.2.0/24", route)
 		l.sync(g)
 		want := []string{"end of ipv4"}
@@ -255,7 +258,7 @@ func TestTwoByteNeighbor(t *testing.T) {
 	g := NewGroup(&l.env, Params{EBGP: true, LocalASN: 4200000001, NextHopLen: 4, Policy: "all"}, all(t), 1)
 	s := newSink(t, 5)
 	s.o.AS4 = false
-	g.Join(5, s, own)
+	g.Join(5, s, tell(own))
 	l.set(1, "192.0.2.0/24", wire.Attrs{ASPath: path(65001, 4200000002), NextHop: nh4})
 	l.sync(g)
 	s.want("AS4_PATH", "+ 192.0.2.0/24: path [4200000001 65001 4200000002] via 0a090909", "end of ipv4")
@@ -266,7 +269,7 @@ func TestIPv4OverIPv6NextHop(t *testing.T) {
 	nh6 := append([]byte{0x20, 1}, make([]byte, 14)...)
 	g := NewGroup(&l.env, Params{EBGP: true, AS4: true, LocalASN: 65000, NextHopLen: 16, ForeignNextHop: true, Policy: "all"}, all(t), 1)
 	s := newSink(t, 5)
-	g.Join(5, s, nh6)
+	g.Join(5, s, tell(nh6))
 	l.set(1, "192.0.2.0/24", wire.Attrs{ASPath: path(65001), NextHop: nh4})
 	l.sync(g)
 	s.want("RFC 8950", fmt.Sprintf("+ 192.0.2.0/24: path [65000 65001] via %x", nh6), "end of ipv4")
@@ -278,7 +281,7 @@ func TestSplitHorizon(t *testing.T) {
 	l.infos[3] = rib.NeighborInfo{EBGP: true, RouterID: 13}
 	one, three, four := newSink(t, 1), newSink(t, 3), newSink(t, 4)
 	for _, s := range []*sink{one, three, four} {
-		g.Join(s.id, s, []byte{10, 9, 9, byte(s.id)})
+		g.Join(s.id, s, tell([]byte{10, 9, 9, byte(s.id)}))
 	}
 	l.set(1, "192.0.2.0/24", wire.Attrs{ASPath: path(65001, 9), NextHop: nh4})
 	l.sync(g)
@@ -303,8 +306,8 @@ func TestRoutesThatDoNotFit(t *testing.T) {
 	small := NewGroup(&l.env, Params{EBGP: true, AS4: true, LocalASN: 65000, NextHopLen: 4, Policy: "all"}, all(t), 1)
 	large := NewGroup(&l.env, Params{EBGP: true, AS4: true, ExtMsg: true, LocalASN: 65000, NextHopLen: 4, Policy: "all"}, all(t), 2)
 	a, b := newSink(t, 5), newSink(t, 6)
-	small.Join(5, a, own)
-	large.Join(6, b, own)
+	small.Join(5, a, tell(own))
+	large.Join(6, b, tell(own))
 	sync := func() {
 		for _, ch := range l.env.Table.Journal() {
 			small.Touch(ch.ID)
@@ -338,7 +341,7 @@ func TestPacking(t *testing.T) {
 		}
 		g := NewGroup(&l.env, p, all(t), 1)
 		s := newSink(t, 5)
-		g.Join(5, s, mine)
+		g.Join(5, s, tell(mine))
 		const n = 5000
 		for i := range n {
 			if f == prefix.IPv4 {
@@ -383,7 +386,7 @@ func TestRefreshBetweenMarkers(t *testing.T) {
 	l := newLab(t, prefix.IPv4)
 	g := NewGroup(&l.env, Params{EBGP: true, AS4: true, LocalASN: 65000, NextHopLen: 4, Policy: "all"}, all(t), 1)
 	s := newSink(t, 5)
-	m := g.Join(5, s, own)
+	m := g.Join(5, s, tell(own))
 	l.set(1, "192.0.2.0/24", wire.Attrs{ASPath: path(65001), NextHop: nh4})
 	l.sync(g)
 	s.got = nil
@@ -399,8 +402,8 @@ func TestSlowMemberCatchesUp(t *testing.T) {
 	l := newLab(t, prefix.IPv4)
 	g := NewGroup(&l.env, Params{EBGP: true, AS4: true, LocalASN: 65000, NextHopLen: 4, Policy: "all"}, all(t), 1)
 	quick, slow := newSink(t, 5), newSink(t, 6)
-	g.Join(5, quick, own)
-	g.Join(6, slow, own)
+	g.Join(5, quick, tell(own))
+	g.Join(6, slow, tell(own))
 	l.sync(g)
 	quick.got, slow.got = nil, nil
 	slow.room, quick.room = 0, 100
@@ -426,7 +429,7 @@ func TestDefaultOriginate(t *testing.T) {
 	l.env.Table.Pin(prefix.MustParse("0.0.0.0/0"))
 	g := NewGroup(&l.env, Params{EBGP: true, AS4: true, LocalASN: 65000, NextHopLen: 4, DefaultOriginate: true, Policy: "all"}, all(t), 1)
 	s := newSink(t, 5)
-	g.Join(5, s, own)
+	g.Join(5, s, tell(own))
 	l.sync(g)
 	s.want("no default route here", "+ 0.0.0.0/0: path [65000] via 0a090909", "end of ipv4")
 	l.set(1, "0.0.0.0/0", wire.Attrs{ASPath: path(65001), NextHop: nh4})

@@ -1,8 +1,6 @@
 package export
 
 import (
-	"bytes"
-
 	"holdfast/internal/attr"
 	"holdfast/internal/packet"
 	"holdfast/internal/prefix"
@@ -17,7 +15,7 @@ type Member struct {
 	group    *Group
 	sink     Sink
 	capacity int
-	nextHop  []byte // its own, of Params.NextHopLen bytes
+	nextHop  *packet.NextHop // of Params.NextHopLen bytes
 
 	// In step: what it has been sent is the group's Adj-RIB-Out, but for its
 	// own routes. Otherwise it differs in the prefixes of dirty; had says which
@@ -39,7 +37,7 @@ type Member struct {
 
 // Join adds a neighbor whose session has just come up: it has nothing, and is
 // owed everything and an End-of-RIB marker.
-func (g *Group) Join(id packet.ID, sink Sink, nextHop []byte) *Member {
+func (g *Group) Join(id packet.ID, sink Sink, nextHop *packet.NextHop) *Member {
 	m := g.add(id, sink, nextHop)
 	m.endOfRIB = true
 	for i := range g.out.Len() {
@@ -51,7 +49,7 @@ func (g *Group) Join(id packet.ID, sink Sink, nextHop []byte) *Member {
 	return m
 }
 
-func (g *Group) add(id packet.ID, sink Sink, nextHop []byte) *Member {
+func (g *Group) add(id packet.ID, sink Sink, nextHop *packet.NextHop) *Member {
 	m := &Member{ID: id, group: g, sink: sink, capacity: sink.Room(), nextHop: nextHop}
 	m.packer = packer{family: g.Family, maxMsg: g.maxMsg(), send: m.offer}
 	g.members = append(g.members, m)
@@ -61,9 +59,9 @@ func (g *Group) add(id packet.ID, sink Sink, nextHop []byte) *Member {
 // Move takes a member over from another group of the same table. It is sent
 // only what differs; with encoding, another next hop of its own, or where the
 // old group has yet to do so, all that it has is sent again.
-func (g *Group) Move(m *Member, nextHop []byte, encoding bool) *Member {
+func (g *Group) Move(m *Member, nextHop *packet.NextHop, encoding bool) *Member {
 	old := m.group
-	encoding = encoding || old.force || !bytes.Equal(m.nextHop, nextHop)
+	encoding = encoding || old.force || !m.nextHop.Equal(nextHop)
 	if len(g.members) == 0 {
 		for g.Drain(1 << 16) { // nobody to send to: this fills the Adj-RIB-Out
 		}
@@ -89,8 +87,8 @@ func (g *Group) Move(m *Member, nextHop []byte, encoding bool) *Member {
 
 // SetNextHop changes the member's own next hop; what it was sent with another
 // one is sent again.
-func (m *Member) SetNextHop(nextHop []byte) {
-	if !bytes.Equal(m.nextHop, nextHop) {
+func (m *Member) SetNextHop(nextHop *packet.NextHop) {
+	if !m.nextHop.Equal(nextHop) {
 		m.nextHop = nextHop
 		m.Refresh(false)
 	}
@@ -284,9 +282,10 @@ func (m *Member) Attrs(h attr.Handle) wire.Attrs {
 	nextHop := append([]byte(nil), x.nextHop...)
 	if x.own {
 		if x.nh >= 0 {
-			copy(attrs[x.nh:], m.nextHop)
+			m.nextHop.Fill(attrs[x.nh : x.nh+len(m.nextHop.Own)])
+		} else {
+			m.nextHop.Fill(nextHop)
 		}
-		copy(nextHop, m.nextHop)
 	}
 	var a wire.Attrs
 	wire.Parse(attrs, nextHop, &a)

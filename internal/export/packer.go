@@ -40,7 +40,7 @@ func (k *packer) announce(e encoded, skip, only packet.ID, routes *chain) {
 		if e.nextHop == nil {
 			p.Data = append(p.Data, 0, 0, byte(len(e.attrs)>>8), byte(len(e.attrs)))
 			if e.own {
-				p.NextHops = append(p.NextHops, len(p.Data)+e.nh)
+				p.NextHops = append(p.NextHops, packet.Field{At: len(p.Data) + e.nh, Len: 4})
 			}
 			p.Data = append(p.Data, e.attrs...)
 			for ok && len(p.Data)+1+int(x.Bits+7)/8 <= end {
@@ -55,7 +55,7 @@ func (k *packer) announce(e encoded, skip, only packet.ID, routes *chain) {
 		at := len(p.Data)
 		p.Data = append(p.Data, 0x90, 14, 0, 0, 0, byte(k.family.AFI()), 1, byte(len(e.nextHop)))
 		if e.own {
-			p.NextHops = append(p.NextHops, len(p.Data))
+			p.NextHops = append(p.NextHops, packet.Field{At: len(p.Data), Len: len(e.nextHop)})
 		}
 		p.Data = append(p.Data, e.nextHop...)
 		p.Data = append(p.Data, 0)

@@ -20,7 +20,8 @@ import (
 type NextHopKind uint8
 
 const (
-	// NextHopAuto is the default: ourselves for routes sent to eBGP neighbors
+	// NextHopAuto is the default: ourselves for routes sent to eBGP neighbors,
+	// but for next hops on the link that we share with them (packet.NextHop),
 	// and for our own; as received for others sent to iBGP neighbors.
 	NextHopAuto NextHopKind = iota
 	NextHopSelf
@@ -113,5 +114,5 @@ type Sink interface {
 	// Room is how many packets should be sent now. Send takes some more.
 	Room() int
 	// Send reports false if the packet was not taken.
-	Send(p *packet.Packet, nextHop []byte) bool
+	Send(p *packet.Packet, nextHop *packet.NextHop) bool
 }

@@ -24,7 +24,7 @@ func TestLargeBlocksCatchUp(t *testing.T) {
 	}
 	l.sync(g)
 	s := newSink(t, 5)
-	m := g.Join(5, s, own)
+	m := g.Join(5, s, tell(own))
 	steps := 0
 	for s.room = 2; !m.InStep(); s.room = 2 {
 		if m.Step(1 << 16); len(s.got) == 0 {
@@ -57,10 +57,10 @@ func TestReplacedWhileBehind(t *testing.T) {
 		l.set(1, "10.0.0.0/8", long)
 		l.sync(g)
 		s := newSink(t, 5)
-		m := g.Join(5, s, own)
+		m := g.Join(5, s, tell(own))
 		change(&p)
 		g.Replace(p, all(t), true)
-		m.SetNextHop(own[:p.NextHopLen])
+		m.SetNextHop(tell(own[:p.NextHopLen]))
 		m.Step(1000)
 		l.sync(g)
 		for _, line := range s.got {
@@ -80,8 +80,8 @@ func TestFullAndBusy(t *testing.T) {
 	l := newLab(t, prefix.IPv4)
 	g := NewGroup(&l.env, toEBGP, all(t), 1)
 	full, busy := newSink(t, 5), newSink(t, 6)
-	g.Join(5, full, own)
-	g.Join(6, busy, own)
+	g.Join(5, full, tell(own))
+	g.Join(6, busy, tell(own))
 	l.sync(g)
 	l.set(1, "10.0.0.0/8", wire.Attrs{ASPath: path(65001), NextHop: nh4})
 	for _, ch := range l.env.Table.Journal() {
@@ -105,7 +105,7 @@ func TestManyRefreshes(t *testing.T) {
 	l.set(1, "10.0.0.0/8", wire.Attrs{ASPath: path(65001), NextHop: nh4})
 	l.sync(g)
 	s := newSink(t, 5)
-	m := g.Join(5, s, own)
+	m := g.Join(5, s, tell(own))
 	for range 3 {
 		m.Refresh(true)
 	}
@@ -139,7 +139,7 @@ func TestMovedWithDebts(t *testing.T) {
 	a := wire.Attrs{ASPath: path(65001), NextHop: nh4}
 	l.set(1, "10.0.0.0/8", a)
 	s := newSink(t, 5)
-	m := g.Join(5, s, own)
+	m := g.Join(5, s, tell(own))
 	l.sync(g)
 	s.got, s.room = nil, 0
 	l.unset(1, "10.0.0.0/8")
@@ -150,7 +150,7 @@ func TestMovedWithDebts(t *testing.T) {
 	p.Policy = "other"
 	h := NewGroup(&l.env, p, compiled(t, &policy.Policy{Rules: []policy.Rule{{Then: policy.Accept}}}), 2)
 	groups = append(groups, h)
-	m = h.Move(m, own, false)
+	m = h.Move(m, tell(own), false)
 	groups = groups[1:]
 	g.Close()
 	s.room = 100
@@ -188,7 +188,7 @@ func TestLinkLocalNextHop(t *testing.T) {
 		l := newLab(t, prefix.IPv6)
 		g := NewGroup(&l.env, ibgp, all(t), 1)
 		s := newSink(t, 5)
-		g.Join(5, s, us)
+		g.Join(5, s, tell(us))
 		l.set(1, "2001:db8::/32", wire.Attrs{ASPath: path(65001), NextHop: c.nextHop})
 		l.sync(g)
 		s.want(c.name, fmt.Sprintf("+ 2001:db8::/32: path [65001] via %x pref 100", c.want), "end of ipv6")

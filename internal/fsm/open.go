@@ -45,6 +45,10 @@ type Established struct {
 	// zone; valid only if the neighbor is directly connected (RFC 2545
 	// section 3 allows it in next hops then).
 	LinkLocal netip.Addr
+	// Link is the subnet that both ends of the connection are in, if the
+	// neighbor is to be one hop away: next hops on it are the neighbor's as well
+	// (RFC 4271 section 5.1.3).
+	Link netip.Prefix
 }
 
 // Subcodes of OPEN errors (RFC 4271 section 6.2, RFC 5492, RFC 9234).

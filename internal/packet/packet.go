@@ -1,12 +1,14 @@
 // Package packet has the encoded messages that an update group shares: made
 // once by the engine, written by many sessions, returned to a pool by the last.
 //
-// Members of a group differ in two things only, and Render applies both: the
-// next hop of routes announced as their own, and the routes that a member gave
-// us itself, which it is not sent back (split horizon).
+// Members of a group differ in two things only, and Render applies both: what
+// they are told as our own next hop, and the routes that a member gave us itself,
+// which it is not sent back (split horizon).
 package packet
 
 import (
+	"bytes"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 )
@@ -25,11 +27,48 @@ type Segment struct {
 	Skip, Only ID
 }
 
+// Field is a next hop in a packet. There stands what was received, or nothing.
+type Field struct{ At, Len int }
+
+// NextHop is what a member is told as the next hop in such fields.
+type NextHop struct {
+	Own []byte // as long as the fields, or longer by a link-local address
+	// Link is the subnet that we share with the member: next hops on it stay as
+	// they are, so that packets need not pass through us (RFC 4271 section
+	// 5.1.3). Invalid: none.
+	Link netip.Prefix
+	Peer netip.Addr // its own address, which it is never told
+}
+
+// keeps reports whether what was received is left in a field.
+func (n *NextHop) keeps(field []byte) bool {
+	if !n.Link.IsValid() {
+		return false
+	}
+	if len(field) == 32 {
+		field = field[:16] // RFC 2545 section 3: behind it is the link-local address
+	}
+	a, _ := netip.AddrFromSlice(field)
+	return n.Link.Contains(a) && a != n.Peer && !a.IsUnspecified()
+}
+
+// Fill makes a field what the member is told.
+func (n *NextHop) Fill(field []byte) {
+	if !n.keeps(field) {
+		copy(field, n.Own)
+	}
+}
+
+// Equal reports whether n and o tell a member the same.
+func (n *NextHop) Equal(o *NextHop) bool {
+	return bytes.Equal(n.Own, o.Own) && n.Link == o.Link && n.Peer == o.Peer
+}
+
 // Packet is immutable once it has been handed to the first session.
 type Packet struct {
 	Data     []byte
 	Segments []Segment // in order, the last ends at len(Data)
-	NextHops []int     // offsets in Data where a member's own next hop stands
+	NextHops []Field   // in Data, where a member is told its own next hop
 	refs     atomic.Int32
 }
 
@@ -56,26 +95,27 @@ func (p *Packet) Release() {
 }
 
 // Plain reports whether member id gets Data as it stands, so that it can be
-// written without a copy. nextHop is the member's own, nil if Data has it.
-func (p *Packet) Plain(id ID, nextHop []byte) bool {
-	if len(nextHop) > 0 && len(p.NextHops) > 0 {
-		return false
-	}
+// written without a copy.
+func (p *Packet) Plain(id ID, nextHop *NextHop) bool {
 	for _, s := range p.Segments {
 		if s.Skip == id && id != 0 || s.Only != 0 && s.Only != id {
+			return false
+		}
+	}
+	for _, f := range p.NextHops {
+		if !nextHop.keeps(p.Data[f.At : f.At+f.Len]) {
 			return false
 		}
 	}
 	return true
 }
 
-// Render appends what member id gets to dst. Each next hop field is as long as
-// nextHop, which the members of a group have in common.
-func (p *Packet) Render(dst []byte, id ID, nextHop []byte) []byte {
+// Render appends what member id gets to dst.
+func (p *Packet) Render(dst []byte, id ID, nextHop *NextHop) []byte {
 	from, nh := 0, 0
 	for _, s := range p.Segments {
 		if s.Skip == id && id != 0 || s.Only != 0 && s.Only != id {
-			for nh < len(p.NextHops) && p.NextHops[nh] < s.End {
+			for nh < len(p.NextHops) && p.NextHops[nh].At < s.End {
 				nh++
 			}
 			from = s.End
@@ -83,8 +123,9 @@ func (p *Packet) Render(dst []byte, id ID, nextHop []byte) []byte {
 		}
 		base := len(dst) - from
 		dst = append(dst, p.Data[from:s.End]...)
-		for ; nh < len(p.NextHops) && p.NextHops[nh] < s.End; nh++ {
-			copy(dst[base+p.NextHops[nh]:], nextHop)
+		for ; nh < len(p.NextHops) && p.NextHops[nh].At < s.End; nh++ {
+			f := p.NextHops[nh]
+			nextHop.Fill(dst[base+f.At : base+f.At+f.Len])
 		}
 		from = s.End
 	}

@@ -278,6 +278,9 @@ func pick(prefixes []netip.Prefix, local, remote netip.Addr) (found Addresses) {
 		a := p.Addr()
 		if p.Contains(remote.WithZone("")) && !p.IsSingleIP() {
 			connected = true
+			if !a.IsLinkLocalUnicast() && !a.IsLoopback() && (!found.Link.IsValid() || a == local) {
+				found.Link = p.Masked()
+			}
 		}
 		f := prefix.IPv4
 		if a.Is6() {

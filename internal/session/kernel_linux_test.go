@@ -210,22 +210,23 @@ func TestLocalAddress(t *testing.T) {
 
 func TestPick(t *testing.T) {
 	var ps []netip.Prefix
-	for _, s := range []string{"192.0.2.1/24", "192.0.2.2/24", "2001:db8::1/64", "fe80::1/64"} {
+	for _, s := range []string{"192.0.2.1/24", "192.0.2.2/25", "2001:db8::1/64", "fe80::1/64"} {
 		ps = append(ps, netip.MustParsePrefix(s))
 	}
-	for _, test := range []struct{ local, remote, v4, v6, linkLocal string }{
-		{"192.0.2.2", "192.0.2.9", "192.0.2.2", "2001:db8::1", "fe80::1"},
-		{"192.0.2.1", "198.51.100.1", "192.0.2.1", "2001:db8::1", "invalid IP"},
-		{"2001:db8::1", "2001:db8::2", "192.0.2.1", "2001:db8::1", "fe80::1"},
-		{"fe80::1%eth0", "fe80::2%eth0", "192.0.2.1", "2001:db8::1", "fe80::1"},
+	for _, test := range []struct{ local, remote, v4, v6, linkLocal, link string }{
+		{"192.0.2.2", "192.0.2.9", "192.0.2.2", "2001:db8::1", "fe80::1", "192.0.2.0/25"},
+		{"192.0.2.1", "192.0.2.9", "192.0.2.1", "2001:db8::1", "fe80::1", "192.0.2.0/24"},
+		{"192.0.2.1", "198.51.100.1", "192.0.2.1", "2001:db8::1", "invalid IP", "invalid Prefix"},
+		{"2001:db8::1", "2001:db8::2", "192.0.2.1", "2001:db8::1", "fe80::1", "2001:db8::/64"},
+		{"fe80::1%eth0", "fe80::2%eth0", "192.0.2.1", "2001:db8::1", "fe80::1", "invalid Prefix"},
 	} {
 		a := pick(ps, netip.MustParseAddr(test.local), netip.MustParseAddr(test.remote))
-		if a.Global[prefix.IPv4].String() != test.v4 || a.Global[prefix.IPv6].String() != test.v6 || a.LinkLocal.String() != test.linkLocal {
+		if a.Global[prefix.IPv4].String() != test.v4 || a.Global[prefix.IPv6].String() != test.v6 || a.LinkLocal.String() != test.linkLocal || a.Link.String() != test.link {
 			t.Errorf("from %s to %s: %+v", test.local, test.remote, a)
 		}
 	}
-	if a := (Kernel{}).Addresses(netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")); a.Global[prefix.IPv4].IsLoopback() {
-		t.Errorf("a loopback address as next hop: %v", a)
+	if a := (Kernel{}).Addresses(netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")); a.Global[prefix.IPv4].IsLoopback() || a.Link.IsValid() {
+		t.Errorf("loopback addresses as next hops: %v", a)
 	}
 }
 
@@ -306,7 +307,7 @@ func BenchmarkRead(b *testing.B) {
 // BenchmarkWrite is the way of packets from Send to a socket, the receiver's
 // read included.
 func BenchmarkWrite(b *testing.B) {
-	for name, nextHop := range map[string][]byte{"plain": nil, "rendered": {10, 0, 0, 1}} {
+	for name, fields := range map[string][]packet.Field{"plain": nil, "rendered": {{At: 60, Len: 4}}} {
 		b.Run(name, func(b *testing.B) {
 			s := &sink{ups: make(chan Out, 1)}
 			c := handshake(b, benchRouter(b, s))
@@ -321,7 +322,7 @@ func BenchmarkWrite(b *testing.B) {
 				}
 			}
 			p.Segments = append(p.Segments, packet.Segment{End: len(p.Data)})
-			p.NextHops = append(p.NextHops, 60)
+			p.NextHops = fields
 			const n = 256
 			buf := make([]byte, 256<<10)
 			b.SetBytes(int64(n * len(p.Data)))
@@ -333,7 +334,7 @@ func BenchmarkWrite(b *testing.B) {
 							<-s.ups
 							continue
 						}
-						out.Send(p, nextHop)
+						out.Send(p, &packet.NextHop{Own: []byte{10, 0, 0, 1}})
 						sent++
 					}
 				}()

@@ -40,6 +40,9 @@ type Transport struct {
 	Password string     // TCP MD5 (RFC 2385); "": none
 }
 
+// oneHop reports whether the neighbor must be directly connected.
+func (t *Transport) oneHop() bool { return t.TTL == 1 || t.MinTTL == 255 }
+
 func (t *Transport) remote() netip.AddrPort {
 	port := t.Port
 	if port == 0 {

@@ -43,7 +43,7 @@ type outbox struct {
 
 type item struct {
 	packet  *packet.Packet
-	nextHop []byte
+	nextHop *packet.NextHop
 }
 
 func newOutbox(c *conn) *outbox { return &outbox{conn: c, wake: make(chan struct{}, 1)} }
@@ -69,7 +69,7 @@ func (o *outbox) Room() int {
 }
 
 // Send implements Out.
-func (o *outbox) Send(p *packet.Packet, nextHop []byte) bool {
+func (o *outbox) Send(p *packet.Packet, nextHop *packet.NextHop) bool {
 	o.mu.Lock()
 	if o.ending || o.close != nil || o.n == QueueSize {
 		o.mu.Unlock()

@@ -57,7 +57,7 @@ type Out interface {
 	// Send queues a packet and keeps a reference to it until it is written. It
 	// reports false if the queue is full, or the session ends. nextHop is what
 	// packet.Render wants; it must not change afterwards.
-	Send(p *packet.Packet, nextHop []byte) bool
+	Send(p *packet.Packet, nextHop *packet.NextHop) bool
 	// Refresh asks the neighbor for its routes of a family again (RFC 2918). It
 	// overtakes queued packets. False if the neighbor cannot do that.
 	Refresh(f prefix.Family) bool

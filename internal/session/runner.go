@@ -402,7 +402,7 @@ func (r *runner) disconnect(which fsm.Conn, msg []byte) {
 // up: the session is established. The reader waits until this returns.
 func (r *runner) up(c *conn, e *Established) {
 	e.Local, e.Remote = addrPort(c.nc.LocalAddr()), addrPort(c.nc.RemoteAddr())
-	r.nextHops(e)
+	r.nextHops(e, &c.made.Transport)
 	c.up, c.maxLen = true, wire.MaxMsgLen
 	if e.Read.ExtMsg {
 		c.maxLen = wire.MaxExtendedLen
@@ -428,10 +428,13 @@ func (r *runner) up(c *conn, e *Established) {
 }
 
 // nextHops finds the addresses that we can announce.
-func (r *runner) nextHops(e *Established) {
+func (r *runner) nextHops(e *Established, t *Transport) {
 	local := e.Local.Addr()
 	found := r.manager.net.Addresses(local, e.Remote.Addr())
 	e.NextHop, e.LinkLocal = found.Global, found.LinkLocal
+	if t.oneHop() {
+		e.Link = found.Link
+	}
 	switch {
 	case local.Is4():
 		e.NextHop[prefix.IPv4] = local

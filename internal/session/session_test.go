@@ -337,8 +337,8 @@ func TestRender(t *testing.T) {
 		p := packet.New()
 		p.Data = append(append(p.Data, update(1)...), update(2)...)
 		p.Segments = []packet.Segment{{End: len(p.Data) / 2}, {End: len(p.Data), Skip: neighborID}}
-		p.NextHops = []int{len(p.Data)/2 - 3}
-		out.Send(p, []byte{9, 9})
+		p.NextHops = []packet.Field{{At: len(p.Data)/2 - 3, Len: 2}}
+		out.Send(p, &packet.NextHop{Own: []byte{9, 9}})
 		body := f.want(wire.MsgUpdate)
 		want := bytes.Clone(p.Data[wire.HeaderLen : len(p.Data)/2])
 		copy(want[len(want)-3:], []byte{9, 9})

@@ -66,6 +66,8 @@ func TestTransit(t *testing.T) {
 			AwaitRoutes(t, router, "feeder"+session, crossed(routes[i:i+1], feeder, feederAS, false))
 			want := m.Shows(crossed(crossed(routes[i:i+1], feeder, feederAS, false), hf, holdfastAS, false)[0])
 			want.MED = nil // RFC 4271 section 5.1.4: not to another AS
+			// All three are on one link (RFC 4271 section 5.1.3).
+			want.NextHop = feeder.Addr(FamilyOf(want.Prefix))
 			AwaitRoutes(t, far, session, []Route{want})
 		}
 		exa.Withdraw(routes...)

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"cmp"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"holdfast/internal/prefix"
@@ -31,7 +32,8 @@ type Neighbor struct {
 	RemovePrivate, ASOverride, DefaultOriginate bool
 	NextHopSelf, NextHopUnchanged               bool // neither: by the kind of neighbor
 	Up                                          bool
-	NextHop                                     []byte // what it is told as our own
+	NextHop                                     []byte       // what it is told as our own
+	Link                                        netip.Prefix // that we share with it; invalid: none
 
 	routes map[prefix.Prefix]map[uint32]wire.Attrs // by path ID
 }
@@ -297,7 +299,7 @@ func (r *Router) passes(n *Neighbor, p prefix.Prefix) *wire.Attrs {
 // send is what the kind of session makes of a route that passes. ownMED says
 // that the export policy set the MED.
 func (r *Router) send(n, from *Neighbor, a wire.Attrs, ownMED bool) *wire.Attrs {
-	if n.NextHopSelf || n.EBGP && !n.NextHopUnchanged || len(a.NextHop) == 0 {
+	if n.NextHopSelf || n.EBGP && !n.NextHopUnchanged && !n.onLink(a.NextHop) || len(a.NextHop) == 0 {
 		a.NextHop = n.NextHop
 	}
 	if n.EBGP {
@@ -323,6 +325,13 @@ func (r *Router) send(n, from *Neighbor, a wire.Attrs, ownMED bool) *wire.Attrs 
 		}
 	}
 	return &a
+}
+
+// onLink reports whether a next hop is another router on the neighbor's link.
+func (n *Neighbor) onLink(nextHop []byte) bool {
+	a, _ := netip.AddrFromSlice(nextHop)
+	own, _ := netip.AddrFromSlice(n.Addr)
+	return n.Link.IsValid() && n.Link.Contains(a) && a != own.Unmap()
 }
 
 // rewrite leaves private AS numbers out of a path, and puts our own for the
