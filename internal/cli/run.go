@@ -10,11 +10,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/daemon"
+	"holdfast/internal/systemd"
 )
 
 func (a *app) runCommand() *cobra.Command {
 	o := daemon.Options{}
 	format, level := "", ""
+	open := false
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Run the router in the foreground",
@@ -27,7 +29,11 @@ does. What happens is logged to standard error.`,
 			if err != nil {
 				return err
 			}
-			o.Log, o.SocketPath = log, a.socket
+			o.Log, o.SocketPath, o.Confine = log, a.socket, !open
+			if o.Systemd, err = systemd.New(os.Getenv, log); err != nil {
+				return err
+			}
+			defer o.Systemd.Close()
 			if os.Getenv("GOGC") == "" {
 				debug.SetGCPercent(daemon.GCPercent)
 			}
@@ -37,6 +43,8 @@ does. What happens is logged to standard error.`,
 	f := c.Flags()
 	f.StringVar(&o.ConfigPath, "config", defaultConfig, "configuration: a `file`, or a directory of *.hcl files")
 	f.StringVar(&o.StateDir, "state", defaultState, "`directory` for what must outlive the process")
+	f.StringVar(&o.User, "user", "", "the `user` to become if root starts the router")
+	f.BoolVar(&open, "no-sandbox", false, "leave the router all files and capabilities that its user has")
 	f.StringVar(&format, "log-format", "text", "write the log as `text|json`")
 	f.StringVar(&level, "log-level", "info", "log from this level on: `debug|info|warn|error`")
 	complete(c, "log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))

@@ -26,13 +26,13 @@ func Load(path string) (*Config, Diagnostics) {
 	r := newReader(path)
 	names, err := Files(path)
 	if err != nil {
-		r.diags = append(r.diags, Diagnostic{Message: fmt.Sprintf("cannot read the configuration %s: %v", path, reason(err))})
+		r.diags = append(r.diags, Diagnostic{Message: fmt.Sprintf("cannot read the configuration %s: %v", path, reason(err)), Fix: unreadable(err)})
 		return r.cfg, r.diags
 	}
 	texts := make([][]byte, len(names))
 	for i, n := range names {
 		if texts[i], err = read(n); err != nil {
-			r.diags = append(r.diags, Diagnostic{Pos: Pos{File: n}, Message: fmt.Sprintf("cannot read the file: %v", reason(err))})
+			r.diags = append(r.diags, Diagnostic{Pos: Pos{File: n}, Message: fmt.Sprintf("cannot read the file: %v", reason(err)), Fix: unreadable(err)})
 		}
 	}
 	return r.load(names, texts)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"io/fs"
@@ -152,17 +153,24 @@ func (v value) open(name string) (*os.File, string, bool) {
 	}
 	f, err := openRegular(path)
 	if err != nil {
-		fix := "create it, or mend the name"
-		if errors.Is(err, fs.ErrPermission) {
-			fix = "let the user that holdfast runs as read it"
-		}
-		v.fail(fix, "cannot read %s: %v", path, reason(err))
+		v.fail(cmp.Or(unreadable(err), "create it, or mend the name"), "cannot read %s: %v", path, reason(err))
 		return nil, path, false
 	}
 	if !slices.Contains(v.cfg.Files, path) {
 		v.cfg.Files = append(v.cfg.Files, path)
 	}
 	return f, path, true
+}
+
+// unreadable is what to do about a file that may not be read, "" if that is not
+// what is wrong with it. Where holdfast is confined, a file in a directory of
+// which there was none at the start is one that may not be read.
+func unreadable(err error) string {
+	if !errors.Is(err, fs.ErrPermission) {
+		return ""
+	}
+	return "let the user that holdfast runs as read it (chown it to that user, or chgrp and chmod 640); " +
+		"if that user may, it is in a directory that holdfast did not read from when it started: restart it"
 }
 
 // openRegular refuses devices and pipes, on which a reader could hang.

@@ -20,6 +20,7 @@ import (
 	"holdfast/internal/events"
 	"holdfast/internal/packet"
 	"holdfast/internal/session"
+	"holdfast/internal/systemd"
 )
 
 // Options are what a router is started with.
@@ -28,6 +29,14 @@ type Options struct {
 	StateDir   string
 	SocketPath string
 	Log        *slog.Logger
+
+	// What follows is for a router that has the process for itself.
+
+	// User is whom the process becomes if root has started it; "" for nobody else.
+	User string
+	// Confine gives up capabilities and files that a router does not need.
+	Confine bool
+	Systemd *systemd.Notifier
 }
 
 // GCPercent is what a process that is a router should give to
@@ -61,6 +70,9 @@ func Run(ctx context.Context, o Options) error {
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 
+	if err := o.become(); err != nil {
+		return err
+	}
 	cfg, diags := config.Load(o.ConfigPath)
 	if diags.HasErrors() {
 		return unusable(diags)
@@ -79,6 +91,9 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer socket.Close()
+	if err := o.confine(cfg); err != nil {
+		return err
+	}
 
 	d := &daemon{Options: o, engine: engine.New(o.Log), started: time.Now(), ids: numbers{}}
 	d.sessions = session.New(d.engine, o.Log)
@@ -99,10 +114,15 @@ func Run(ctx context.Context, o Options) error {
 	defer stopServing()
 	failed := make(chan error, 1)
 	parts.Go(func() { failed <- api.Serve(serving, socket, newRouter(d), o.Log) })
+	o.Systemd.Ready()
+	if o.Systemd != nil {
+		parts.Go(func() { d.report(serving) })
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			o.Log.Info("stopping", "event", events.RouterStopping)
+			o.Systemd.Stopping()
 			return nil
 		case err := <-failed:
 			if ctx.Err() != nil {
@@ -151,6 +171,8 @@ func onOneLine(errs ...error) error {
 func (d *daemon) reload() (api.ReloadResult, error) {
 	d.applying.Lock()
 	defer d.applying.Unlock()
+	d.Systemd.Reloading()
+	defer d.Systemd.Ready()
 	cfg, diags := config.Load(d.ConfigPath)
 	logDiagnostics(d.Log, diags)
 	if diags.HasErrors() {

@@ -152,6 +152,9 @@ func unusable(ds config.Diagnostics) error {
 		}
 	}
 	if len(errs) == 1 && errs[0].Pos.File == "" { // there is no configuration
+		if errs[0].Fix != "" {
+			return api.Invalid("%s: %s", errs[0].Message, errs[0].Fix)
+		}
 		return api.Invalid("%s", errs[0].Message)
 	}
 	return api.Invalid("the configuration cannot be used:\n%s", strings.TrimSuffix(errs.Text(), "\n"))

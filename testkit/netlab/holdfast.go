@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 )
 
@@ -58,6 +59,16 @@ var buildHoldfast = sync.OnceValues(func() (string, error) {
 	return bin, nil
 })
 
+// HoldfastBinary is the program, for tests that start it themselves.
+func HoldfastBinary(t testing.TB) string {
+	t.Helper()
+	bin, err := buildHoldfast()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
+
 // cacheDir is where binaries that tests build are kept.
 func cacheDir(name string) (string, error) {
 	cache, err := os.UserCacheDir()
@@ -73,10 +84,7 @@ func cacheDir(name string) (string, error) {
 func StartHoldfast(n *Node, c Config) *HoldfastRouter {
 	t := n.Lab.T
 	t.Helper()
-	bin, err := buildHoldfast()
-	if err != nil {
-		t.Fatal(err)
-	}
+	bin := HoldfastBinary(t)
 	h := &HoldfastRouter{node: n, config: c, bin: bin, socket: filepath.Join(n.Dir, "hf.sock")}
 	h.config.Routes = slices.Clone(c.Routes)
 	for _, s := range c.Sessions {

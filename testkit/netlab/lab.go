@@ -287,6 +287,10 @@ func packageOf(tool string) string {
 		return "openbgpd"
 	case "gobgp", "gobgpd":
 		return "gobgpd"
+	case "systemd-analyze":
+		return "systemd"
+	case "setpriv":
+		return "util-linux"
 	case "ip":
 		return "iproute2"
 	}
