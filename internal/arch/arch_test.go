@@ -45,6 +45,7 @@ var rules = map[string]rule{
 	// The configuration is read from files.
 	"internal/config": {machine: true, imports: "prefix wire policy", also: "os"},
 
+	"internal/state":   {imports: "events"},
 	"internal/session": {imports: "events prefix wire packet fsm config"},
 	"internal/engine":  {imports: "events prefix slab wire packet attr policy rib export config fsm session"},
 	"internal/mrt":     {imports: "prefix wire"},
@@ -56,7 +57,7 @@ var rules = map[string]rule{
 	"internal/view":                             {imports: "prefix wire config api api/holdfastv1"},
 	"internal/privilege":                        {},
 	"internal/systemd":                          {imports: "events"},
-	"internal/daemon":                           {imports: "events prefix wire packet attr policy rib export config fsm session engine mrt api api/holdfastv1 privilege systemd"},
+	"internal/daemon":                           {imports: "events prefix wire packet attr policy rib export config fsm session engine mrt api api/holdfastv1 privilege systemd state"},
 	"internal/demo":                             {imports: "prefix wire config mrt api api/holdfastv1 view daemon replay"},
 	"internal/cli":                              {imports: "prefix wire config mrt api api/holdfastv1 view systemd daemon demo replay"},
 }

@@ -45,3 +45,10 @@ const (
 	PathsExcess        ID = "paths-excess"        // a neighbor has too many paths for a prefix
 	TableFull          ID = "table-full"          // routes are lost
 )
+
+// Of the state directory.
+const (
+	StateUnwritable ID = "state-unwritable" // it cannot be written when the router starts
+	StateCorrupt    ID = "state-corrupt"    // a file of it cannot be read
+	StateNewer      ID = "state-newer"      // a file of it has what this version does not know
+)
