@@ -81,8 +81,15 @@ func neighbor(n Neighbor) *pb.Neighbor {
 		State: pb.SessionState(n.State) + pb.SessionState_SESSION_STATE_IDLE, Since: timestamp(n.Since),
 		Shutdown: n.Shutdown, ShutdownMessage: Printable(n.Message),
 		Families: each(n.Families, neighborFamily), LastReset: reset(n.LastReset),
-		Held: n.Held, Pending: n.Pending, Tags: n.Tags,
+		Held: n.Held, Pending: n.Pending, Tags: n.Tags, Down: downOf(n.Down),
 	}
+}
+
+func downOf(d *Down) *pb.Down {
+	if d == nil {
+		return nil
+	}
+	return &pb.Down{Reason: Printable(d.Reason), By: d.By, Since: timestamp(d.Since), Until: timestamp(d.Until)}
 }
 
 func neighborFamily(f NeighborFamily) *pb.NeighborFamily {

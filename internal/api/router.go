@@ -48,9 +48,12 @@ type Router interface {
 	// Clear resets or refreshes sessions and returns the names of their
 	// neighbors; "" means all.
 	Clear(ctx context.Context, neighbor string, how ClearMode) ([]string, error)
-	// Shutdown ends a session and keeps it down until Enable; the message goes
-	// to the neighbor (RFC 9003).
-	Shutdown(ctx context.Context, neighbor, message string) error
+	// Down ends a session and keeps it down, over restarts as well, until Enable,
+	// or for lifetime if that is not 0; the reason goes to the neighbor (RFC
+	// 9003).
+	Down(ctx context.Context, neighbor, reason string, lifetime time.Duration) error
+	// Enable undoes Down, and starts a session that is held. Refused for one that
+	// the configuration shuts down.
 	Enable(ctx context.Context, neighbor string) error
 	// Reload reads the configuration file and makes it the running one.
 	// Invalid if the file has errors; nothing has changed then.
@@ -108,12 +111,21 @@ type Neighbor struct {
 	State       State
 	Since       time.Time // of the state Established, or of the end of the last session
 	Shutdown    bool      // administratively
-	Message     string    // given to Shutdown, or received (RFC 9003) if the neighbor is
+	Down        *Down     // nil unless a command did it
+	Message     string    // the reason for Shutdown, or received (RFC 9003) if the neighbor is down
 	Families    []NeighborFamily
 	// LastReset is nil as long as no session has ended.
 	LastReset *Reset
 	Held      bool // down until it is cleared or enabled: a limit ended it
 	Pending   bool // settings have changed that count from the next session on
+}
+
+// Down is who keeps a session down.
+type Down struct {
+	Reason string
+	By     string // a user's name, "" if not known
+	Since  time.Time
+	Until  time.Time // zero: until Enable
 }
 
 // NeighborFamily is what a neighbor has in one family.

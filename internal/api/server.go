@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "holdfast/internal/api/holdfastv1"
 	"holdfast/internal/api/holdfastv1/holdfastv1connect"
@@ -31,6 +32,7 @@ func Serve(ctx context.Context, l net.Listener, r Router, log *slog.Logger) erro
 	s := &http.Server{
 		Handler:           mux,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnContext:       withPeer,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       5 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(log.With("event", events.APIError).Handler(), slog.LevelWarn),
@@ -228,15 +230,34 @@ func (s *server) ClearNeighbors(ctx context.Context, req *connect.Request[pb.Cle
 	return answer(v, err, func(v []string) *pb.ClearNeighborsResponse { return &pb.ClearNeighborsResponse{Neighbors: v} })
 }
 
-// maxMessage is what a shutdown message holds (RFC 9003 section 2).
+// maxMessage is what a reason holds (RFC 9003 section 2).
 const maxMessage = 255
 
-func (s *server) ShutdownNeighbor(ctx context.Context, req *connect.Request[pb.ShutdownNeighborRequest]) (*connect.Response[pb.ShutdownNeighborResponse], error) {
-	if n := len(req.Msg.Message); n > maxMessage {
-		return nil, failed(Invalid("the message has %d bytes, more than the %d that a neighbor can be sent", n, maxMessage))
+func (s *server) DownNeighbor(ctx context.Context, req *connect.Request[pb.DownNeighborRequest]) (*connect.Response[pb.DownNeighborResponse], error) {
+	m := req.Msg
+	switch n := len(m.Reason); {
+	case n == 0:
+		return nil, failed(Invalid("say why: the neighbor's operators and your colleagues will ask"))
+	case n > maxMessage:
+		return nil, failed(Invalid("the reason has %d bytes, more than the %d that a neighbor can be sent", n, maxMessage))
 	}
-	err := s.r.Shutdown(ctx, req.Msg.Neighbor, req.Msg.Message)
-	return answer(&pb.ShutdownNeighborResponse{}, err, same)
+	lifetime, err := lifetime(m.Lifetime)
+	if err == nil {
+		err = s.r.Down(ctx, m.Neighbor, m.Reason, lifetime)
+	}
+	return answer(&pb.DownNeighborResponse{}, err, same)
+}
+
+// lifetime reads how long something is to last; without one it is 0.
+func lifetime(d *durationpb.Duration) (time.Duration, error) {
+	const most = 10 * 365 * 24 * time.Hour
+	switch {
+	case d == nil:
+		return 0, nil
+	case d.CheckValid() != nil || d.AsDuration() <= 0 || d.AsDuration() > most:
+		return 0, Invalid("a lifetime is longer than nothing and no longer than ten years")
+	}
+	return d.AsDuration(), nil
 }
 
 func (s *server) EnableNeighbor(ctx context.Context, req *connect.Request[pb.EnableNeighborRequest]) (*connect.Response[pb.EnableNeighborResponse], error) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"holdfast/internal/api"
 	pb "holdfast/internal/api/holdfastv1"
@@ -90,7 +91,10 @@ func TestBadRequests(t *testing.T) {
 	}
 	_, lookup := c.Lookup(ctx, connect.NewRequest(&pb.LookupRequest{Address: "198.51.100.0/24"}))
 	_, explain := c.Explain(ctx, connect.NewRequest(&pb.ExplainRequest{Prefix: "198.51.100.1/24"}))
-	_, message := c.ShutdownNeighbor(ctx, connect.NewRequest(&pb.ShutdownNeighborRequest{Neighbor: "shop", Message: strings.Repeat("ü", 128)}))
+	down := func(q *pb.DownNeighborRequest) error {
+		_, err := c.DownNeighbor(ctx, connect.NewRequest(q))
+		return err
+	}
 	for name, err := range map[string]error{
 		"view": query(&pb.RouteQuery{View: 99}), "match": query(&pb.RouteQuery{Match: -1}), "family": query(&pb.RouteQuery{Family: 3}),
 		"prefix": query(&pb.RouteQuery{Prefix: "10.0.0.1/8"}), "no prefix": query(&pb.RouteQuery{Prefix: "x"}),
@@ -102,7 +106,11 @@ func TestBadRequests(t *testing.T) {
 		"clear nobody": clearing(&pb.ClearNeighborsRequest{Mode: pb.ClearMode_CLEAR_MODE_HARD}),
 		"clear both":   clearing(&pb.ClearNeighborsRequest{All: true, Neighbor: "shop", Mode: pb.ClearMode_CLEAR_MODE_HARD}),
 		"clear how":    clearing(&pb.ClearNeighborsRequest{All: true}),
-		"lookup":       lookup, "explain": explain, "message": message,
+		"lookup":       lookup, "explain": explain,
+		"down why":      down(&pb.DownNeighborRequest{Neighbor: "shop"}),
+		"down long":     down(&pb.DownNeighborRequest{Neighbor: "shop", Reason: strings.Repeat("ü", 128)}),
+		"down for 0":    down(&pb.DownNeighborRequest{Neighbor: "shop", Reason: "x", Lifetime: &durationpb.Duration{}}),
+		"down for ever": down(&pb.DownNeighborRequest{Neighbor: "shop", Reason: "x", Lifetime: &durationpb.Duration{Seconds: 1 << 40}}),
 	} {
 		if connect.CodeOf(err) != connect.CodeInvalidArgument {
 			t.Errorf("%s: %v", name, err)

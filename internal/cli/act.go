@@ -45,33 +45,35 @@ ours again, "both" does both.`,
 	return parent("clear", "Reset or refresh sessions", c)
 }
 
-func (a *app) shutdownCommand() *cobra.Command {
-	message := ""
+func (a *app) downCommand() *cobra.Command {
+	var lasts lifetime
 	c := &cobra.Command{
-		Use:   "shutdown NEIGHBOR",
-		Short: "End a session and keep it down",
-		Long: `Ends the session with a NOTIFICATION that carries the message to the neighbor's
-operators (RFC 9003), and keeps it down until "holdfast enable".`,
-		Example:           `  holdfast shutdown transit-a --message "maintenance until 04:00 UTC, ticket 4711"`,
-		Args:              between(1, 1),
+		Use:   "down NEIGHBOR REASON",
+		Short: "End a session and keep it down, over restarts as well",
+		Long: `Ends the session with a NOTIFICATION that carries the reason to the neighbor's
+operators (RFC 9003), and keeps it down, over restarts of the router as well,
+until "holdfast enable" or for as long as --for says.`,
+		Example: `  holdfast down transit-a "new line card, ticket 4711"
+  holdfast down transit-a "maintenance until 04:00 UTC" --for 2h`,
+		Args:              between(2, 2),
 		ValidArgsFunction: a.completeNeighbors(),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {
-				req := &pb.ShutdownNeighborRequest{Neighbor: args[0], Message: message}
-				if _, err := r.ShutdownNeighbor(ctx, connect.NewRequest(req)); err != nil {
+				req := &pb.DownNeighborRequest{Neighbor: args[0], Reason: args[1], Lifetime: lasts.proto()}
+				if _, err := r.DownNeighbor(ctx, connect.NewRequest(req)); err != nil {
 					return err
 				}
-				return a.view().Done(args[0] + " is shut down")
+				return a.view().Done(args[0] + " is down" + lasts.text())
 			})
 		},
 	}
-	c.Flags().StringVar(&message, "message", "", "`text` for the neighbor's operators")
+	c.Flags().Var(&lasts, "for", "let it come up again after this `time`, such as 90s, 2h or 3d")
 	return c
 }
 
 func (a *app) enableCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "enable NEIGHBOR", Short: "Let a session come up that was shut down", Args: between(1, 1),
+		Use: "enable NEIGHBOR", Short: "Let a session come up that is kept down, by a command or by a limit", Args: between(1, 1),
 		ValidArgsFunction: a.completeNeighbors(),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {

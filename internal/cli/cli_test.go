@@ -217,7 +217,7 @@ func TestQuote(t *testing.T) {
 	}{
 		{[]string{"--host", "r1", "show", "routes", "--json"}, "holdfast show routes --json"},
 		{[]string{"show", "--host=r1", "summary"}, "holdfast show summary"},
-		{[]string{"--host", "r1", "shutdown", "a", "--message", "two words"}, "holdfast shutdown a --message 'two words'"},
+		{[]string{"--host", "r1", "down", "a", "two words"}, "holdfast down a 'two words'"},
 		{[]string{"--host", "r1", "--", "--host"}, "holdfast -- --host"},
 	} {
 		if got := remoteLine(c.args); got != c.want {

@@ -20,6 +20,7 @@ import (
 	"holdfast/internal/events"
 	"holdfast/internal/packet"
 	"holdfast/internal/session"
+	"holdfast/internal/state"
 	"holdfast/internal/systemd"
 )
 
@@ -52,7 +53,12 @@ type daemon struct {
 	sessions *session.Manager
 	started  time.Time
 
-	// applying is held while a configuration is being applied.
+	state  *state.Dir
+	downs  *state.Entries[down] // by the name of the neighbor
+	sooner chan struct{}        // has a token when there may be an earlier deadline
+
+	// applying is held while a configuration is being applied, or what an
+	// operator has said about a neighbor.
 	applying sync.Mutex
 
 	mu         sync.Mutex // for what follows
@@ -81,21 +87,21 @@ func Run(ctx context.Context, o Options) error {
 	if cfg.Router.Kernel {
 		o.Log.Warn("kernel routes are not installed by this version: set kernel = false in the router block", "event", events.ConfigWarning)
 	}
-	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
-		return fmt.Errorf("cannot make the state directory: %w (choose another with --state)", err)
-	}
-
 	// The socket comes first: it is what tells two routers apart.
 	socket, err := api.Listen(o.SocketPath)
 	if err != nil {
 		return err
 	}
 	defer socket.Close()
+
+	d := &daemon{Options: o, engine: engine.New(o.Log), started: time.Now(), ids: numbers{}, sooner: make(chan struct{}, 1)}
+	if err := d.remember(); err != nil {
+		return err
+	}
+	defer d.state.Close()
 	if err := o.confine(cfg); err != nil {
 		return err
 	}
-
-	d := &daemon{Options: o, engine: engine.New(o.Log), started: time.Now(), ids: numbers{}}
 	d.sessions = session.New(d.engine, o.Log)
 	engineCtx, stopEngine := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
@@ -113,6 +119,7 @@ func Run(ctx context.Context, o Options) error {
 	serving, stopServing := context.WithCancel(ctx)
 	defer stopServing()
 	failed := make(chan error, 1)
+	parts.Go(func() { d.keepDeadlines(serving) })
 	parts.Go(func() { failed <- api.Serve(serving, socket, newRouter(d), o.Log) })
 	o.Systemd.Ready()
 	if o.Systemd != nil {
@@ -235,8 +242,8 @@ func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 		return result, errors.New("the router is stopping")
 	}
 	var sessions []session.Neighbor
-	for i, n := range compiled.Neighbors {
-		sessions = append(sessions, sessionNeighbor(cfg.Neighbors[i], n.ID))
+	for _, n := range cfg.Neighbors {
+		sessions = append(sessions, d.sessionOf(n))
 	}
 	// Ports first: without them, no session begins only to end.
 	listening := d.sessions.Listen(cfg.Router.Listen)
@@ -258,6 +265,7 @@ func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 		d.revision, d.configured = revision, time.Now()
 	}
 	d.mu.Unlock()
+	d.forgetDowns(cfg)
 	d.Log.Info("configured", "event", events.ConfigApplied, "revision", revision, "reset", len(result.Reset), "pending", len(result.Pending))
 	if missing != nil {
 		return result, &incomplete{revision, missing}

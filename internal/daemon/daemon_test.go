@@ -73,30 +73,37 @@ func (p *place) await(text string) string {
 	}
 }
 
-// run runs the router until the test ends.
-func (p *place) run() {
+// run runs the router until the test ends, or stop is called.
+func (p *place) run() (stop func()) {
 	p.t.Helper()
 	ctx, cancel := context.WithCancel(p.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- Run(ctx, p.o) }()
 	p.await("msg=running")
-	p.t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			p.t.Error(err)
 		}
 	})
+	p.t.Cleanup(stop)
+	return stop
 }
 
-// reload does what the command does.
-func (p *place) reload() (*pb.ReloadResponse, error) {
+// call makes a call as commands do.
+func call[Q, A any](p *place, f func(*api.Client, context.Context, *connect.Request[Q]) (*connect.Response[A], error), q *Q) (*A, error) {
 	c := api.Dial(p.o.SocketPath)
 	defer c.Close()
-	m, err := c.Reload(p.t.Context(), connect.NewRequest(&pb.ReloadRequest{}))
+	m, err := f(c, p.t.Context(), connect.NewRequest(q))
 	if err != nil {
 		return nil, c.Error(err)
 	}
 	return m.Msg, nil
+}
+
+// reload does what the command does.
+func (p *place) reload() (*pb.ReloadResponse, error) {
+	return call(p, (*api.Client).Reload, &pb.ReloadRequest{})
 }
 
 // taken is a port that somebody listens on.

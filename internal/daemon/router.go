@@ -17,7 +17,6 @@ type sessions interface {
 	Status(id packet.ID) (session.Status, bool)
 	Listening() []netip.AddrPort
 	// Each is false for a neighbor that there is none of.
-	Shutdown(id packet.ID, message string) bool
 	Enable(id packet.ID) bool
 	Reset(id packet.ID, c session.Close) bool
 }
@@ -35,6 +34,10 @@ type router struct {
 	// compile tries whether a configuration could run.
 	compile func(*config.Config) error
 	reload  func() (api.ReloadResult, error)
+	// Of what operators keep down.
+	takeDown func(name string, e down) error
+	enable   func(name, by string) error
+	downed   func(name string) (down, bool)
 }
 
 var _ api.Router = (*router)(nil)

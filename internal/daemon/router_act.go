@@ -5,12 +5,14 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"holdfast/internal/api"
 	"holdfast/internal/config"
 	"holdfast/internal/fsm"
 	"holdfast/internal/packet"
 	"holdfast/internal/policy"
+	"holdfast/internal/state"
 )
 
 // Clear implements api.Router. With all neighbors, those are left out of which
@@ -88,25 +90,22 @@ func (r *router) refresh(ctx context.Context, which []*config.Neighbor, how api.
 	return done, err
 }
 
-// gone is for a neighbor that a new configuration has just removed.
-func gone(n *config.Neighbor) error { return api.NotFound("there is no neighbor %q any more", n.Name) }
-
-// Shutdown implements api.Router.
-func (r *router) Shutdown(_ context.Context, neighbor, message string) error {
-	n, id, err := r.find(neighbor)
-	if err == nil && !r.sessions.Shutdown(id, message) {
-		err = gone(n)
+// Down implements api.Router.
+func (r *router) Down(ctx context.Context, neighbor, reason string, lifetime time.Duration) error {
+	n, _, err := r.find(neighbor)
+	if err != nil {
+		return err
 	}
-	return err
+	return r.takeDown(n.Name, down{Reason: reason, By: api.Caller(ctx), Since: time.Now().UTC().Truncate(time.Second), Until: state.After(lifetime)})
 }
 
 // Enable implements api.Router.
-func (r *router) Enable(_ context.Context, neighbor string) error {
-	n, id, err := r.find(neighbor)
-	if err == nil && !r.sessions.Enable(id) {
-		err = gone(n)
+func (r *router) Enable(ctx context.Context, neighbor string) error {
+	n, _, err := r.find(neighbor)
+	if err != nil {
+		return err
 	}
-	return err
+	return r.enable(n.Name, api.Caller(ctx))
 }
 
 // Reload implements api.Router.

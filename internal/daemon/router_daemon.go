@@ -11,6 +11,7 @@ func newRouter(d *daemon) *router {
 	return &router{
 		engine: d.engine, sessions: d.sessions, configPath: d.ConfigPath, started: d.started,
 		current: d.current, id: d.id, reload: d.reload,
+		takeDown: d.takeDown, enable: d.enable, downed: d.downed,
 		compile: func(cfg *config.Config) error {
 			d.mu.Lock()
 			ids := maps.Clone(d.ids) // trying hands no numbers out

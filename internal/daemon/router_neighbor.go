@@ -29,7 +29,7 @@ func (r *router) Neighbors(ctx context.Context) ([]api.Neighbor, error) {
 	all := make([]api.Neighbor, 0, len(cfg.Neighbors))
 	for _, n := range cfg.Neighbors {
 		st, _ := r.sessions.Status(r.id(n))
-		all = append(all, neighborLine(n, &st, states[r.id(n)]))
+		all = append(all, r.withDown(neighborLine(n, &st, states[r.id(n)])))
 	}
 	slices.SortFunc(all, func(a, b api.Neighbor) int { return cmp.Compare(a.Name, b.Name) })
 	return all, nil
@@ -43,7 +43,17 @@ func (r *router) Neighbor(ctx context.Context, name string) (api.NeighborDetail,
 	}
 	state, err := r.engine.State(ctx, id)
 	st, _ := r.sessions.Status(id)
-	return neighborDetail(n, &st, state), err
+	out := neighborDetail(n, &st, state)
+	out.Neighbor = r.withDown(out.Neighbor)
+	return out, err
+}
+
+// withDown adds who keeps a session down.
+func (r *router) withDown(n api.Neighbor) api.Neighbor {
+	if e, ok := r.downed(n.Name); ok {
+		n.Down = &api.Down{Reason: e.Reason, By: e.By, Since: e.Since, Until: e.Until.Time()}
+	}
+	return n
 }
 
 func neighborLine(n *config.Neighbor, st *session.Status, s engine.NeighborState) api.Neighbor {

@@ -14,7 +14,6 @@ import (
 	"holdfast/internal/config"
 	"holdfast/internal/engine"
 	"holdfast/internal/fsm"
-	"holdfast/internal/packet"
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
 	"holdfast/internal/session"
@@ -233,20 +232,24 @@ func TestRouterClear(t *testing.T) {
 	})
 }
 
-func TestRouterShutdownAndEnable(t *testing.T) {
+func TestRouterDownAndEnable(t *testing.T) {
 	b := newBench(t)
 	ctx := context.Background()
-	if err := b.router.Shutdown(ctx, "shop", "works"); err != nil {
+	if err := b.router.Down(ctx, "192.0.2.9", "works", time.Hour); err != nil {
 		t.Error(err)
 	}
-	if err := b.router.Enable(ctx, "2001:db8::30"); err != nil {
-		t.Error(err)
+	n, err := b.Neighbor(ctx, "transit-a")
+	if d := n.Down; err != nil || d == nil || d.Reason != "works" || time.Since(d.Since) > time.Minute || time.Until(d.Until) < 59*time.Minute {
+		t.Errorf("%+v, %v", d, err)
 	}
-	if got := fmt.Sprint(b.done); got != `[shutdown "works" shop enable shop]` {
-		t.Error(got)
+	all, err := b.Neighbors(ctx)
+	if err != nil || all[0].Down != nil || all[1].Name != "transit-a" || all[1].Down == nil {
+		t.Errorf("%+v, %v", all, err)
 	}
-	b.status = map[packet.ID]*session.Status{} // a new configuration has them no more
-	for _, err := range []error{b.router.Shutdown(ctx, "nobody", ""), b.router.Enable(ctx, "nobody"), b.router.Shutdown(ctx, "shop", ""), b.router.Enable(ctx, "shop")} {
+	if err := b.router.Enable(ctx, "transit-a"); err != nil || len(b.downs) > 0 {
+		t.Error(err, b.downs)
+	}
+	for _, err := range []error{b.router.Down(ctx, "nobody", "x", 0), b.router.Enable(ctx, "nobody")} {
 		if kind(err) != api.KindNotFound {
 			t.Error(err)
 		}

@@ -99,6 +99,7 @@ type bench struct {
 	ids    numbers
 	status map[packet.ID]*session.Status
 	done   []string // what sessions were told
+	downs  map[string]down
 }
 
 func (b *bench) Status(id packet.ID) (session.Status, bool) {
@@ -118,8 +119,7 @@ func (b *bench) note(id packet.ID, format string, args ...any) bool {
 	return b.status[id] != nil
 }
 
-func (b *bench) Shutdown(id packet.ID, m string) bool { return b.note(id, "shutdown %q", m) }
-func (b *bench) Enable(id packet.ID) bool             { return b.note(id, "enable") }
+func (b *bench) Enable(id packet.ID) bool { return b.note(id, "enable") }
 func (b *bench) Reset(id packet.ID, c session.Close) bool {
 	return b.note(id, "reset %d/%d", c.Code, c.Subcode)
 }
@@ -186,6 +186,18 @@ func newBench(t *testing.T) *bench {
 		compile: func(cfg *config.Config) error {
 			_, err := engineConfig(cfg, maps.Clone(b.ids), 0)
 			return err
+		},
+		takeDown: func(name string, e down) error {
+			b.downs = map[string]down{name: e}
+			return nil
+		},
+		enable: func(name, _ string) error {
+			delete(b.downs, name)
+			return nil
+		},
+		downed: func(name string) (e down, ok bool) {
+			e, ok = b.downs[name]
+			return e, ok
 		},
 		reload: func() (api.ReloadResult, error) { return api.ReloadResult{Revision: 7}, nil },
 	}

@@ -32,6 +32,9 @@ const (
 	ConnectionRejected ID = "connection-rejected" // from a neighbor, but not as configured
 	AcceptFailed       ID = "accept-failed"       // the system gives no connections
 	ListenSkipped      ID = "listen-skipped"      // the machine does not have the address family
+	NeighborDisabled   ID = "neighbor-disabled"   // an operator keeps it down
+	NeighborEnabled    ID = "neighbor-enabled"    // an operator, or the end of the time that was set, does not any more
+	NeighborForgotten  ID = "neighbor-forgotten"  // one that was kept down is not configured any more
 	PasswordKept       ID = "password-kept"       // the kernel did not forget a TCP MD5 password
 )
 

@@ -27,7 +27,7 @@ func Confine(read, write []string) (version int, err error) {
 	err = rules.RestrictPaths(
 		landlock.PathAccess(look, read...),
 		landlock.PathAccess(look, system...).IgnoreIfMissing(),
-		landlock.PathAccess(ll.AccessFSReadFile, "/etc/localtime").IgnoreIfMissing(),
+		landlock.PathAccess(ll.AccessFSReadFile, "/etc/localtime", "/etc/passwd").IgnoreIfMissing(),
 		landlock.RWDirs(write...),
 	)
 	if err == nil {

@@ -19,7 +19,9 @@ func TestShutdownAndEnable(t *testing.T) {
 		set(t, a, settings(addrA))
 		set(t, b, settings(addrB))
 		wait(time.Minute)
-		a.Shutdown(neighborID, "new line card")
+		down := settings(addrA)
+		down.Shutdown, down.ShutdownMessage = true, "new line card"
+		set(t, a, down)
 		wait(time.Hour)
 		if s := a.status(t); !s.Shutdown || s.ShutdownMessage != "new line card" || s.State != fsm.Idle {
 			t.Errorf("a: %+v", s)
@@ -30,7 +32,7 @@ func TestShutdownAndEnable(t *testing.T) {
 		if e := b.status(t).LastError; e == nil || e.Reason.Text != "new line card" {
 			t.Errorf("b's attempts end with %+v", e)
 		}
-		a.Enable(neighborID)
+		set(t, a, settings(addrA))
 		wait(3 * time.Minute)
 		if s := a.status(t); s.State != fsm.EstablishedState || s.Shutdown {
 			t.Errorf("a, enabled: %+v", s)

@@ -322,12 +322,6 @@ func (m *Manager) Remove(id packet.ID) {
 	<-r.done
 }
 
-// Shutdown ends a session and keeps it down until Enable. The message goes to
-// the neighbor as far as 255 bytes hold it (RFC 9003).
-func (m *Manager) Shutdown(id packet.ID, message string) bool {
-	return m.do(id, func(r *runner) { r.admin(fsm.Event{Kind: fsm.ManualStop, Close: fsm.Shutdown(message)}) })
-}
-
 // Enable starts a session that is down for whatever reason, at once.
 func (m *Manager) Enable(id packet.ID) bool {
 	return m.do(id, func(r *runner) { r.admin(fsm.Event{Kind: fsm.Start}) })

@@ -17,8 +17,8 @@ type Neighbor struct {
 	// Machine is the protocol's part.
 	Machine fsm.Config
 	Transport
-	// Shutdown keeps the session down; ShutdownMessage goes to the neighbor
-	// (RFC 9003).
+	// Shutdown keeps the session down; ShutdownMessage goes to the neighbor as
+	// far as 255 bytes hold it (RFC 9003).
 	Shutdown        bool
 	ShutdownMessage string
 }

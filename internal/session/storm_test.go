@@ -68,9 +68,7 @@ func storm(t *testing.T, seed uint64) {
 		})
 		chaos(number+2, func(r *rand.Rand) { // operators
 			switch r.IntN(5) {
-			case 0:
-				x.r.Shutdown(neighborID, "storm")
-			case 1:
+			case 0, 1:
 				x.r.Reset(neighborID, fsm.AdminReset(""))
 			case 2:
 				x.r.Refresh(neighborID, prefix.IPv4)

@@ -34,7 +34,10 @@ func (h *human) Neighbors(m *pb.ListNeighborsResponse) error {
 			received, accepted, advertised = received+f.Received, accepted+f.Accepted, advertised+f.Advertised
 		}
 		last := ""
-		if r := n.LastReset; r != nil {
+		switch r := n.LastReset; {
+		case n.Down != nil:
+			last = h.down(n.Down)
+		case r != nil:
 			last = h.ago(r.At) + " ago: " + r.Reason
 		}
 		t.row(cell{text: n.Name}, cell{text: n.Address}, cell{text: strconv.FormatUint(uint64(n.Asn), 10)}, state(n),
@@ -42,6 +45,19 @@ func (h *human) Neighbors(m *pb.ListNeighborsResponse) error {
 			cell{text: Count(advertised)}, cell{text: last})
 	}
 	return t.close()
+}
+
+// down is who keeps a session down, until when and why.
+func (h *human) down(d *pb.Down) string {
+	s := "down"
+	if d.By != "" {
+		s += " by " + d.By
+	}
+	s += " since " + clock(d.Since)
+	if d.Until != nil {
+		s += " until " + clock(d.Until)
+	}
+	return s + ": " + d.Reason
 }
 
 func (h *human) Neighbor(m *pb.GetNeighborResponse) error {
@@ -93,7 +109,9 @@ func (h *human) neighborFacts(b *strings.Builder, n *pb.Neighbor, d *pb.Neighbor
 	if n.Pending {
 		f.add("Pending", "settings that count from the next session on (\"holdfast clear neighbor "+n.Name+"\")")
 	}
-	if n.ShutdownMessage != "" {
+	if d := n.Down; d != nil {
+		f.add("Kept down", strings.TrimPrefix(h.down(d), "down "))
+	} else if n.ShutdownMessage != "" {
 		f.add("Message", strconv.Quote(n.ShutdownMessage))
 	}
 	f.add("Router ID", n.RouterId)

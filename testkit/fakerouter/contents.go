@@ -70,6 +70,7 @@ var neighbors = []api.NeighborDetail{
 		Neighbor: api.Neighbor{
 			Name: "shop", Group: "customers", Address: netip.MustParseAddr("192.0.2.30"), ASN: 64700, LocalASN: 64500,
 			Role: "provider", State: api.Idle, Shutdown: true, Message: "not paid",
+			Down:     &api.Down{Reason: "not paid", By: "alice", Since: Now.Add(-50 * time.Hour), Until: Now.Add(90 * time.Minute)},
 			Families: []api.NeighborFamily{{Family: prefix.IPv4}},
 		},
 		Passive: true, Import: []string{"from-customer"}, Export: []string{"to-customer"},

@@ -270,9 +270,9 @@ func (r *Router) Clear(_ context.Context, name string, how api.ClearMode) ([]str
 	return []string{n.Name}, err
 }
 
-// Shutdown notes it.
-func (r *Router) Shutdown(_ context.Context, name, message string) error {
-	r.note("shutdown %q %q", name, message)
+// Down notes it.
+func (r *Router) Down(_ context.Context, name, reason string, lifetime time.Duration) error {
+	r.note("down %q %q %v", name, reason, lifetime)
 	if _, err := find(name); err != nil {
 		return err
 	}

@@ -2037,8 +2037,10 @@ type Neighbor struct {
 	Held bool `protobuf:"varint,15,opt,name=held,proto3" json:"held,omitempty"`
 	// The session has settings that the configuration has changed since: the new
 	// ones count from the next session on.
-	Pending       bool     `protobuf:"varint,16,opt,name=pending,proto3" json:"pending,omitempty"`
-	Tags          []string `protobuf:"bytes,17,rep,name=tags,proto3" json:"tags,omitempty"`
+	Pending bool     `protobuf:"varint,16,opt,name=pending,proto3" json:"pending,omitempty"`
+	Tags    []string `protobuf:"bytes,17,rep,name=tags,proto3" json:"tags,omitempty"`
+	// Present if a command keeps the session down.
+	Down          *Down `protobuf:"bytes,18,opt,name=down,proto3" json:"down,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2192,6 +2194,84 @@ func (x *Neighbor) GetTags() []string {
 	return nil
 }
 
+func (x *Neighbor) GetDown() *Down {
+	if x != nil {
+		return x.Down
+	}
+	return nil
+}
+
+// Down is who keeps a session down, and why.
+type Down struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Reason string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The user who gave the command.
+	By    string                 `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	Since *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	// Absent: until it is enabled.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Down) Reset() {
+	*x = Down{}
+	mi := &file_holdfast_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Down) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Down) ProtoMessage() {}
+
+func (x *Down) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Down.ProtoReflect.Descriptor instead.
+func (*Down) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Down) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Down) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Down) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Down) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
 type NeighborFamily struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	Family           Family                 `protobuf:"varint,1,opt,name=family,proto3,enum=holdfast.v1.Family" json:"family,omitempty"`
@@ -2209,7 +2289,7 @@ type NeighborFamily struct {
 
 func (x *NeighborFamily) Reset() {
 	*x = NeighborFamily{}
-	mi := &file_holdfast_proto_msgTypes[21]
+	mi := &file_holdfast_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2221,7 +2301,7 @@ func (x *NeighborFamily) String() string {
 func (*NeighborFamily) ProtoMessage() {}
 
 func (x *NeighborFamily) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[21]
+	mi := &file_holdfast_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2234,7 +2314,7 @@ func (x *NeighborFamily) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborFamily.ProtoReflect.Descriptor instead.
 func (*NeighborFamily) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{21}
+	return file_holdfast_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *NeighborFamily) GetFamily() Family {
@@ -2315,7 +2395,7 @@ type PrefixLimit struct {
 
 func (x *PrefixLimit) Reset() {
 	*x = PrefixLimit{}
-	mi := &file_holdfast_proto_msgTypes[22]
+	mi := &file_holdfast_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2327,7 +2407,7 @@ func (x *PrefixLimit) String() string {
 func (*PrefixLimit) ProtoMessage() {}
 
 func (x *PrefixLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[22]
+	mi := &file_holdfast_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2340,7 +2420,7 @@ func (x *PrefixLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrefixLimit.ProtoReflect.Descriptor instead.
 func (*PrefixLimit) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{22}
+	return file_holdfast_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PrefixLimit) GetMax() uint64 {
@@ -2389,7 +2469,7 @@ type Reset struct {
 
 func (x *Reset) Reset() {
 	*x = Reset{}
-	mi := &file_holdfast_proto_msgTypes[23]
+	mi := &file_holdfast_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2401,7 +2481,7 @@ func (x *Reset) String() string {
 func (*Reset) ProtoMessage() {}
 
 func (x *Reset) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[23]
+	mi := &file_holdfast_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2414,7 +2494,7 @@ func (x *Reset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reset.ProtoReflect.Descriptor instead.
 func (*Reset) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{23}
+	return file_holdfast_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Reset) GetAt() *timestamppb.Timestamp {
@@ -2455,7 +2535,7 @@ type Notification struct {
 
 func (x *Notification) Reset() {
 	*x = Notification{}
-	mi := &file_holdfast_proto_msgTypes[24]
+	mi := &file_holdfast_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2467,7 +2547,7 @@ func (x *Notification) String() string {
 func (*Notification) ProtoMessage() {}
 
 func (x *Notification) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[24]
+	mi := &file_holdfast_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2480,7 +2560,7 @@ func (x *Notification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notification.ProtoReflect.Descriptor instead.
 func (*Notification) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{24}
+	return file_holdfast_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Notification) GetSent() bool {
@@ -2538,7 +2618,7 @@ type Capability struct {
 
 func (x *Capability) Reset() {
 	*x = Capability{}
-	mi := &file_holdfast_proto_msgTypes[25]
+	mi := &file_holdfast_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2550,7 +2630,7 @@ func (x *Capability) String() string {
 func (*Capability) ProtoMessage() {}
 
 func (x *Capability) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[25]
+	mi := &file_holdfast_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2563,7 +2643,7 @@ func (x *Capability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capability.ProtoReflect.Descriptor instead.
 func (*Capability) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{25}
+	return file_holdfast_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Capability) GetCode() uint32 {
@@ -2606,7 +2686,7 @@ type Timers struct {
 
 func (x *Timers) Reset() {
 	*x = Timers{}
-	mi := &file_holdfast_proto_msgTypes[26]
+	mi := &file_holdfast_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2618,7 +2698,7 @@ func (x *Timers) String() string {
 func (*Timers) ProtoMessage() {}
 
 func (x *Timers) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[26]
+	mi := &file_holdfast_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2631,7 +2711,7 @@ func (x *Timers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timers.ProtoReflect.Descriptor instead.
 func (*Timers) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{26}
+	return file_holdfast_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Timers) GetHold() *durationpb.Duration {
@@ -2681,7 +2761,7 @@ type Negotiated struct {
 
 func (x *Negotiated) Reset() {
 	*x = Negotiated{}
-	mi := &file_holdfast_proto_msgTypes[27]
+	mi := &file_holdfast_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2693,7 +2773,7 @@ func (x *Negotiated) String() string {
 func (*Negotiated) ProtoMessage() {}
 
 func (x *Negotiated) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[27]
+	mi := &file_holdfast_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2706,7 +2786,7 @@ func (x *Negotiated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Negotiated.ProtoReflect.Descriptor instead.
 func (*Negotiated) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{27}
+	return file_holdfast_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Negotiated) GetTimers() *Timers {
@@ -2786,7 +2866,7 @@ type MessageCounts struct {
 
 func (x *MessageCounts) Reset() {
 	*x = MessageCounts{}
-	mi := &file_holdfast_proto_msgTypes[28]
+	mi := &file_holdfast_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2798,7 +2878,7 @@ func (x *MessageCounts) String() string {
 func (*MessageCounts) ProtoMessage() {}
 
 func (x *MessageCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[28]
+	mi := &file_holdfast_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2811,7 +2891,7 @@ func (x *MessageCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageCounts.ProtoReflect.Descriptor instead.
 func (*MessageCounts) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{28}
+	return file_holdfast_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *MessageCounts) GetOpen() uint64 {
@@ -2871,7 +2951,7 @@ type NeighborCounters struct {
 
 func (x *NeighborCounters) Reset() {
 	*x = NeighborCounters{}
-	mi := &file_holdfast_proto_msgTypes[29]
+	mi := &file_holdfast_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2883,7 +2963,7 @@ func (x *NeighborCounters) String() string {
 func (*NeighborCounters) ProtoMessage() {}
 
 func (x *NeighborCounters) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[29]
+	mi := &file_holdfast_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2896,7 +2976,7 @@ func (x *NeighborCounters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborCounters.ProtoReflect.Descriptor instead.
 func (*NeighborCounters) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{29}
+	return file_holdfast_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *NeighborCounters) GetIn() *MessageCounts {
@@ -2971,7 +3051,7 @@ type NeighborDetail struct {
 
 func (x *NeighborDetail) Reset() {
 	*x = NeighborDetail{}
-	mi := &file_holdfast_proto_msgTypes[30]
+	mi := &file_holdfast_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2983,7 +3063,7 @@ func (x *NeighborDetail) String() string {
 func (*NeighborDetail) ProtoMessage() {}
 
 func (x *NeighborDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[30]
+	mi := &file_holdfast_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2996,7 +3076,7 @@ func (x *NeighborDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborDetail.ProtoReflect.Descriptor instead.
 func (*NeighborDetail) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{30}
+	return file_holdfast_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *NeighborDetail) GetLocal() string {
@@ -3116,7 +3196,7 @@ type RouteQuery struct {
 
 func (x *RouteQuery) Reset() {
 	*x = RouteQuery{}
-	mi := &file_holdfast_proto_msgTypes[31]
+	mi := &file_holdfast_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3128,7 +3208,7 @@ func (x *RouteQuery) String() string {
 func (*RouteQuery) ProtoMessage() {}
 
 func (x *RouteQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[31]
+	mi := &file_holdfast_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3141,7 +3221,7 @@ func (x *RouteQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteQuery.ProtoReflect.Descriptor instead.
 func (*RouteQuery) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{31}
+	return file_holdfast_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RouteQuery) GetView() RouteView {
@@ -3210,7 +3290,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_holdfast_proto_msgTypes[32]
+	mi := &file_holdfast_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3222,7 +3302,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[32]
+	mi := &file_holdfast_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3235,7 +3315,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{32}
+	return file_holdfast_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListRoutesRequest) GetQuery() *RouteQuery {
@@ -3261,7 +3341,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_holdfast_proto_msgTypes[33]
+	mi := &file_holdfast_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3273,7 +3353,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[33]
+	mi := &file_holdfast_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3286,7 +3366,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{33}
+	return file_holdfast_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*Route {
@@ -3305,7 +3385,7 @@ type CountRoutesRequest struct {
 
 func (x *CountRoutesRequest) Reset() {
 	*x = CountRoutesRequest{}
-	mi := &file_holdfast_proto_msgTypes[34]
+	mi := &file_holdfast_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3317,7 +3397,7 @@ func (x *CountRoutesRequest) String() string {
 func (*CountRoutesRequest) ProtoMessage() {}
 
 func (x *CountRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[34]
+	mi := &file_holdfast_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3330,7 +3410,7 @@ func (x *CountRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountRoutesRequest.ProtoReflect.Descriptor instead.
 func (*CountRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{34}
+	return file_holdfast_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CountRoutesRequest) GetQuery() *RouteQuery {
@@ -3350,7 +3430,7 @@ type CountRoutesResponse struct {
 
 func (x *CountRoutesResponse) Reset() {
 	*x = CountRoutesResponse{}
-	mi := &file_holdfast_proto_msgTypes[35]
+	mi := &file_holdfast_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3362,7 +3442,7 @@ func (x *CountRoutesResponse) String() string {
 func (*CountRoutesResponse) ProtoMessage() {}
 
 func (x *CountRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[35]
+	mi := &file_holdfast_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3375,7 +3455,7 @@ func (x *CountRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountRoutesResponse.ProtoReflect.Descriptor instead.
 func (*CountRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{35}
+	return file_holdfast_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CountRoutesResponse) GetPrefixes() uint64 {
@@ -3401,7 +3481,7 @@ type LookupRequest struct {
 
 func (x *LookupRequest) Reset() {
 	*x = LookupRequest{}
-	mi := &file_holdfast_proto_msgTypes[36]
+	mi := &file_holdfast_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3413,7 +3493,7 @@ func (x *LookupRequest) String() string {
 func (*LookupRequest) ProtoMessage() {}
 
 func (x *LookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[36]
+	mi := &file_holdfast_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3426,7 +3506,7 @@ func (x *LookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
 func (*LookupRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{36}
+	return file_holdfast_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *LookupRequest) GetAddress() string {
@@ -3446,7 +3526,7 @@ type LookupResponse struct {
 
 func (x *LookupResponse) Reset() {
 	*x = LookupResponse{}
-	mi := &file_holdfast_proto_msgTypes[37]
+	mi := &file_holdfast_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3458,7 +3538,7 @@ func (x *LookupResponse) String() string {
 func (*LookupResponse) ProtoMessage() {}
 
 func (x *LookupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[37]
+	mi := &file_holdfast_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3471,7 +3551,7 @@ func (x *LookupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupResponse.ProtoReflect.Descriptor instead.
 func (*LookupResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{37}
+	return file_holdfast_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *LookupResponse) GetPrefix() string {
@@ -3497,7 +3577,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_holdfast_proto_msgTypes[38]
+	mi := &file_holdfast_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3509,7 +3589,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[38]
+	mi := &file_holdfast_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3522,7 +3602,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{38}
+	return file_holdfast_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ExplainRequest) GetPrefix() string {
@@ -3542,7 +3622,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_holdfast_proto_msgTypes[39]
+	mi := &file_holdfast_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3554,7 +3634,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[39]
+	mi := &file_holdfast_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3567,7 +3647,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{39}
+	return file_holdfast_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ExplainResponse) GetPrefix() string {
@@ -3596,7 +3676,7 @@ type Candidate struct {
 
 func (x *Candidate) Reset() {
 	*x = Candidate{}
-	mi := &file_holdfast_proto_msgTypes[40]
+	mi := &file_holdfast_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3608,7 +3688,7 @@ func (x *Candidate) String() string {
 func (*Candidate) ProtoMessage() {}
 
 func (x *Candidate) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[40]
+	mi := &file_holdfast_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3621,7 +3701,7 @@ func (x *Candidate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Candidate.ProtoReflect.Descriptor instead.
 func (*Candidate) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{40}
+	return file_holdfast_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Candidate) GetRoute() *Route {
@@ -3652,7 +3732,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_holdfast_proto_msgTypes[41]
+	mi := &file_holdfast_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3664,7 +3744,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[41]
+	mi := &file_holdfast_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3677,7 +3757,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{41}
+	return file_holdfast_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Decision) GetStep() uint32 {
@@ -3718,7 +3798,7 @@ type ListPoliciesRequest struct {
 
 func (x *ListPoliciesRequest) Reset() {
 	*x = ListPoliciesRequest{}
-	mi := &file_holdfast_proto_msgTypes[42]
+	mi := &file_holdfast_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3730,7 +3810,7 @@ func (x *ListPoliciesRequest) String() string {
 func (*ListPoliciesRequest) ProtoMessage() {}
 
 func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[42]
+	mi := &file_holdfast_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3743,7 +3823,7 @@ func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesRequest.ProtoReflect.Descriptor instead.
 func (*ListPoliciesRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{42}
+	return file_holdfast_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListPoliciesRequest) GetPolicy() string {
@@ -3762,7 +3842,7 @@ type ListPoliciesResponse struct {
 
 func (x *ListPoliciesResponse) Reset() {
 	*x = ListPoliciesResponse{}
-	mi := &file_holdfast_proto_msgTypes[43]
+	mi := &file_holdfast_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3774,7 +3854,7 @@ func (x *ListPoliciesResponse) String() string {
 func (*ListPoliciesResponse) ProtoMessage() {}
 
 func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[43]
+	mi := &file_holdfast_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3787,7 +3867,7 @@ func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesResponse.ProtoReflect.Descriptor instead.
 func (*ListPoliciesResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{43}
+	return file_holdfast_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListPoliciesResponse) GetPolicies() []*Policy {
@@ -3812,7 +3892,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_holdfast_proto_msgTypes[44]
+	mi := &file_holdfast_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3824,7 +3904,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[44]
+	mi := &file_holdfast_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3837,7 +3917,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{44}
+	return file_holdfast_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Policy) GetName() string {
@@ -3896,7 +3976,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_holdfast_proto_msgTypes[45]
+	mi := &file_holdfast_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3908,7 +3988,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[45]
+	mi := &file_holdfast_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3921,7 +4001,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{45}
+	return file_holdfast_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *PolicyRule) GetName() string {
@@ -3982,7 +4062,7 @@ type TestPolicyRequest struct {
 
 func (x *TestPolicyRequest) Reset() {
 	*x = TestPolicyRequest{}
-	mi := &file_holdfast_proto_msgTypes[46]
+	mi := &file_holdfast_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3994,7 +4074,7 @@ func (x *TestPolicyRequest) String() string {
 func (*TestPolicyRequest) ProtoMessage() {}
 
 func (x *TestPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[46]
+	mi := &file_holdfast_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4007,7 +4087,7 @@ func (x *TestPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestPolicyRequest.ProtoReflect.Descriptor instead.
 func (*TestPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{46}
+	return file_holdfast_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *TestPolicyRequest) GetPolicy() string {
@@ -4065,7 +4145,7 @@ type TestPolicyResponse struct {
 
 func (x *TestPolicyResponse) Reset() {
 	*x = TestPolicyResponse{}
-	mi := &file_holdfast_proto_msgTypes[47]
+	mi := &file_holdfast_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4077,7 +4157,7 @@ func (x *TestPolicyResponse) String() string {
 func (*TestPolicyResponse) ProtoMessage() {}
 
 func (x *TestPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[47]
+	mi := &file_holdfast_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4090,7 +4170,7 @@ func (x *TestPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestPolicyResponse.ProtoReflect.Descriptor instead.
 func (*TestPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{47}
+	return file_holdfast_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TestPolicyResponse) GetAccepted() bool {
@@ -4143,7 +4223,7 @@ type PolicyStep struct {
 
 func (x *PolicyStep) Reset() {
 	*x = PolicyStep{}
-	mi := &file_holdfast_proto_msgTypes[48]
+	mi := &file_holdfast_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4155,7 +4235,7 @@ func (x *PolicyStep) String() string {
 func (*PolicyStep) ProtoMessage() {}
 
 func (x *PolicyStep) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[48]
+	mi := &file_holdfast_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4168,7 +4248,7 @@ func (x *PolicyStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyStep.ProtoReflect.Descriptor instead.
 func (*PolicyStep) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{48}
+	return file_holdfast_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PolicyStep) GetRule() *RuleRef {
@@ -4218,7 +4298,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_holdfast_proto_msgTypes[49]
+	mi := &file_holdfast_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4230,7 +4310,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[49]
+	mi := &file_holdfast_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4243,7 +4323,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{49}
+	return file_holdfast_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Finding) GetText() string {
@@ -4272,7 +4352,7 @@ type ClearNeighborsRequest struct {
 
 func (x *ClearNeighborsRequest) Reset() {
 	*x = ClearNeighborsRequest{}
-	mi := &file_holdfast_proto_msgTypes[50]
+	mi := &file_holdfast_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4284,7 +4364,7 @@ func (x *ClearNeighborsRequest) String() string {
 func (*ClearNeighborsRequest) ProtoMessage() {}
 
 func (x *ClearNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[50]
+	mi := &file_holdfast_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4297,7 +4377,7 @@ func (x *ClearNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*ClearNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{50}
+	return file_holdfast_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ClearNeighborsRequest) GetNeighbor() string {
@@ -4330,7 +4410,7 @@ type ClearNeighborsResponse struct {
 
 func (x *ClearNeighborsResponse) Reset() {
 	*x = ClearNeighborsResponse{}
-	mi := &file_holdfast_proto_msgTypes[51]
+	mi := &file_holdfast_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4342,7 +4422,7 @@ func (x *ClearNeighborsResponse) String() string {
 func (*ClearNeighborsResponse) ProtoMessage() {}
 
 func (x *ClearNeighborsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[51]
+	mi := &file_holdfast_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4355,7 +4435,7 @@ func (x *ClearNeighborsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearNeighborsResponse.ProtoReflect.Descriptor instead.
 func (*ClearNeighborsResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{51}
+	return file_holdfast_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ClearNeighborsResponse) GetNeighbors() []string {
@@ -4365,29 +4445,32 @@ func (x *ClearNeighborsResponse) GetNeighbors() []string {
 	return nil
 }
 
-type ShutdownNeighborRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Neighbor      string                 `protobuf:"bytes,1,opt,name=neighbor,proto3" json:"neighbor,omitempty"`
-	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+type DownNeighborRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Neighbor string                 `protobuf:"bytes,1,opt,name=neighbor,proto3" json:"neighbor,omitempty"`
+	// For the neighbor's operators as well (RFC 9003): at most 255 bytes.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Absent: until it is enabled.
+	Lifetime      *durationpb.Duration `protobuf:"bytes,3,opt,name=lifetime,proto3" json:"lifetime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ShutdownNeighborRequest) Reset() {
-	*x = ShutdownNeighborRequest{}
-	mi := &file_holdfast_proto_msgTypes[52]
+func (x *DownNeighborRequest) Reset() {
+	*x = DownNeighborRequest{}
+	mi := &file_holdfast_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ShutdownNeighborRequest) String() string {
+func (x *DownNeighborRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ShutdownNeighborRequest) ProtoMessage() {}
+func (*DownNeighborRequest) ProtoMessage() {}
 
-func (x *ShutdownNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[52]
+func (x *DownNeighborRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4398,46 +4481,53 @@ func (x *ShutdownNeighborRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ShutdownNeighborRequest.ProtoReflect.Descriptor instead.
-func (*ShutdownNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{52}
+// Deprecated: Use DownNeighborRequest.ProtoReflect.Descriptor instead.
+func (*DownNeighborRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{53}
 }
 
-func (x *ShutdownNeighborRequest) GetNeighbor() string {
+func (x *DownNeighborRequest) GetNeighbor() string {
 	if x != nil {
 		return x.Neighbor
 	}
 	return ""
 }
 
-func (x *ShutdownNeighborRequest) GetMessage() string {
+func (x *DownNeighborRequest) GetReason() string {
 	if x != nil {
-		return x.Message
+		return x.Reason
 	}
 	return ""
 }
 
-type ShutdownNeighborResponse struct {
+func (x *DownNeighborRequest) GetLifetime() *durationpb.Duration {
+	if x != nil {
+		return x.Lifetime
+	}
+	return nil
+}
+
+type DownNeighborResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ShutdownNeighborResponse) Reset() {
-	*x = ShutdownNeighborResponse{}
-	mi := &file_holdfast_proto_msgTypes[53]
+func (x *DownNeighborResponse) Reset() {
+	*x = DownNeighborResponse{}
+	mi := &file_holdfast_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ShutdownNeighborResponse) String() string {
+func (x *DownNeighborResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ShutdownNeighborResponse) ProtoMessage() {}
+func (*DownNeighborResponse) ProtoMessage() {}
 
-func (x *ShutdownNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[53]
+func (x *DownNeighborResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4448,9 +4538,9 @@ func (x *ShutdownNeighborResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ShutdownNeighborResponse.ProtoReflect.Descriptor instead.
-func (*ShutdownNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{53}
+// Deprecated: Use DownNeighborResponse.ProtoReflect.Descriptor instead.
+func (*DownNeighborResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{54}
 }
 
 type EnableNeighborRequest struct {
@@ -4462,7 +4552,7 @@ type EnableNeighborRequest struct {
 
 func (x *EnableNeighborRequest) Reset() {
 	*x = EnableNeighborRequest{}
-	mi := &file_holdfast_proto_msgTypes[54]
+	mi := &file_holdfast_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4474,7 +4564,7 @@ func (x *EnableNeighborRequest) String() string {
 func (*EnableNeighborRequest) ProtoMessage() {}
 
 func (x *EnableNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[54]
+	mi := &file_holdfast_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4487,7 +4577,7 @@ func (x *EnableNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableNeighborRequest.ProtoReflect.Descriptor instead.
 func (*EnableNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{54}
+	return file_holdfast_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *EnableNeighborRequest) GetNeighbor() string {
@@ -4505,7 +4595,7 @@ type EnableNeighborResponse struct {
 
 func (x *EnableNeighborResponse) Reset() {
 	*x = EnableNeighborResponse{}
-	mi := &file_holdfast_proto_msgTypes[55]
+	mi := &file_holdfast_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4517,7 +4607,7 @@ func (x *EnableNeighborResponse) String() string {
 func (*EnableNeighborResponse) ProtoMessage() {}
 
 func (x *EnableNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[55]
+	mi := &file_holdfast_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4530,7 +4620,7 @@ func (x *EnableNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableNeighborResponse.ProtoReflect.Descriptor instead.
 func (*EnableNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{55}
+	return file_holdfast_proto_rawDescGZIP(), []int{56}
 }
 
 type ReloadRequest struct {
@@ -4541,7 +4631,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_holdfast_proto_msgTypes[56]
+	mi := &file_holdfast_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4553,7 +4643,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[56]
+	mi := &file_holdfast_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4566,7 +4656,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{56}
+	return file_holdfast_proto_rawDescGZIP(), []int{57}
 }
 
 type ReloadResponse struct {
@@ -4582,7 +4672,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_holdfast_proto_msgTypes[57]
+	mi := &file_holdfast_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4594,7 +4684,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[57]
+	mi := &file_holdfast_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4607,7 +4697,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{57}
+	return file_holdfast_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ReloadResponse) GetRevision() uint64 {
@@ -4657,7 +4747,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_holdfast_proto_msgTypes[58]
+	mi := &file_holdfast_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4669,7 +4759,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[58]
+	mi := &file_holdfast_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4682,7 +4772,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{58}
+	return file_holdfast_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Change) GetKind() ChangeKind {
@@ -4721,7 +4811,7 @@ type CheckConfigRequest struct {
 
 func (x *CheckConfigRequest) Reset() {
 	*x = CheckConfigRequest{}
-	mi := &file_holdfast_proto_msgTypes[59]
+	mi := &file_holdfast_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4733,7 +4823,7 @@ func (x *CheckConfigRequest) String() string {
 func (*CheckConfigRequest) ProtoMessage() {}
 
 func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[59]
+	mi := &file_holdfast_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4746,7 +4836,7 @@ func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigRequest.ProtoReflect.Descriptor instead.
 func (*CheckConfigRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{59}
+	return file_holdfast_proto_rawDescGZIP(), []int{60}
 }
 
 type CheckConfigResponse struct {
@@ -4760,7 +4850,7 @@ type CheckConfigResponse struct {
 
 func (x *CheckConfigResponse) Reset() {
 	*x = CheckConfigResponse{}
-	mi := &file_holdfast_proto_msgTypes[60]
+	mi := &file_holdfast_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4772,7 +4862,7 @@ func (x *CheckConfigResponse) String() string {
 func (*CheckConfigResponse) ProtoMessage() {}
 
 func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[60]
+	mi := &file_holdfast_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4785,7 +4875,7 @@ func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigResponse.ProtoReflect.Descriptor instead.
 func (*CheckConfigResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{60}
+	return file_holdfast_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *CheckConfigResponse) GetConfigPath() string {
@@ -4824,7 +4914,7 @@ type Diagnostic struct {
 
 func (x *Diagnostic) Reset() {
 	*x = Diagnostic{}
-	mi := &file_holdfast_proto_msgTypes[61]
+	mi := &file_holdfast_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4836,7 +4926,7 @@ func (x *Diagnostic) String() string {
 func (*Diagnostic) ProtoMessage() {}
 
 func (x *Diagnostic) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[61]
+	mi := &file_holdfast_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4849,7 +4939,7 @@ func (x *Diagnostic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Diagnostic.ProtoReflect.Descriptor instead.
 func (*Diagnostic) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{61}
+	return file_holdfast_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Diagnostic) GetSeverity() Severity {
@@ -5015,7 +5105,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\bneighbor\x18\x01 \x01(\tR\bneighbor\"}\n" +
 	"\x13GetNeighborResponse\x121\n" +
 	"\bneighbor\x18\x01 \x01(\v2\x15.holdfast.v1.NeighborR\bneighbor\x123\n" +
-	"\x06detail\x18\x02 \x01(\v2\x1b.holdfast.v1.NeighborDetailR\x06detail\"\xa8\x04\n" +
+	"\x06detail\x18\x02 \x01(\v2\x1b.holdfast.v1.NeighborDetailR\x06detail\"\xcf\x04\n" +
 	"\bNeighbor\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12 \n" +
@@ -5035,7 +5125,13 @@ const file_holdfast_proto_rawDesc = "" +
 	"last_reset\x18\x0e \x01(\v2\x12.holdfast.v1.ResetR\tlastReset\x12\x12\n" +
 	"\x04held\x18\x0f \x01(\bR\x04held\x12\x18\n" +
 	"\apending\x18\x10 \x01(\bR\apending\x12\x12\n" +
-	"\x04tags\x18\x11 \x03(\tR\x04tags\"\xd7\x02\n" +
+	"\x04tags\x18\x11 \x03(\tR\x04tags\x12%\n" +
+	"\x04down\x18\x12 \x01(\v2\x11.holdfast.v1.DownR\x04down\"\x92\x01\n" +
+	"\x04Down\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\xd7\x02\n" +
 	"\x0eNeighborFamily\x12+\n" +
 	"\x06family\x18\x01 \x01(\x0e2\x13.holdfast.v1.FamilyR\x06family\x12\x1e\n" +
 	"\n" +
@@ -5216,11 +5312,12 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x03all\x18\x02 \x01(\bR\x03all\x12*\n" +
 	"\x04mode\x18\x03 \x01(\x0e2\x16.holdfast.v1.ClearModeR\x04mode\"6\n" +
 	"\x16ClearNeighborsResponse\x12\x1c\n" +
-	"\tneighbors\x18\x01 \x03(\tR\tneighbors\"O\n" +
-	"\x17ShutdownNeighborRequest\x12\x1a\n" +
-	"\bneighbor\x18\x01 \x01(\tR\bneighbor\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage\"\x1a\n" +
-	"\x18ShutdownNeighborResponse\"3\n" +
+	"\tneighbors\x18\x01 \x03(\tR\tneighbors\"\x80\x01\n" +
+	"\x13DownNeighborRequest\x12\x1a\n" +
+	"\bneighbor\x18\x01 \x01(\tR\bneighbor\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x125\n" +
+	"\blifetime\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\blifetime\"\x16\n" +
+	"\x14DownNeighborResponse\"3\n" +
 	"\x15EnableNeighborRequest\x12\x1a\n" +
 	"\bneighbor\x18\x01 \x01(\tR\bneighbor\"\x18\n" +
 	"\x16EnableNeighborResponse\"\x0f\n" +
@@ -5321,7 +5418,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSEVERITY_ERROR\x10\x01\x12\x14\n" +
-	"\x10SEVERITY_WARNING\x10\x022\xba\n" +
+	"\x10SEVERITY_WARNING\x10\x022\xae\n" +
 	"\n" +
 	"\bHoldfast\x12O\n" +
 	"\n" +
@@ -5339,8 +5436,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\fListPolicies\x12 .holdfast.v1.ListPoliciesRequest\x1a!.holdfast.v1.ListPoliciesResponse\"\x00\x12O\n" +
 	"\n" +
 	"TestPolicy\x12\x1e.holdfast.v1.TestPolicyRequest\x1a\x1f.holdfast.v1.TestPolicyResponse\"\x00\x12[\n" +
-	"\x0eClearNeighbors\x12\".holdfast.v1.ClearNeighborsRequest\x1a#.holdfast.v1.ClearNeighborsResponse\"\x00\x12a\n" +
-	"\x10ShutdownNeighbor\x12$.holdfast.v1.ShutdownNeighborRequest\x1a%.holdfast.v1.ShutdownNeighborResponse\"\x00\x12[\n" +
+	"\x0eClearNeighbors\x12\".holdfast.v1.ClearNeighborsRequest\x1a#.holdfast.v1.ClearNeighborsResponse\"\x00\x12U\n" +
+	"\fDownNeighbor\x12 .holdfast.v1.DownNeighborRequest\x1a!.holdfast.v1.DownNeighborResponse\"\x00\x12[\n" +
 	"\x0eEnableNeighbor\x12\".holdfast.v1.EnableNeighborRequest\x1a#.holdfast.v1.EnableNeighborResponse\"\x00\x12C\n" +
 	"\x06Reload\x12\x1a.holdfast.v1.ReloadRequest\x1a\x1b.holdfast.v1.ReloadResponse\"\x00\x12R\n" +
 	"\vCheckConfig\x12\x1f.holdfast.v1.CheckConfigRequest\x1a .holdfast.v1.CheckConfigResponse\"\x00B-Z+holdfast/internal/api/holdfastv1;holdfastv1b\x06proto3"
@@ -5358,84 +5455,85 @@ func file_holdfast_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_proto_enumTypes = make([]protoimpl.EnumInfo, 12)
-var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
+var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
 var file_holdfast_proto_goTypes = []any{
-	(Family)(0),                      // 0: holdfast.v1.Family
-	(SessionState)(0),                // 1: holdfast.v1.SessionState
-	(RouteSource)(0),                 // 2: holdfast.v1.RouteSource
-	(RouteStatus)(0),                 // 3: holdfast.v1.RouteStatus
-	(Origin)(0),                      // 4: holdfast.v1.Origin
-	(SegmentType)(0),                 // 5: holdfast.v1.SegmentType
-	(RouteView)(0),                   // 6: holdfast.v1.RouteView
-	(PrefixMatch)(0),                 // 7: holdfast.v1.PrefixMatch
-	(RuleAction)(0),                  // 8: holdfast.v1.RuleAction
-	(ClearMode)(0),                   // 9: holdfast.v1.ClearMode
-	(ChangeKind)(0),                  // 10: holdfast.v1.ChangeKind
-	(Severity)(0),                    // 11: holdfast.v1.Severity
-	(*Position)(nil),                 // 12: holdfast.v1.Position
-	(*RuleRef)(nil),                  // 13: holdfast.v1.RuleRef
-	(*AsPathSegment)(nil),            // 14: holdfast.v1.AsPathSegment
-	(*LargeCommunity)(nil),           // 15: holdfast.v1.LargeCommunity
-	(*Aggregator)(nil),               // 16: holdfast.v1.Aggregator
-	(*Attribute)(nil),                // 17: holdfast.v1.Attribute
-	(*Attributes)(nil),               // 18: holdfast.v1.Attributes
-	(*Route)(nil),                    // 19: holdfast.v1.Route
-	(*GetVersionRequest)(nil),        // 20: holdfast.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),       // 21: holdfast.v1.GetVersionResponse
-	(*GetSummaryRequest)(nil),        // 22: holdfast.v1.GetSummaryRequest
-	(*GetSummaryResponse)(nil),       // 23: holdfast.v1.GetSummaryResponse
-	(*TableSummary)(nil),             // 24: holdfast.v1.TableSummary
-	(*GetMemoryRequest)(nil),         // 25: holdfast.v1.GetMemoryRequest
-	(*GetMemoryResponse)(nil),        // 26: holdfast.v1.GetMemoryResponse
-	(*MemoryItem)(nil),               // 27: holdfast.v1.MemoryItem
-	(*ListNeighborsRequest)(nil),     // 28: holdfast.v1.ListNeighborsRequest
-	(*ListNeighborsResponse)(nil),    // 29: holdfast.v1.ListNeighborsResponse
-	(*GetNeighborRequest)(nil),       // 30: holdfast.v1.GetNeighborRequest
-	(*GetNeighborResponse)(nil),      // 31: holdfast.v1.GetNeighborResponse
-	(*Neighbor)(nil),                 // 32: holdfast.v1.Neighbor
-	(*NeighborFamily)(nil),           // 33: holdfast.v1.NeighborFamily
-	(*PrefixLimit)(nil),              // 34: holdfast.v1.PrefixLimit
-	(*Reset)(nil),                    // 35: holdfast.v1.Reset
-	(*Notification)(nil),             // 36: holdfast.v1.Notification
-	(*Capability)(nil),               // 37: holdfast.v1.Capability
-	(*Timers)(nil),                   // 38: holdfast.v1.Timers
-	(*Negotiated)(nil),               // 39: holdfast.v1.Negotiated
-	(*MessageCounts)(nil),            // 40: holdfast.v1.MessageCounts
-	(*NeighborCounters)(nil),         // 41: holdfast.v1.NeighborCounters
-	(*NeighborDetail)(nil),           // 42: holdfast.v1.NeighborDetail
-	(*RouteQuery)(nil),               // 43: holdfast.v1.RouteQuery
-	(*ListRoutesRequest)(nil),        // 44: holdfast.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),       // 45: holdfast.v1.ListRoutesResponse
-	(*CountRoutesRequest)(nil),       // 46: holdfast.v1.CountRoutesRequest
-	(*CountRoutesResponse)(nil),      // 47: holdfast.v1.CountRoutesResponse
-	(*LookupRequest)(nil),            // 48: holdfast.v1.LookupRequest
-	(*LookupResponse)(nil),           // 49: holdfast.v1.LookupResponse
-	(*ExplainRequest)(nil),           // 50: holdfast.v1.ExplainRequest
-	(*ExplainResponse)(nil),          // 51: holdfast.v1.ExplainResponse
-	(*Candidate)(nil),                // 52: holdfast.v1.Candidate
-	(*Decision)(nil),                 // 53: holdfast.v1.Decision
-	(*ListPoliciesRequest)(nil),      // 54: holdfast.v1.ListPoliciesRequest
-	(*ListPoliciesResponse)(nil),     // 55: holdfast.v1.ListPoliciesResponse
-	(*Policy)(nil),                   // 56: holdfast.v1.Policy
-	(*PolicyRule)(nil),               // 57: holdfast.v1.PolicyRule
-	(*TestPolicyRequest)(nil),        // 58: holdfast.v1.TestPolicyRequest
-	(*TestPolicyResponse)(nil),       // 59: holdfast.v1.TestPolicyResponse
-	(*PolicyStep)(nil),               // 60: holdfast.v1.PolicyStep
-	(*Finding)(nil),                  // 61: holdfast.v1.Finding
-	(*ClearNeighborsRequest)(nil),    // 62: holdfast.v1.ClearNeighborsRequest
-	(*ClearNeighborsResponse)(nil),   // 63: holdfast.v1.ClearNeighborsResponse
-	(*ShutdownNeighborRequest)(nil),  // 64: holdfast.v1.ShutdownNeighborRequest
-	(*ShutdownNeighborResponse)(nil), // 65: holdfast.v1.ShutdownNeighborResponse
-	(*EnableNeighborRequest)(nil),    // 66: holdfast.v1.EnableNeighborRequest
-	(*EnableNeighborResponse)(nil),   // 67: holdfast.v1.EnableNeighborResponse
-	(*ReloadRequest)(nil),            // 68: holdfast.v1.ReloadRequest
-	(*ReloadResponse)(nil),           // 69: holdfast.v1.ReloadResponse
-	(*Change)(nil),                   // 70: holdfast.v1.Change
-	(*CheckConfigRequest)(nil),       // 71: holdfast.v1.CheckConfigRequest
-	(*CheckConfigResponse)(nil),      // 72: holdfast.v1.CheckConfigResponse
-	(*Diagnostic)(nil),               // 73: holdfast.v1.Diagnostic
-	(*timestamppb.Timestamp)(nil),    // 74: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 75: google.protobuf.Duration
+	(Family)(0),                    // 0: holdfast.v1.Family
+	(SessionState)(0),              // 1: holdfast.v1.SessionState
+	(RouteSource)(0),               // 2: holdfast.v1.RouteSource
+	(RouteStatus)(0),               // 3: holdfast.v1.RouteStatus
+	(Origin)(0),                    // 4: holdfast.v1.Origin
+	(SegmentType)(0),               // 5: holdfast.v1.SegmentType
+	(RouteView)(0),                 // 6: holdfast.v1.RouteView
+	(PrefixMatch)(0),               // 7: holdfast.v1.PrefixMatch
+	(RuleAction)(0),                // 8: holdfast.v1.RuleAction
+	(ClearMode)(0),                 // 9: holdfast.v1.ClearMode
+	(ChangeKind)(0),                // 10: holdfast.v1.ChangeKind
+	(Severity)(0),                  // 11: holdfast.v1.Severity
+	(*Position)(nil),               // 12: holdfast.v1.Position
+	(*RuleRef)(nil),                // 13: holdfast.v1.RuleRef
+	(*AsPathSegment)(nil),          // 14: holdfast.v1.AsPathSegment
+	(*LargeCommunity)(nil),         // 15: holdfast.v1.LargeCommunity
+	(*Aggregator)(nil),             // 16: holdfast.v1.Aggregator
+	(*Attribute)(nil),              // 17: holdfast.v1.Attribute
+	(*Attributes)(nil),             // 18: holdfast.v1.Attributes
+	(*Route)(nil),                  // 19: holdfast.v1.Route
+	(*GetVersionRequest)(nil),      // 20: holdfast.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),     // 21: holdfast.v1.GetVersionResponse
+	(*GetSummaryRequest)(nil),      // 22: holdfast.v1.GetSummaryRequest
+	(*GetSummaryResponse)(nil),     // 23: holdfast.v1.GetSummaryResponse
+	(*TableSummary)(nil),           // 24: holdfast.v1.TableSummary
+	(*GetMemoryRequest)(nil),       // 25: holdfast.v1.GetMemoryRequest
+	(*GetMemoryResponse)(nil),      // 26: holdfast.v1.GetMemoryResponse
+	(*MemoryItem)(nil),             // 27: holdfast.v1.MemoryItem
+	(*ListNeighborsRequest)(nil),   // 28: holdfast.v1.ListNeighborsRequest
+	(*ListNeighborsResponse)(nil),  // 29: holdfast.v1.ListNeighborsResponse
+	(*GetNeighborRequest)(nil),     // 30: holdfast.v1.GetNeighborRequest
+	(*GetNeighborResponse)(nil),    // 31: holdfast.v1.GetNeighborResponse
+	(*Neighbor)(nil),               // 32: holdfast.v1.Neighbor
+	(*Down)(nil),                   // 33: holdfast.v1.Down
+	(*NeighborFamily)(nil),         // 34: holdfast.v1.NeighborFamily
+	(*PrefixLimit)(nil),            // 35: holdfast.v1.PrefixLimit
+	(*Reset)(nil),                  // 36: holdfast.v1.Reset
+	(*Notification)(nil),           // 37: holdfast.v1.Notification
+	(*Capability)(nil),             // 38: holdfast.v1.Capability
+	(*Timers)(nil),                 // 39: holdfast.v1.Timers
+	(*Negotiated)(nil),             // 40: holdfast.v1.Negotiated
+	(*MessageCounts)(nil),          // 41: holdfast.v1.MessageCounts
+	(*NeighborCounters)(nil),       // 42: holdfast.v1.NeighborCounters
+	(*NeighborDetail)(nil),         // 43: holdfast.v1.NeighborDetail
+	(*RouteQuery)(nil),             // 44: holdfast.v1.RouteQuery
+	(*ListRoutesRequest)(nil),      // 45: holdfast.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),     // 46: holdfast.v1.ListRoutesResponse
+	(*CountRoutesRequest)(nil),     // 47: holdfast.v1.CountRoutesRequest
+	(*CountRoutesResponse)(nil),    // 48: holdfast.v1.CountRoutesResponse
+	(*LookupRequest)(nil),          // 49: holdfast.v1.LookupRequest
+	(*LookupResponse)(nil),         // 50: holdfast.v1.LookupResponse
+	(*ExplainRequest)(nil),         // 51: holdfast.v1.ExplainRequest
+	(*ExplainResponse)(nil),        // 52: holdfast.v1.ExplainResponse
+	(*Candidate)(nil),              // 53: holdfast.v1.Candidate
+	(*Decision)(nil),               // 54: holdfast.v1.Decision
+	(*ListPoliciesRequest)(nil),    // 55: holdfast.v1.ListPoliciesRequest
+	(*ListPoliciesResponse)(nil),   // 56: holdfast.v1.ListPoliciesResponse
+	(*Policy)(nil),                 // 57: holdfast.v1.Policy
+	(*PolicyRule)(nil),             // 58: holdfast.v1.PolicyRule
+	(*TestPolicyRequest)(nil),      // 59: holdfast.v1.TestPolicyRequest
+	(*TestPolicyResponse)(nil),     // 60: holdfast.v1.TestPolicyResponse
+	(*PolicyStep)(nil),             // 61: holdfast.v1.PolicyStep
+	(*Finding)(nil),                // 62: holdfast.v1.Finding
+	(*ClearNeighborsRequest)(nil),  // 63: holdfast.v1.ClearNeighborsRequest
+	(*ClearNeighborsResponse)(nil), // 64: holdfast.v1.ClearNeighborsResponse
+	(*DownNeighborRequest)(nil),    // 65: holdfast.v1.DownNeighborRequest
+	(*DownNeighborResponse)(nil),   // 66: holdfast.v1.DownNeighborResponse
+	(*EnableNeighborRequest)(nil),  // 67: holdfast.v1.EnableNeighborRequest
+	(*EnableNeighborResponse)(nil), // 68: holdfast.v1.EnableNeighborResponse
+	(*ReloadRequest)(nil),          // 69: holdfast.v1.ReloadRequest
+	(*ReloadResponse)(nil),         // 70: holdfast.v1.ReloadResponse
+	(*Change)(nil),                 // 71: holdfast.v1.Change
+	(*CheckConfigRequest)(nil),     // 72: holdfast.v1.CheckConfigRequest
+	(*CheckConfigResponse)(nil),    // 73: holdfast.v1.CheckConfigResponse
+	(*Diagnostic)(nil),             // 74: holdfast.v1.Diagnostic
+	(*timestamppb.Timestamp)(nil),  // 75: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 76: google.protobuf.Duration
 }
 var file_holdfast_proto_depIdxs = []int32{
 	12, // 0: holdfast.v1.RuleRef.position:type_name -> holdfast.v1.Position
@@ -5450,107 +5548,111 @@ var file_holdfast_proto_depIdxs = []int32{
 	3,  // 9: holdfast.v1.Route.status:type_name -> holdfast.v1.RouteStatus
 	13, // 10: holdfast.v1.Route.rule:type_name -> holdfast.v1.RuleRef
 	18, // 11: holdfast.v1.Route.attributes:type_name -> holdfast.v1.Attributes
-	74, // 12: holdfast.v1.Route.learned:type_name -> google.protobuf.Timestamp
-	74, // 13: holdfast.v1.GetSummaryResponse.started:type_name -> google.protobuf.Timestamp
-	74, // 14: holdfast.v1.GetSummaryResponse.configured:type_name -> google.protobuf.Timestamp
+	75, // 12: holdfast.v1.Route.learned:type_name -> google.protobuf.Timestamp
+	75, // 13: holdfast.v1.GetSummaryResponse.started:type_name -> google.protobuf.Timestamp
+	75, // 14: holdfast.v1.GetSummaryResponse.configured:type_name -> google.protobuf.Timestamp
 	24, // 15: holdfast.v1.GetSummaryResponse.tables:type_name -> holdfast.v1.TableSummary
 	0,  // 16: holdfast.v1.TableSummary.family:type_name -> holdfast.v1.Family
 	27, // 17: holdfast.v1.GetMemoryResponse.items:type_name -> holdfast.v1.MemoryItem
 	32, // 18: holdfast.v1.ListNeighborsResponse.neighbors:type_name -> holdfast.v1.Neighbor
 	32, // 19: holdfast.v1.GetNeighborResponse.neighbor:type_name -> holdfast.v1.Neighbor
-	42, // 20: holdfast.v1.GetNeighborResponse.detail:type_name -> holdfast.v1.NeighborDetail
+	43, // 20: holdfast.v1.GetNeighborResponse.detail:type_name -> holdfast.v1.NeighborDetail
 	1,  // 21: holdfast.v1.Neighbor.state:type_name -> holdfast.v1.SessionState
-	74, // 22: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
-	33, // 23: holdfast.v1.Neighbor.families:type_name -> holdfast.v1.NeighborFamily
-	35, // 24: holdfast.v1.Neighbor.last_reset:type_name -> holdfast.v1.Reset
-	0,  // 25: holdfast.v1.NeighborFamily.family:type_name -> holdfast.v1.Family
-	34, // 26: holdfast.v1.NeighborFamily.limit:type_name -> holdfast.v1.PrefixLimit
-	75, // 27: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
-	74, // 28: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
-	36, // 29: holdfast.v1.Reset.notification:type_name -> holdfast.v1.Notification
-	75, // 30: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
-	75, // 31: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
-	75, // 32: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
-	75, // 33: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
-	38, // 34: holdfast.v1.Negotiated.timers:type_name -> holdfast.v1.Timers
-	0,  // 35: holdfast.v1.Negotiated.families:type_name -> holdfast.v1.Family
-	0,  // 36: holdfast.v1.Negotiated.add_path_receive:type_name -> holdfast.v1.Family
-	40, // 37: holdfast.v1.NeighborCounters.in:type_name -> holdfast.v1.MessageCounts
-	40, // 38: holdfast.v1.NeighborCounters.out:type_name -> holdfast.v1.MessageCounts
-	37, // 39: holdfast.v1.NeighborDetail.capabilities_sent:type_name -> holdfast.v1.Capability
-	37, // 40: holdfast.v1.NeighborDetail.capabilities_received:type_name -> holdfast.v1.Capability
-	39, // 41: holdfast.v1.NeighborDetail.negotiated:type_name -> holdfast.v1.Negotiated
-	38, // 42: holdfast.v1.NeighborDetail.configured_timers:type_name -> holdfast.v1.Timers
-	41, // 43: holdfast.v1.NeighborDetail.counters:type_name -> holdfast.v1.NeighborCounters
-	6,  // 44: holdfast.v1.RouteQuery.view:type_name -> holdfast.v1.RouteView
-	0,  // 45: holdfast.v1.RouteQuery.family:type_name -> holdfast.v1.Family
-	7,  // 46: holdfast.v1.RouteQuery.match:type_name -> holdfast.v1.PrefixMatch
-	43, // 47: holdfast.v1.ListRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
-	19, // 48: holdfast.v1.ListRoutesResponse.routes:type_name -> holdfast.v1.Route
-	43, // 49: holdfast.v1.CountRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
-	19, // 50: holdfast.v1.LookupResponse.routes:type_name -> holdfast.v1.Route
-	52, // 51: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
-	19, // 52: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
-	53, // 53: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
-	56, // 54: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
-	12, // 55: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
-	57, // 56: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
-	12, // 57: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
-	8,  // 58: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
-	18, // 59: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
-	2,  // 60: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
-	60, // 61: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
-	18, // 62: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
-	18, // 63: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
-	13, // 64: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
-	8,  // 65: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
-	61, // 66: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
-	12, // 67: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
-	9,  // 68: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
-	70, // 69: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
-	10, // 70: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
-	12, // 71: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
-	70, // 72: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
-	73, // 73: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
-	11, // 74: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
-	12, // 75: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
-	20, // 76: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
-	22, // 77: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
-	25, // 78: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
-	28, // 79: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
-	30, // 80: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
-	44, // 81: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
-	46, // 82: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
-	48, // 83: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
-	50, // 84: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
-	54, // 85: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
-	58, // 86: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
-	62, // 87: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
-	64, // 88: holdfast.v1.Holdfast.ShutdownNeighbor:input_type -> holdfast.v1.ShutdownNeighborRequest
-	66, // 89: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
-	68, // 90: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
-	71, // 91: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
-	21, // 92: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
-	23, // 93: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
-	26, // 94: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
-	29, // 95: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
-	31, // 96: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
-	45, // 97: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
-	47, // 98: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
-	49, // 99: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
-	51, // 100: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
-	55, // 101: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
-	59, // 102: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
-	63, // 103: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
-	65, // 104: holdfast.v1.Holdfast.ShutdownNeighbor:output_type -> holdfast.v1.ShutdownNeighborResponse
-	67, // 105: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
-	69, // 106: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
-	72, // 107: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
-	92, // [92:108] is the sub-list for method output_type
-	76, // [76:92] is the sub-list for method input_type
-	76, // [76:76] is the sub-list for extension type_name
-	76, // [76:76] is the sub-list for extension extendee
-	0,  // [0:76] is the sub-list for field type_name
+	75, // 22: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
+	34, // 23: holdfast.v1.Neighbor.families:type_name -> holdfast.v1.NeighborFamily
+	36, // 24: holdfast.v1.Neighbor.last_reset:type_name -> holdfast.v1.Reset
+	33, // 25: holdfast.v1.Neighbor.down:type_name -> holdfast.v1.Down
+	75, // 26: holdfast.v1.Down.since:type_name -> google.protobuf.Timestamp
+	75, // 27: holdfast.v1.Down.until:type_name -> google.protobuf.Timestamp
+	0,  // 28: holdfast.v1.NeighborFamily.family:type_name -> holdfast.v1.Family
+	35, // 29: holdfast.v1.NeighborFamily.limit:type_name -> holdfast.v1.PrefixLimit
+	76, // 30: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
+	75, // 31: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
+	37, // 32: holdfast.v1.Reset.notification:type_name -> holdfast.v1.Notification
+	76, // 33: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
+	76, // 34: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
+	76, // 35: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
+	76, // 36: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
+	39, // 37: holdfast.v1.Negotiated.timers:type_name -> holdfast.v1.Timers
+	0,  // 38: holdfast.v1.Negotiated.families:type_name -> holdfast.v1.Family
+	0,  // 39: holdfast.v1.Negotiated.add_path_receive:type_name -> holdfast.v1.Family
+	41, // 40: holdfast.v1.NeighborCounters.in:type_name -> holdfast.v1.MessageCounts
+	41, // 41: holdfast.v1.NeighborCounters.out:type_name -> holdfast.v1.MessageCounts
+	38, // 42: holdfast.v1.NeighborDetail.capabilities_sent:type_name -> holdfast.v1.Capability
+	38, // 43: holdfast.v1.NeighborDetail.capabilities_received:type_name -> holdfast.v1.Capability
+	40, // 44: holdfast.v1.NeighborDetail.negotiated:type_name -> holdfast.v1.Negotiated
+	39, // 45: holdfast.v1.NeighborDetail.configured_timers:type_name -> holdfast.v1.Timers
+	42, // 46: holdfast.v1.NeighborDetail.counters:type_name -> holdfast.v1.NeighborCounters
+	6,  // 47: holdfast.v1.RouteQuery.view:type_name -> holdfast.v1.RouteView
+	0,  // 48: holdfast.v1.RouteQuery.family:type_name -> holdfast.v1.Family
+	7,  // 49: holdfast.v1.RouteQuery.match:type_name -> holdfast.v1.PrefixMatch
+	44, // 50: holdfast.v1.ListRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
+	19, // 51: holdfast.v1.ListRoutesResponse.routes:type_name -> holdfast.v1.Route
+	44, // 52: holdfast.v1.CountRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
+	19, // 53: holdfast.v1.LookupResponse.routes:type_name -> holdfast.v1.Route
+	53, // 54: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
+	19, // 55: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
+	54, // 56: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
+	57, // 57: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
+	12, // 58: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
+	58, // 59: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
+	12, // 60: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
+	8,  // 61: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
+	18, // 62: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
+	2,  // 63: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
+	61, // 64: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
+	18, // 65: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
+	18, // 66: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
+	13, // 67: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
+	8,  // 68: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
+	62, // 69: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
+	12, // 70: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
+	9,  // 71: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
+	76, // 72: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
+	71, // 73: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
+	10, // 74: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
+	12, // 75: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
+	71, // 76: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
+	74, // 77: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
+	11, // 78: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
+	12, // 79: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
+	20, // 80: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
+	22, // 81: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
+	25, // 82: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
+	28, // 83: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
+	30, // 84: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
+	45, // 85: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
+	47, // 86: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
+	49, // 87: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
+	51, // 88: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
+	55, // 89: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
+	59, // 90: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
+	63, // 91: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
+	65, // 92: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
+	67, // 93: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
+	69, // 94: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
+	72, // 95: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
+	21, // 96: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
+	23, // 97: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
+	26, // 98: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
+	29, // 99: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
+	31, // 100: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
+	46, // 101: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
+	48, // 102: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
+	50, // 103: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
+	52, // 104: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
+	56, // 105: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
+	60, // 106: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
+	64, // 107: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
+	66, // 108: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
+	68, // 109: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
+	70, // 110: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
+	73, // 111: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
+	96, // [96:112] is the sub-list for method output_type
+	80, // [80:96] is the sub-list for method input_type
+	80, // [80:80] is the sub-list for extension type_name
+	80, // [80:80] is the sub-list for extension extendee
+	0,  // [0:80] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_proto_init() }
@@ -5559,14 +5661,14 @@ func file_holdfast_proto_init() {
 		return
 	}
 	file_holdfast_proto_msgTypes[6].OneofWrappers = []any{}
-	file_holdfast_proto_msgTypes[31].OneofWrappers = []any{}
+	file_holdfast_proto_msgTypes[32].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_proto_rawDesc), len(file_holdfast_proto_rawDesc)),
 			NumEnums:      12,
-			NumMessages:   62,
+			NumMessages:   63,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

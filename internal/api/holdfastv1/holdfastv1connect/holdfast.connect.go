@@ -60,9 +60,8 @@ const (
 	HoldfastTestPolicyProcedure = "/holdfast.v1.Holdfast/TestPolicy"
 	// HoldfastClearNeighborsProcedure is the fully-qualified name of the Holdfast's ClearNeighbors RPC.
 	HoldfastClearNeighborsProcedure = "/holdfast.v1.Holdfast/ClearNeighbors"
-	// HoldfastShutdownNeighborProcedure is the fully-qualified name of the Holdfast's ShutdownNeighbor
-	// RPC.
-	HoldfastShutdownNeighborProcedure = "/holdfast.v1.Holdfast/ShutdownNeighbor"
+	// HoldfastDownNeighborProcedure is the fully-qualified name of the Holdfast's DownNeighbor RPC.
+	HoldfastDownNeighborProcedure = "/holdfast.v1.Holdfast/DownNeighbor"
 	// HoldfastEnableNeighborProcedure is the fully-qualified name of the Holdfast's EnableNeighbor RPC.
 	HoldfastEnableNeighborProcedure = "/holdfast.v1.Holdfast/EnableNeighbor"
 	// HoldfastReloadProcedure is the fully-qualified name of the Holdfast's Reload RPC.
@@ -90,7 +89,8 @@ type HoldfastClient interface {
 	ListPolicies(context.Context, *connect.Request[holdfastv1.ListPoliciesRequest]) (*connect.Response[holdfastv1.ListPoliciesResponse], error)
 	TestPolicy(context.Context, *connect.Request[holdfastv1.TestPolicyRequest]) (*connect.Response[holdfastv1.TestPolicyResponse], error)
 	ClearNeighbors(context.Context, *connect.Request[holdfastv1.ClearNeighborsRequest]) (*connect.Response[holdfastv1.ClearNeighborsResponse], error)
-	ShutdownNeighbor(context.Context, *connect.Request[holdfastv1.ShutdownNeighborRequest]) (*connect.Response[holdfastv1.ShutdownNeighborResponse], error)
+	// DownNeighbor ends a session and keeps it down, over restarts as well.
+	DownNeighbor(context.Context, *connect.Request[holdfastv1.DownNeighborRequest]) (*connect.Response[holdfastv1.DownNeighborResponse], error)
 	EnableNeighbor(context.Context, *connect.Request[holdfastv1.EnableNeighborRequest]) (*connect.Response[holdfastv1.EnableNeighborResponse], error)
 	// Reload makes the configuration file the running configuration.
 	Reload(context.Context, *connect.Request[holdfastv1.ReloadRequest]) (*connect.Response[holdfastv1.ReloadResponse], error)
@@ -181,10 +181,10 @@ func NewHoldfastClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 			connect.WithSchema(holdfastMethods.ByName("ClearNeighbors")),
 			connect.WithClientOptions(opts...),
 		),
-		shutdownNeighbor: connect.NewClient[holdfastv1.ShutdownNeighborRequest, holdfastv1.ShutdownNeighborResponse](
+		downNeighbor: connect.NewClient[holdfastv1.DownNeighborRequest, holdfastv1.DownNeighborResponse](
 			httpClient,
-			baseURL+HoldfastShutdownNeighborProcedure,
-			connect.WithSchema(holdfastMethods.ByName("ShutdownNeighbor")),
+			baseURL+HoldfastDownNeighborProcedure,
+			connect.WithSchema(holdfastMethods.ByName("DownNeighbor")),
 			connect.WithClientOptions(opts...),
 		),
 		enableNeighbor: connect.NewClient[holdfastv1.EnableNeighborRequest, holdfastv1.EnableNeighborResponse](
@@ -210,22 +210,22 @@ func NewHoldfastClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 
 // holdfastClient implements HoldfastClient.
 type holdfastClient struct {
-	getVersion       *connect.Client[holdfastv1.GetVersionRequest, holdfastv1.GetVersionResponse]
-	getSummary       *connect.Client[holdfastv1.GetSummaryRequest, holdfastv1.GetSummaryResponse]
-	getMemory        *connect.Client[holdfastv1.GetMemoryRequest, holdfastv1.GetMemoryResponse]
-	listNeighbors    *connect.Client[holdfastv1.ListNeighborsRequest, holdfastv1.ListNeighborsResponse]
-	getNeighbor      *connect.Client[holdfastv1.GetNeighborRequest, holdfastv1.GetNeighborResponse]
-	listRoutes       *connect.Client[holdfastv1.ListRoutesRequest, holdfastv1.ListRoutesResponse]
-	countRoutes      *connect.Client[holdfastv1.CountRoutesRequest, holdfastv1.CountRoutesResponse]
-	lookup           *connect.Client[holdfastv1.LookupRequest, holdfastv1.LookupResponse]
-	explain          *connect.Client[holdfastv1.ExplainRequest, holdfastv1.ExplainResponse]
-	listPolicies     *connect.Client[holdfastv1.ListPoliciesRequest, holdfastv1.ListPoliciesResponse]
-	testPolicy       *connect.Client[holdfastv1.TestPolicyRequest, holdfastv1.TestPolicyResponse]
-	clearNeighbors   *connect.Client[holdfastv1.ClearNeighborsRequest, holdfastv1.ClearNeighborsResponse]
-	shutdownNeighbor *connect.Client[holdfastv1.ShutdownNeighborRequest, holdfastv1.ShutdownNeighborResponse]
-	enableNeighbor   *connect.Client[holdfastv1.EnableNeighborRequest, holdfastv1.EnableNeighborResponse]
-	reload           *connect.Client[holdfastv1.ReloadRequest, holdfastv1.ReloadResponse]
-	checkConfig      *connect.Client[holdfastv1.CheckConfigRequest, holdfastv1.CheckConfigResponse]
+	getVersion     *connect.Client[holdfastv1.GetVersionRequest, holdfastv1.GetVersionResponse]
+	getSummary     *connect.Client[holdfastv1.GetSummaryRequest, holdfastv1.GetSummaryResponse]
+	getMemory      *connect.Client[holdfastv1.GetMemoryRequest, holdfastv1.GetMemoryResponse]
+	listNeighbors  *connect.Client[holdfastv1.ListNeighborsRequest, holdfastv1.ListNeighborsResponse]
+	getNeighbor    *connect.Client[holdfastv1.GetNeighborRequest, holdfastv1.GetNeighborResponse]
+	listRoutes     *connect.Client[holdfastv1.ListRoutesRequest, holdfastv1.ListRoutesResponse]
+	countRoutes    *connect.Client[holdfastv1.CountRoutesRequest, holdfastv1.CountRoutesResponse]
+	lookup         *connect.Client[holdfastv1.LookupRequest, holdfastv1.LookupResponse]
+	explain        *connect.Client[holdfastv1.ExplainRequest, holdfastv1.ExplainResponse]
+	listPolicies   *connect.Client[holdfastv1.ListPoliciesRequest, holdfastv1.ListPoliciesResponse]
+	testPolicy     *connect.Client[holdfastv1.TestPolicyRequest, holdfastv1.TestPolicyResponse]
+	clearNeighbors *connect.Client[holdfastv1.ClearNeighborsRequest, holdfastv1.ClearNeighborsResponse]
+	downNeighbor   *connect.Client[holdfastv1.DownNeighborRequest, holdfastv1.DownNeighborResponse]
+	enableNeighbor *connect.Client[holdfastv1.EnableNeighborRequest, holdfastv1.EnableNeighborResponse]
+	reload         *connect.Client[holdfastv1.ReloadRequest, holdfastv1.ReloadResponse]
+	checkConfig    *connect.Client[holdfastv1.CheckConfigRequest, holdfastv1.CheckConfigResponse]
 }
 
 // GetVersion calls holdfast.v1.Holdfast.GetVersion.
@@ -288,9 +288,9 @@ func (c *holdfastClient) ClearNeighbors(ctx context.Context, req *connect.Reques
 	return c.clearNeighbors.CallUnary(ctx, req)
 }
 
-// ShutdownNeighbor calls holdfast.v1.Holdfast.ShutdownNeighbor.
-func (c *holdfastClient) ShutdownNeighbor(ctx context.Context, req *connect.Request[holdfastv1.ShutdownNeighborRequest]) (*connect.Response[holdfastv1.ShutdownNeighborResponse], error) {
-	return c.shutdownNeighbor.CallUnary(ctx, req)
+// DownNeighbor calls holdfast.v1.Holdfast.DownNeighbor.
+func (c *holdfastClient) DownNeighbor(ctx context.Context, req *connect.Request[holdfastv1.DownNeighborRequest]) (*connect.Response[holdfastv1.DownNeighborResponse], error) {
+	return c.downNeighbor.CallUnary(ctx, req)
 }
 
 // EnableNeighbor calls holdfast.v1.Holdfast.EnableNeighbor.
@@ -327,7 +327,8 @@ type HoldfastHandler interface {
 	ListPolicies(context.Context, *connect.Request[holdfastv1.ListPoliciesRequest]) (*connect.Response[holdfastv1.ListPoliciesResponse], error)
 	TestPolicy(context.Context, *connect.Request[holdfastv1.TestPolicyRequest]) (*connect.Response[holdfastv1.TestPolicyResponse], error)
 	ClearNeighbors(context.Context, *connect.Request[holdfastv1.ClearNeighborsRequest]) (*connect.Response[holdfastv1.ClearNeighborsResponse], error)
-	ShutdownNeighbor(context.Context, *connect.Request[holdfastv1.ShutdownNeighborRequest]) (*connect.Response[holdfastv1.ShutdownNeighborResponse], error)
+	// DownNeighbor ends a session and keeps it down, over restarts as well.
+	DownNeighbor(context.Context, *connect.Request[holdfastv1.DownNeighborRequest]) (*connect.Response[holdfastv1.DownNeighborResponse], error)
 	EnableNeighbor(context.Context, *connect.Request[holdfastv1.EnableNeighborRequest]) (*connect.Response[holdfastv1.EnableNeighborResponse], error)
 	// Reload makes the configuration file the running configuration.
 	Reload(context.Context, *connect.Request[holdfastv1.ReloadRequest]) (*connect.Response[holdfastv1.ReloadResponse], error)
@@ -414,10 +415,10 @@ func NewHoldfastHandler(svc HoldfastHandler, opts ...connect.HandlerOption) (str
 		connect.WithSchema(holdfastMethods.ByName("ClearNeighbors")),
 		connect.WithHandlerOptions(opts...),
 	)
-	holdfastShutdownNeighborHandler := connect.NewUnaryHandler(
-		HoldfastShutdownNeighborProcedure,
-		svc.ShutdownNeighbor,
-		connect.WithSchema(holdfastMethods.ByName("ShutdownNeighbor")),
+	holdfastDownNeighborHandler := connect.NewUnaryHandler(
+		HoldfastDownNeighborProcedure,
+		svc.DownNeighbor,
+		connect.WithSchema(holdfastMethods.ByName("DownNeighbor")),
 		connect.WithHandlerOptions(opts...),
 	)
 	holdfastEnableNeighborHandler := connect.NewUnaryHandler(
@@ -464,8 +465,8 @@ func NewHoldfastHandler(svc HoldfastHandler, opts ...connect.HandlerOption) (str
 			holdfastTestPolicyHandler.ServeHTTP(w, r)
 		case HoldfastClearNeighborsProcedure:
 			holdfastClearNeighborsHandler.ServeHTTP(w, r)
-		case HoldfastShutdownNeighborProcedure:
-			holdfastShutdownNeighborHandler.ServeHTTP(w, r)
+		case HoldfastDownNeighborProcedure:
+			holdfastDownNeighborHandler.ServeHTTP(w, r)
 		case HoldfastEnableNeighborProcedure:
 			holdfastEnableNeighborHandler.ServeHTTP(w, r)
 		case HoldfastReloadProcedure:
@@ -529,8 +530,8 @@ func (UnimplementedHoldfastHandler) ClearNeighbors(context.Context, *connect.Req
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.Holdfast.ClearNeighbors is not implemented"))
 }
 
-func (UnimplementedHoldfastHandler) ShutdownNeighbor(context.Context, *connect.Request[holdfastv1.ShutdownNeighborRequest]) (*connect.Response[holdfastv1.ShutdownNeighborResponse], error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.Holdfast.ShutdownNeighbor is not implemented"))
+func (UnimplementedHoldfastHandler) DownNeighbor(context.Context, *connect.Request[holdfastv1.DownNeighborRequest]) (*connect.Response[holdfastv1.DownNeighborResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.Holdfast.DownNeighbor is not implemented"))
 }
 
 func (UnimplementedHoldfastHandler) EnableNeighbor(context.Context, *connect.Request[holdfastv1.EnableNeighborRequest]) (*connect.Response[holdfastv1.EnableNeighborResponse], error) {

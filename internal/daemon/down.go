@@ -1,0 +1,152 @@
+package daemon
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"holdfast/internal/api"
+	"holdfast/internal/config"
+	"holdfast/internal/events"
+	"holdfast/internal/session"
+	"holdfast/internal/state"
+)
+
+// down is why an operator keeps the session with a neighbor down. It stands in
+// the state directory under the neighbor's name.
+type down struct {
+	Reason string         `json:"reason"`
+	By     string         `json:"by,omitempty"`
+	Since  time.Time      `json:"since"`
+	Until  state.Deadline `json:"until,omitzero"`
+}
+
+func checkDown(_ string, e *down) error {
+	if e.Reason == "" || e.Since.IsZero() {
+		return errors.New("it has no reason, or does not say since when")
+	}
+	return nil
+}
+
+// downed is what an operator's command keeps a neighbor down for.
+func (d *daemon) downed(name string) (e down, ok bool) {
+	e, ok = d.downs.Get(name)
+	return e, ok && !e.Until.Passed()
+}
+
+// sessionOf is what the session of a neighbor should be: as configured, unless
+// an operator keeps it down.
+func (d *daemon) sessionOf(n *config.Neighbor) session.Neighbor {
+	s := sessionNeighbor(n, d.id(n))
+	if e, ok := d.downed(n.Name); ok && !s.Shutdown {
+		s.Shutdown, s.ShutdownMessage = true, e.Reason
+	}
+	return s
+}
+
+// takeDown keeps a session down, whatever happens to the process.
+func (d *daemon) takeDown(name string, e down) error {
+	d.applying.Lock()
+	defer d.applying.Unlock()
+	n, err := d.still(name)
+	if err != nil {
+		return err
+	}
+	err = d.downs.Update(func(all map[string]down) (bool, error) {
+		all[name] = e
+		return true, nil
+	})
+	d.wakeDeadlines()
+	if err == nil {
+		d.Log.Info("neighbor kept down", "event", events.NeighborDisabled, "neighbor", name, "reason", e.Reason, "by", e.By, "until", e.Until.Time())
+	}
+	return onOneLine(err, d.sessions.Set(d.sessionOf(n)))
+}
+
+// enable undoes takeDown, and starts a session that a limit holds. What the
+// configuration shuts down stays.
+func (d *daemon) enable(name, by string) error {
+	d.applying.Lock()
+	defer d.applying.Unlock()
+	n, err := d.still(name)
+	if err != nil {
+		return err
+	}
+	if n.Shutdown {
+		return api.Refused("neighbor %q is shut down in the configuration: remove shutdown there (%s) and reload", name, n.Pos)
+	}
+	was := false
+	err = d.downs.Update(func(all map[string]down) (bool, error) {
+		_, was = all[name]
+		delete(all, name)
+		return was, nil
+	})
+	if _, still := d.downed(name); still {
+		return err
+	}
+	if was {
+		d.Log.Info("neighbor enabled", "event", events.NeighborEnabled, "neighbor", name, "by", by)
+	}
+	err = onOneLine(err, d.sessions.Set(d.sessionOf(n)))
+	d.sessions.Enable(d.id(n))
+	return err
+}
+
+// still is a neighbor that the running configuration has.
+func (d *daemon) still(name string) (*config.Neighbor, error) {
+	cfg, _, _ := d.current()
+	if n := configured(cfg, name); n != nil {
+		return n, nil
+	}
+	return nil, api.NotFound("there is no neighbor %q any more", name)
+}
+
+// forgetDowns drops what is kept about neighbors that cfg does not have: who
+// configures them again finds them as they are configured.
+func (d *daemon) forgetDowns(cfg *config.Config) {
+	d.dropDowns(func(name string, _ down) bool { return configured(cfg, name) == nil }, func(name string, e down) {
+		d.Log.Warn("a neighbor that was kept down is not configured any more: that is forgotten",
+			"event", events.NeighborForgotten, "neighbor", name, "reason", e.Reason, "by", e.By)
+	})
+}
+
+// endDowns lets sessions come up whose time is over. They do even if that
+// cannot be written down now.
+func (d *daemon) endDowns() {
+	over := func(_ string, e down) bool { return e.Until.Passed() }
+	if !slices.ContainsFunc(slices.Collect(maps.Values(d.downs.All())), func(e down) bool { return over("", e) }) {
+		return
+	}
+	d.applying.Lock()
+	defer d.applying.Unlock()
+	for name, e := range d.downs.All() {
+		if n, err := d.still(name); err == nil && over(name, e) {
+			_ = d.sessions.Set(d.sessionOf(n)) // its other settings are those that it has
+		}
+	}
+	d.dropDowns(over, func(name string, _ down) {
+		d.Log.Info("neighbor enabled: its time is over", "event", events.NeighborEnabled, "neighbor", name)
+	})
+}
+
+// dropDowns removes entries and tells of each.
+func (d *daemon) dropDowns(drop func(string, down) bool, tell func(string, down)) {
+	dropped := map[string]down{}
+	err := d.downs.Update(func(all map[string]down) (bool, error) {
+		for name, e := range all {
+			if drop(name, e) {
+				dropped[name] = e
+				delete(all, name)
+			}
+		}
+		return len(dropped) > 0, nil
+	})
+	if err != nil {
+		d.Log.Warn("cannot forget neighbors that were kept down", "event", events.StateUnwritable, "error", err)
+		return
+	}
+	for name, e := range dropped {
+		tell(name, e)
+	}
+}

@@ -1,0 +1,73 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"holdfast/internal/api"
+	"holdfast/internal/events"
+	"holdfast/internal/state"
+)
+
+// remember opens the state directory and reads what operators have left there.
+func (d *daemon) remember() (err error) {
+	if d.state, err = state.Open(d.StateDir, api.Version().Version, d.Log); err != nil {
+		return err
+	}
+	if d.downs, err = state.Load(d.state, "down", checkDown); err != nil {
+		d.state.Close()
+	}
+	return err
+}
+
+// wakeDeadlines says that there may be an earlier deadline.
+func (d *daemon) wakeDeadlines() {
+	select {
+	case d.sooner <- struct{}{}:
+	default:
+	}
+}
+
+// lookAgain bounds how long the clock may have been set, or the disk have been
+// full, until somebody looks.
+const lookAgain = time.Minute
+
+// keepDeadlines ends what has its end, when that has come.
+func (d *daemon) keepDeadlines(ctx context.Context) {
+	clock := state.NewClock()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.sooner:
+		case <-timer.C:
+		}
+		d.endDowns()
+		if clock.Set() {
+			d.rewriteDeadlines()
+		}
+		timer.Reset(d.nextDeadline())
+	}
+}
+
+// nextDeadline is how long there is nothing to do.
+func (d *daemon) nextDeadline() time.Duration {
+	next := lookAgain
+	for _, e := range d.downs.All() {
+		// What has passed and is still there could not be written.
+		if !e.Until.IsZero() && !e.Until.Passed() {
+			next = min(next, e.Until.Left())
+		}
+	}
+	return next
+}
+
+// rewriteDeadlines puts on the disk what the clock will say at the deadlines,
+// now that it was set.
+func (d *daemon) rewriteDeadlines() {
+	if err := d.downs.Update(func(all map[string]down) (bool, error) { return len(all) > 0, nil }); err != nil {
+		d.Log.Warn("the clock was set, but deadlines on the disk cannot be", "event", events.StateUnwritable, "error", err)
+	}
+}
