@@ -21,11 +21,19 @@ type Client struct {
 	http   *http.Transport
 }
 
-// Dial makes a client of the router on a socket. It connects when it is used.
+// Dial makes a client of the router on a socket. It connects when it is used, to
+// the read-only one if it may not use that one.
 func Dial(socket string) *Client {
 	t := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+			var d net.Dialer
+			c, err := d.DialContext(ctx, "unix", socket)
+			if errors.Is(err, fs.ErrPermission) {
+				if c, err := d.DialContext(ctx, "unix", ReadOnlySocket(socket)); err == nil {
+					return c, nil
+				}
+			}
+			return c, err
 		},
 		DisableCompression: true,
 	}
@@ -51,7 +59,8 @@ func (c *Client) Error(err error) error {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("cannot reach holdfast at %s: is it running? start it with \"holdfast run\", or name its --socket", c.socket)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("cannot reach holdfast at %s: permission denied; only root and the group of the socket may", c.socket)
+		return fmt.Errorf("cannot reach holdfast at %s: permission denied; root and %s may, and %s may look",
+			c.socket, GroupOf(c.socket), GroupOf(ReadOnlySocket(c.socket)))
 	}
 	for kind, code := range codes {
 		if e.Code() == code {

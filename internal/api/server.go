@@ -27,8 +27,12 @@ const maxRequest = 1 << 20
 // Serve answers on l, which it closes, until ctx is done; then it ends what
 // still runs and returns nil.
 func Serve(ctx context.Context, l net.Listener, r Router, log *slog.Logger) error {
+	return serve(ctx, l, r, log)
+}
+
+func serve(ctx context.Context, l net.Listener, r Router, log *slog.Logger, options ...connect.HandlerOption) error {
 	mux := http.NewServeMux()
-	mux.Handle(holdfastv1connect.NewHoldfastHandler(&server{r: r}, connect.WithReadMaxBytes(maxRequest)))
+	mux.Handle(holdfastv1connect.NewHoldfastHandler(&server{r: r}, append(options, connect.WithReadMaxBytes(maxRequest))...))
 	s := &http.Server{
 		Handler:           mux,
 		BaseContext:       func(net.Listener) context.Context { return ctx },

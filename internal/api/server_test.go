@@ -187,7 +187,7 @@ func TestNotRunning(t *testing.T) {
 
 func TestListen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "made", "api")
-	l, err := api.Listen(path)
+	l, err := api.Listen(path, api.GroupOnly)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func TestListen(t *testing.T) {
 	if err != nil || info.Mode() != fs.ModeSocket|0o660 {
 		t.Errorf("the socket is %v, %v", info.Mode(), err)
 	}
-	if _, err := api.Listen(path); err == nil || !strings.Contains(err.Error(), "another holdfast listens") {
+	if _, err := api.Listen(path, api.GroupOnly); err == nil || !strings.Contains(err.Error(), "another holdfast listens") {
 		t.Errorf("a second one: %v", err)
 	}
 	if err := l.Close(); err != nil {
@@ -217,7 +217,7 @@ func TestListenIsNotHeldUp(t *testing.T) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	l, err := api.Listen(filepath.Join(dir, "api"))
+	l, err := api.Listen(filepath.Join(dir, "api"), api.GroupOnly)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +238,7 @@ func TestListenAfterCrash(t *testing.T) {
 		l.SetUnlinkOnClose(false)
 		l.Close()
 	}
-	l, err := api.Listen(path)
+	l, err := api.Listen(path, api.GroupOnly)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +246,7 @@ func TestListenAfterCrash(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	other, err := api.Listen(path)
+	other, err := api.Listen(path, api.GroupOnly)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +263,7 @@ func TestListenRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{file, filepath.Join(file, "api"), "/" + strings.Repeat("x", 120)} {
-		if l, err := api.Listen(path); err == nil {
+		if l, err := api.Listen(path, api.GroupOnly); err == nil {
 			l.Close()
 			t.Errorf("there is a socket at %s", path)
 		}

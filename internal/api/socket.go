@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 )
@@ -20,10 +22,19 @@ const (
 	lockSuffix = ".lock"
 )
 
-// Listen makes a unix socket for its owner and group, mode 0660, and its
-// directory if there is none. A socket on which nobody listens any more is
-// replaced; one that is in use, or a file of another kind, is an error.
-func Listen(path string) (net.Listener, error) {
+// Access is who may use a socket beside its owner.
+type Access struct {
+	Mode  fs.FileMode
+	Group int // -1 for that of the process
+}
+
+// GroupOnly is the access of the owner and the process's group.
+var GroupOnly = Access{0o660, -1}
+
+// Listen makes a unix socket, and its directory if there is none. A socket on
+// which nobody listens any more is replaced; one that is in use, or a file of
+// another kind, is an error.
+func Listen(path string, access Access) (net.Listener, error) {
 	if len(path) > maxSocketPath {
 		return nil, fmt.Errorf("cannot make the socket %s: the path is longer than %d bytes", path, maxSocketPath)
 	}
@@ -54,7 +65,9 @@ func Listen(path string) (net.Listener, error) {
 	}
 	l.SetUnlinkOnClose(false)
 	s := &socket{UnixListener: l, path: path}
-	if err = os.Chmod(temporary, 0o660); err == nil {
+	if err = os.Chown(temporary, -1, access.Group); err != nil {
+		err = fmt.Errorf("%w (only a member of a group may give it a socket: usermod -aG %s USER, the user that holdfast runs as)", err, groupName(access.Group))
+	} else if err = os.Chmod(temporary, access.Mode); err == nil {
 		if s.info, err = os.Lstat(temporary); err == nil {
 			err = os.Rename(temporary, path)
 		}
@@ -65,6 +78,28 @@ func Listen(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("cannot make the socket: %w", err)
 	}
 	return s, nil
+}
+
+// GroupOf names the group that may use a socket, as far as that can be seen.
+func GroupOf(path string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "its group"
+	}
+	s, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return "its group"
+	}
+	return "group " + groupName(int(s.Gid))
+}
+
+// groupName is a group's name, or its number if it has none.
+func groupName(gid int) string {
+	id := strconv.Itoa(gid)
+	if g, err := user.LookupGroupId(id); err == nil {
+		return g.Name
+	}
+	return id
 }
 
 // replaceable returns nil if a socket may be made at path.

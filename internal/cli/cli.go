@@ -99,6 +99,9 @@ const (
 	groupFiles  = "files"
 )
 
+// Root is the tree of all commands, for what is written about them.
+func Root() *cobra.Command { return (&app{}).root() }
+
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "holdfast",

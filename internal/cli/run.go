@@ -44,6 +44,8 @@ does. What happens is logged to standard error.`,
 	f.StringVar(&o.ConfigPath, "config", defaultConfig, "configuration: a `file`, or a directory of *.hcl files")
 	f.StringVar(&o.StateDir, "state", defaultState, "`directory` for what must outlive the process")
 	f.StringVar(&o.User, "user", "", "the `user` to become if root starts the router")
+	f.StringVar(&o.OperatorGroup, "operator-group", "", "the `group` that may use the socket, if not that of the process")
+	f.StringVar(&o.ReadOnlyGroup, "readonly-group", "", "the `group` that may use the read-only socket, or \"everybody\"")
 	f.BoolVar(&open, "no-sandbox", false, "leave the router all files and capabilities that its user has")
 	f.StringVar(&format, "log-format", "text", "write the log as `text|json`")
 	f.StringVar(&level, "log-level", "info", "log from this level on: `debug|info|warn|error`")

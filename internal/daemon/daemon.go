@@ -29,7 +29,10 @@ type Options struct {
 	ConfigPath string
 	StateDir   string
 	SocketPath string
-	Log        *slog.Logger
+	// Who may use the sockets: OperatorGroup that of SocketPath, ReadOnlyGroup, or
+	// Everybody, the one beside it; "" for the group of the process.
+	OperatorGroup, ReadOnlyGroup string
+	Log                          *slog.Logger
 
 	// What follows is for a router that has the process for itself.
 
@@ -87,12 +90,12 @@ func Run(ctx context.Context, o Options) error {
 	if cfg.Router.Kernel {
 		o.Log.Warn("kernel routes are not installed by this version: set kernel = false in the router block", "event", events.ConfigWarning)
 	}
-	// The socket comes first: it is what tells two routers apart.
-	socket, err := api.Listen(o.SocketPath)
+	// The sockets come first: they are what tells two routers apart.
+	doors, err := o.listen()
 	if err != nil {
 		return err
 	}
-	defer socket.Close()
+	defer doors.Close()
 
 	d := &daemon{Options: o, engine: engine.New(o.Log), started: time.Now(), ids: numbers{}, sooner: make(chan struct{}, 1)}
 	if err := d.remember(); err != nil {
@@ -120,7 +123,7 @@ func Run(ctx context.Context, o Options) error {
 	defer stopServing()
 	failed := make(chan error, 1)
 	parts.Go(func() { d.keepDeadlines(serving) })
-	parts.Go(func() { failed <- api.Serve(serving, socket, newRouter(d), o.Log) })
+	parts.Go(func() { failed <- doors.serve(serving, newRouter(d), o.Log) })
 	o.Systemd.Ready()
 	if o.Systemd != nil {
 		parts.Go(func() { d.report(serving) })
@@ -135,7 +138,7 @@ func Run(ctx context.Context, o Options) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			return fmt.Errorf("the operators' socket has failed: %w", err)
+			return fmt.Errorf("a socket for operators has failed: %w", err)
 		case <-hangup:
 			_, _ = d.reload() // which logs its errors
 		}

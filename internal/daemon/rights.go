@@ -50,7 +50,11 @@ func (o *Options) become() error {
 			return fmt.Errorf("cannot make a directory for user %s: %w", u.Name, err)
 		}
 	}
-	if err := privilege.Become(u); err != nil {
+	groups, err := o.groups()
+	if err != nil {
+		return err
+	}
+	if err := privilege.Become(u, groups...); err != nil {
 		return err
 	}
 	for _, d := range directories {

@@ -53,6 +53,16 @@ func (s *service) run(more ...string) []string {
 		"--state", filepath.Join(s.node.Dir, "state"), "--socket", s.socket}, more...)
 }
 
+// reachable is the program where every user gets at it.
+func (s *service) reachable() string {
+	s.t.Helper()
+	bin := filepath.Join(s.node.Dir, "holdfast")
+	if out, err := exec.Command("cp", s.bin, bin).CombinedOutput(); err != nil {
+		s.t.Fatalf("%v: %s", err, out)
+	}
+	return bin
+}
+
 // start starts it and waits until it runs.
 func (s *service) start(command ...string) {
 	s.t.Helper()
@@ -163,10 +173,7 @@ func TestReducesCapabilities(t *testing.T) {
 	mine(t, s.configure(`"127.0.0.1:179"`, ""))
 	some := "+net_bind_service,+net_admin,+net_raw,+sys_ptrace"
 	setpriv := []string{"setpriv", "--reuid", nobody, "--clear-groups", "--inh-caps", some, "--ambient-caps", some, "--bounding-set", "-all," + some}
-	bin := filepath.Join(s.node.Dir, "holdfast") // where nobody gets at it
-	if out, err := exec.Command("cp", s.bin, bin).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	bin := s.reachable()
 	command := s.run()
 	command[0] = bin
 	s.start(append(setpriv, command...)...)

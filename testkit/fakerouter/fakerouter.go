@@ -34,7 +34,7 @@ var _ api.Router = (*Router)(nil)
 
 // Serve runs the api with r on a socket that it makes; stop ends it.
 func Serve(socket string, r api.Router) (stop func() error, err error) {
-	l, err := api.Listen(socket)
+	l, err := api.Listen(socket, api.GroupOnly)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,4 @@
+package api
+
+// ReadOnly is the classification of procedures, for tests.
+var ReadOnly = readOnly
