@@ -167,7 +167,7 @@ func route(r *RouteInfo) *pb.Route {
 		Source: pb.RouteSource(r.Source) + pb.RouteSource_ROUTE_SOURCE_ORIGINATED,
 		Status: pb.RouteStatus(r.Status) + pb.RouteStatus_ROUTE_STATUS_BEST,
 		Reason: Printable(r.Reason), Rule: ruleRef(r.Rule), Attributes: AttributesOf(&r.Attrs), Weight: r.Weight,
-		Learned: timestamp(r.Learned), Cause: Printable(r.Cause),
+		Learned: timestamp(r.Learned), Cause: Printable(r.Cause), Discard: r.Discard,
 	}
 }
 

@@ -316,6 +316,7 @@ type RouteInfo struct {
 	Reason          string   // why rejected: "own AS in path", "rejected by policy"
 	Rule            *RuleRef // that rejected, or of which the acceptance came; nil if none
 	Attrs           wire.Attrs
+	Discard         bool // packets are dropped
 	Weight          uint32
 	Learned         time.Time // zero if not known
 	Cause           string    // of the last change: "update of transit-a", "" if not known

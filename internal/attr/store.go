@@ -24,7 +24,7 @@ type Handle uint32
 type Key struct {
 	Neighbor packet.ID
 	Family   prefix.Family
-	NextHop  policy.NextHopMode // what an export policy decided
+	NextHop  policy.NextHopMode // what a policy decided
 	OwnMED   bool               // MED is ours: an export policy set it
 	Made     bool               // a policy made the block: no bytes that are received may pass for it
 	Source   policy.SourceKind  // of a route of the router itself; else 0

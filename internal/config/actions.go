@@ -131,11 +131,14 @@ func adjust(remove bool) codec[policy.Adjust] {
 	}
 }
 
-// setNextHop is "self", "unchanged", or an address for each family.
+// setNextHop is "self", "unchanged", "discard", or an address for each family.
 var setNextHop = codec[policy.NextHop]{
 	read: func(v value) (policy.NextHop, bool) {
 		var n policy.NextHop
 		for _, e := range v.elements() {
+			if s, ok := e.text(); ok && s == policy.NextHopDiscard.String() && len(v.elements()) == 1 {
+				return policy.NextHop{Mode: policy.NextHopDiscard}, true
+			}
 			one, ok := nextHop.read(e)
 			if !ok {
 				return policy.NextHop{}, false

@@ -173,6 +173,7 @@ func (r *reader) checkNeighbor(n *Neighbor, own, group *party) {
 	}
 	r.checkUnfiltered(n, own)
 	r.checkSlots(n, own)
+	r.checkDiscards("neighbor "+quote(n.Name)+", export", own.head, slices.Concat(n.Families[prefix.IPv4].Export, n.Families[prefix.IPv6].Export))
 }
 
 // Settings that make sense with neighbors of one kind only.
@@ -308,9 +309,20 @@ func (r *reader) checkSlots(n *Neighbor, own *party) {
 	}
 }
 
+// checkDiscards refuses policies that drop packets where no route is received.
+func (r *reader) checkDiscards(what string, at hcl.Range, chain []string) {
+	for i, name := range chain {
+		p := r.cfg.policiesByName[name]
+		if p != nil && !slices.Contains(chain[:i], name) && slices.ContainsFunc(p.Rules, func(rule policy.Rule) bool { return rule.Set.NextHop.Mode == policy.NextHopDiscard }) {
+			r.errorf(at, "use another policy here", `%s: policy %s has next_hop = "discard", which is for routes that are received`, what, quote(name))
+		}
+	}
+}
+
 // checkOwn refuses policies that ask a neighbor for its slots where there is no
 // neighbor.
 func (r *reader) checkOwn(what string, at Pos, width int, chain []string) {
+	r.checkDiscards(what, r.at(at, width), chain)
 	for _, name := range chain {
 		if p := r.cfg.policiesByName[name]; p != nil && len(slots(p)) > 0 {
 			r.errorf(r.at(at, width), "use a policy that names its sets", "%s: policy %s asks for what a neighbor has (%s), and here is no neighbor", what, quote(name), slotName(slots(p)[0]))

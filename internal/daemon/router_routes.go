@@ -224,7 +224,7 @@ func (s *selection) each(ctx context.Context, fn func(*engine.Route) error) erro
 func (s *selection) info(x *engine.Route) (api.RouteInfo, bool) {
 	out := api.RouteInfo{
 		Prefix: x.Prefix, PathID: x.PathID, Source: api.SourceOriginated, Status: api.StatusBackup,
-		Attrs: x.Attrs, Weight: x.Weight, Learned: x.Learned,
+		Attrs: x.Attrs, Discard: x.Discard, Weight: x.Weight, Learned: x.Learned,
 	}
 	from := s.neighbors[x.Neighbor]
 	if from != nil {

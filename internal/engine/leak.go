@@ -90,19 +90,7 @@ func (l *leak) evaluate(c *Core, h attr.Handle, variant uint32) attr.Result {
 	c.store.Parse(h, &a)
 	rec := c.store.At(h)
 	source := c.source(rec)
-	r := l.Policy.Eval(variant, &policy.Route{Attrs: &a, Source: &source, Weight: rec.Key.Weight}, &c.scratch)
-	if !r.Accept {
-		return attr.Result{Reason: ByPolicy, Trace: r.Trace}
-	}
-	if !r.Changed && r.Weight == rec.Key.Weight {
-		return attr.Result{To: h, Trace: r.Trace}
-	}
-	key := rec.Key
-	key.Weight, key.Made = r.Weight, true
-	if out := c.intern(key, &a); out != 0 {
-		return attr.Result{To: out, Trace: r.Trace}
-	}
-	return attr.Result{Reason: TooLarge, Trace: r.Trace}
+	return c.verdict(h, &a, l.Policy.Eval(variant, &policy.Route{Attrs: &a, Source: &source, Weight: rec.Key.Weight}, &c.scratch))
 }
 
 // source is where a block's route came from.

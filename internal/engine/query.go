@@ -75,6 +75,7 @@ type Route struct {
 	Judged  bool
 	Rule    policy.Label
 	Attrs   wire.Attrs
+	Discard bool // packets are dropped (policy.NextHopDiscard)
 	Weight  uint32
 	Learned time.Time // zero if not known
 }
@@ -352,6 +353,7 @@ func (c *Core) copy(q *Query, id rib.ID, p *rib.Path, h attr.Handle, pg *page) {
 		return
 	}
 	c.ruling(q.Family, r, p)
+	r.Discard = rec.Key.NextHop == policy.NextHopDiscard
 	block, nextHop := c.store.Block(h)
 	r.at, r.size, r.nextHop = len(pg.data), len(block), len(nextHop)
 	pg.data = append(append(pg.data, block...), nextHop...)

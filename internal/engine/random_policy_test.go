@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"encoding/binary"
+	"net/netip"
 
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
@@ -61,14 +62,14 @@ func add(a *wire.Attrs, asn, value uint16) {
 	}
 }
 
-func always(prefix.Prefix, *wire.Attrs) bool { return true }
+func always(prefix.Prefix, *model.Route) bool { return true }
 
 var imports = []twin{
 	{&policy.Policy{Name: "all", Rules: []policy.Rule{rule(policy.Actions{}, policy.Accept)}}, always},
 	{&policy.Policy{Name: "not one", Rules: []policy.Rule{
 		rule(policy.Actions{}, policy.Reject, policy.Condition{Kind: policy.CondPrefix, Prefixes: prefixes("10.1.0.0/16", "2001:db8:1::/48")}),
 		rule(policy.Actions{}, policy.Accept)}},
-		func(p prefix.Prefix, _ *wire.Attrs) bool {
+		func(p prefix.Prefix, _ *model.Route) bool {
 			return p != prefix.MustParse("10.1.0.0/16") && p != prefix.MustParse("2001:db8:1::/48")
 		}},
 	{&policy.Policy{Name: "preference", Rules: []policy.Rule{
@@ -77,8 +78,8 @@ var imports = []twin{
 		rule(policy.Actions{MED: policy.Adjust{Op: policy.SetTo, Value: 5}}, policy.Accept,
 			policy.Condition{Kind: policy.CondPrefixLength, Ranges: []policy.Range{{Min: 17, Max: 24}}}),
 		rule(policy.Actions{}, policy.Accept)}},
-		func(p prefix.Prefix, a *wire.Attrs) bool {
-			if has(a, 65000, 1) {
+		func(p prefix.Prefix, a *model.Route) bool {
+			if has(&a.Attrs, 65000, 1) {
 				a.Has |= wire.HasLocalPref
 				a.LocalPref = 200
 			}
@@ -90,11 +91,34 @@ var imports = []twin{
 		}},
 	{&policy.Policy{Name: "prepend", Rules: []policy.Rule{
 		rule(policy.Actions{Prepend: policy.Prepend{ASN: 64999, Count: 1}}, policy.Accept)}},
-		func(_ prefix.Prefix, a *wire.Attrs) bool {
+		func(_ prefix.Prefix, a *model.Route) bool {
 			a.ASPath = wire.Prepend(nil, a.ASPath, 64999, 1)
 			return true
 		}},
+	{&policy.Policy{Name: "next hops", Rules: []policy.Rule{
+		rule(nextHop(policy.NextHopDiscard), policy.Accept, policy.Condition{Kind: policy.CondPrefixLength, Ranges: []policy.Range{{Min: 24, Max: 48}}}),
+		rule(nextHop(policy.NextHopAddress), policy.Continue),
+		rule(nextHop(policy.NextHopSelf), policy.Accept, policy.Condition{Kind: policy.CondCommunity, Communities: []*policy.CommunitySet{communities("65000:1")}}),
+		rule(policy.Actions{}, policy.Accept)}},
+		func(p prefix.Prefix, a *model.Route) bool {
+			if a.Own = p.Bits >= 24 && p.Bits <= 48; !a.Own {
+				a.NextHop = addressesOf[p.Family].AsSlice()
+				a.Own = has(&a.Attrs, 65000, 1)
+			}
+			return true
+		}},
 	{nil, nil},
+}
+
+// addressesOf are the next hops that policies set. That of IPv4 is on a link.
+var addressesOf = [...]netip.Addr{netip.MustParseAddr("10.1.2.2"), netip.MustParseAddr("2001:db9::7")}
+
+func nextHop(m policy.NextHopMode) policy.Actions {
+	n := policy.NextHop{Mode: m}
+	if m == policy.NextHopAddress {
+		n.IPv4, n.IPv6 = addressesOf[prefix.IPv4], addressesOf[prefix.IPv6]
+	}
+	return policy.Actions{NextHop: n}
 }
 
 var exports = []twin{
@@ -104,15 +128,20 @@ var exports = []twin{
 		rule(policy.Actions{AddCommunities: communities("65000:9"), MED: policy.Adjust{Op: policy.SetTo, Value: 7}}, policy.Accept,
 			policy.Condition{Kind: policy.CondPrefix, Prefixes: prefixes("10.0.0.0/8 ge 8 le 16")}),
 		rule(policy.Actions{}, policy.Accept)}},
-		func(p prefix.Prefix, a *wire.Attrs) bool {
-			if has(a, 65000, 2) {
+		func(p prefix.Prefix, a *model.Route) bool {
+			if has(&a.Attrs, 65000, 2) {
 				return false
 			}
 			if p.Bits <= 16 && prefix.MustParse("10.0.0.0/8").Covers(p) {
-				add(a, 65000, 9)
+				add(&a.Attrs, 65000, 9)
 				a.Has |= wire.HasMED
 				a.MED = 7
 			}
+			return true
+		}},
+	{&policy.Policy{Name: "unchanged", Rules: []policy.Rule{rule(nextHop(policy.NextHopUnchanged), policy.Accept)}},
+		func(_ prefix.Prefix, a *model.Route) bool {
+			a.Own, a.Kept = false, true
 			return true
 		}},
 	{nil, nil},

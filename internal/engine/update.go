@@ -231,16 +231,28 @@ func (c *Core) evaluate(n *neighbor, program *policy.Program, h attr.Handle, var
 		}
 		return attr.Result{To: h}
 	}
-	rec := c.store.At(h)
-	r := program.Eval(variant, &policy.Route{Attrs: a, Weight: rec.Key.Weight}, &c.scratch)
+	return c.verdict(h, a, program.Eval(variant, &policy.Route{Attrs: a, Weight: c.store.At(h).Key.Weight}, &c.scratch))
+}
+
+// verdict is what a policy's result makes of a block, whose attributes are a by
+// now: a block with a reference to it, unless it is h itself.
+func (c *Core) verdict(h attr.Handle, a *wire.Attrs, r policy.Result) attr.Result {
 	if !r.Accept {
 		return attr.Result{Reason: ByPolicy, Trace: r.Trace}
 	}
-	if !r.Changed && r.Weight == rec.Key.Weight {
+	was := c.store.At(h).Key
+	key := was
+	key.Weight = r.Weight
+	switch r.NextHop {
+	case policy.NextHopSelf, policy.NextHopDiscard:
+		key.NextHop = r.NextHop
+	case policy.NextHopAddress, policy.NextHopUnchanged:
+		key.NextHop = policy.NextHopDefault // the one in the attributes
+	}
+	if !r.Changed && key == was {
 		return attr.Result{To: h, Trace: r.Trace}
 	}
-	key := rec.Key
-	key.Weight, key.Made = r.Weight, true
+	key.Made = true
 	if out := c.intern(key, a); out != 0 {
 		return attr.Result{To: out, Trace: r.Trace}
 	}

@@ -106,7 +106,7 @@ func (g *Group) transform(a *wire.Attrs, rec *attr.Record, buf []byte) []byte {
 // ownNextHop reports whether members announce themselves as the next hop.
 func (g *Group) ownNextHop(rec *attr.Record, a *wire.Attrs) bool {
 	switch rec.Key.NextHop {
-	case policy.NextHopSelf:
+	case policy.NextHopSelf, policy.NextHopDiscard:
 		return true
 	case policy.NextHopAddress, policy.NextHopUnchanged:
 		return len(a.NextHop) == 0 || !g.understands(a.NextHop)

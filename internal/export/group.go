@@ -186,7 +186,10 @@ func (g *Group) evaluate(h attr.Handle, variant uint32) attr.Result {
 		trace = r.Trace
 		if r.Changed || r.NextHop != policy.NextHopDefault || r.MED {
 			key := rec.Key
-			key.NextHop, key.OwnMED, key.Made = r.NextHop, r.MED, true
+			key.OwnMED, key.Made = r.MED, true
+			if r.NextHop != policy.NextHopDefault {
+				key.NextHop = r.NextHop
+			}
 			if out = internAttrs(e, key, &a); out == 0 {
 				return attr.Result{Reason: TooLarge, Trace: trace}
 			}

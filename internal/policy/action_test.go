@@ -56,6 +56,7 @@ func TestActions(t *testing.T) {
 			want: "path=65001,65001,|," + strings.ReplaceAll(long, " ", ","), changed: true},
 		{name: "next_hop self", set: Actions{NextHop: NextHop{Mode: NextHopSelf}}, before: "nh=192.0.2.1", want: "nh=192.0.2.1", res: Result{NextHop: NextHopSelf}},
 		{name: "next_hop unchanged", set: Actions{NextHop: NextHop{Mode: NextHopUnchanged}}, before: "nh=192.0.2.1", want: "nh=192.0.2.1", res: Result{NextHop: NextHopUnchanged}},
+		{name: "next_hop discard", set: Actions{NextHop: NextHop{Mode: NextHopDiscard}}, before: "nh=192.0.2.1", want: "nh=192.0.2.1", res: Result{NextHop: NextHopDiscard}},
 		{name: "next_hop address", set: Actions{NextHop: NextHop{NextHopAddress, addr4, addr6}}, before: "nh=192.0.2.1", want: "nh=192.0.2.9", changed: true, res: Result{NextHop: NextHopAddress}},
 		{name: "next_hop the same address", set: Actions{NextHop: NextHop{NextHopAddress, addr4, addr6}}, before: "nh=192.0.2.9", want: "nh=192.0.2.9", res: Result{NextHop: NextHopAddress}},
 		{name: "next_hop address v6", set: Actions{NextHop: NextHop{NextHopAddress, addr4, addr6}}, x: "2001:db8::/32", before: "nh=::1,fe80::1", want: "nh=2001:db8::9", changed: true, res: Result{NextHop: NextHopAddress}},

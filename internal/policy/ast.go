@@ -235,7 +235,8 @@ type Prepend struct {
 	Count uint8
 }
 
-// NextHop is what becomes of the next hop.
+// NextHop is what becomes of the next hop. On import, NextHopSelf and
+// NextHopDiscard leave the attribute as it came, by which the route is resolved.
 type NextHop struct {
 	Mode NextHopMode
 	// IPv4 and IPv6, for NextHopAddress, apply to routes of their family. One
@@ -251,8 +252,9 @@ const (
 	NextHopSelf                         // the session's local address
 	NextHopUnchanged                    // as received
 	NextHopAddress                      // in the attributes
+	NextHopDiscard                      // nowhere: packets are dropped here; to others, the session's local address
 )
 
 func (m NextHopMode) String() string {
-	return [...]string{"default", "self", "unchanged", "address"}[m]
+	return [...]string{"default", "self", "unchanged", "address", "discard"}[m]
 }

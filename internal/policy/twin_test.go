@@ -244,7 +244,7 @@ func (w *twin) change(s *Actions) {
 		if a.IsValid() {
 			w.nextHop, w.mode = a, NextHopAddress
 		}
-	case NextHopSelf, NextHopUnchanged:
+	case NextHopSelf, NextHopUnchanged, NextHopDiscard:
 		w.mode = s.NextHop.Mode
 	}
 	if s.Origin != nil {
@@ -422,7 +422,7 @@ func genActions(t *rapid.T) (a Actions) {
 		a.Prepend = Prepend{rapid.Uint32Range(0, 5).Draw(t, "asn"), rapid.Uint8Range(1, 3).Draw(t, "count")}
 	}
 	if some("next_hop") {
-		a.NextHop.Mode = NextHopMode(rapid.IntRange(1, 3).Draw(t, "mode"))
+		a.NextHop.Mode = NextHopMode(rapid.IntRange(1, 4).Draw(t, "mode"))
 		a.NextHop.IPv4 = netip.MustParseAddr("192.0.2.2")
 		if rapid.Bool().Draw(t, "both") {
 			a.NextHop.IPv6 = netip.MustParseAddr("2001:db8::2")

@@ -73,7 +73,7 @@ func newLab() *lab {
 	l := &lab{s: attr.NewStore(), infos: make([]NeighborInfo, labNeighbors+1)}
 	l.infos[0].Local = true
 	l.twin = model.Router{ASN: 1, RouterID: 99, ClusterID: 99, DefaultLocalPref: 100}
-	accept := func(prefix.Prefix, *wire.Attrs) bool { return true }
+	accept := func(prefix.Prefix, *model.Route) bool { return true }
 	for i := 1; i <= labNeighbors; i++ {
 		a := netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}).As16()
 		l.infos[i] = NeighborInfo{EBGP: i%3 != 0, RouterID: uint32(10 - i/2), Addr: a}

@@ -82,6 +82,9 @@ func number(v uint32, present bool) string {
 }
 
 func nextHop(m *pb.Route) string {
+	if m.Discard {
+		return "discard"
+	}
 	if s := m.Attributes.GetNextHop(); s != "" {
 		return s
 	}
@@ -182,6 +185,9 @@ func (h *human) Explain(m *pb.ExplainResponse) error {
 			f.add("Accepted by", ruleText(r.Rule))
 		}
 		h.attributes(&f, r.Attributes, r.Weight)
+		if r.Discard {
+			f.add("Packets", "are discarded")
+		}
 		f.add("Source", word(r.Source))
 		if r.Learned != nil {
 			f.add("Learned", h.ago(r.Learned)+" ago ("+clock(r.Learned)+")")

@@ -101,10 +101,12 @@ func TestGolden(t *testing.T) {
 	ours := &pb.ExplainResponse{Prefix: "203.0.113.0/24", Candidates: []*pb.Candidate{
 		{Route: &pb.Route{Source: pb.RouteSource_ROUTE_SOURCE_ORIGINATED, Status: pb.RouteStatus_ROUTE_STATUS_BEST}},
 		{
-			Route: &pb.Route{Neighbor: "core-1", Source: pb.RouteSource_ROUTE_SOURCE_IBGP, Status: pb.RouteStatus_ROUTE_STATUS_BACKUP},
+			Route: &pb.Route{Neighbor: "core-1", Source: pb.RouteSource_ROUTE_SOURCE_IBGP, Status: pb.RouteStatus_ROUTE_STATUS_BACKUP, Discard: true},
 			Lost:  &pb.Decision{Step: 3, Rule: "originated here"},
 		},
 	}}
+	dropped := &pb.Route{Prefix: "198.51.100.7/32", Neighbor: "shop", Status: pb.RouteStatus_ROUTE_STATUS_BEST, Discard: true,
+		Attributes: &pb.Attributes{NextHop: "192.0.2.30"}}
 	explained := call(t, c.Explain, &pb.ExplainRequest{Prefix: "198.51.100.0/24"})
 	lookup := call(t, c.Lookup, &pb.LookupRequest{Address: "198.51.100.7"})
 	count := call(t, c.CountRoutes, &pb.CountRoutesRequest{})
@@ -130,20 +132,27 @@ func TestGolden(t *testing.T) {
 		"routes":             routes(view.RouteColumns{}, nil),
 		"routes-communities": routes(view.RouteColumns{Communities: true}, &pb.RouteQuery{Prefix: "198.51.100.0/24"}),
 		"routes-rejected":    routes(view.RouteColumns{Reasons: true}, &pb.RouteQuery{View: pb.RouteView_ROUTE_VIEW_REJECTED}),
-		"routes-none":        routes(view.RouteColumns{}, &pb.RouteQuery{Neighbor: "shop"}),
-		"count":              func(v view.View) error { return v.RouteCount(count) },
-		"lookup":             func(v view.View) error { return v.Lookup(lookup) },
-		"explain":            func(v view.View) error { return v.Explain(explained) },
-		"policies":           func(v view.View) error { return v.Policies(policies) },
-		"policy-test":        func(v view.View) error { return v.PolicyTest(accepted) },
-		"policy-rejects":     func(v view.View) error { return v.PolicyTest(rejected) },
-		"memory":             func(v view.View) error { return v.Memory(memory) },
-		"cleared":            func(v view.View) error { return v.Cleared(cleared) },
-		"cleared-none":       func(v view.View) error { return v.Cleared(&pb.ClearNeighborsResponse{}) },
-		"reloaded":           func(v view.View) error { return v.Reloaded(reloaded) },
-		"reloaded-same":      func(v view.View) error { return v.Reloaded(&pb.ReloadResponse{Revision: 7}) },
-		"checked":            func(v view.View) error { return v.Checked(checked, true) },
-		"version":            func(v view.View) error { return v.Version(version, version) },
+		"routes-discarded": func(v view.View) error {
+			out := v.Routes(view.RouteColumns{})
+			if err := out.Add(dropped); err != nil {
+				return err
+			}
+			return out.Close()
+		},
+		"routes-none":    routes(view.RouteColumns{}, &pb.RouteQuery{Neighbor: "shop"}),
+		"count":          func(v view.View) error { return v.RouteCount(count) },
+		"lookup":         func(v view.View) error { return v.Lookup(lookup) },
+		"explain":        func(v view.View) error { return v.Explain(explained) },
+		"policies":       func(v view.View) error { return v.Policies(policies) },
+		"policy-test":    func(v view.View) error { return v.PolicyTest(accepted) },
+		"policy-rejects": func(v view.View) error { return v.PolicyTest(rejected) },
+		"memory":         func(v view.View) error { return v.Memory(memory) },
+		"cleared":        func(v view.View) error { return v.Cleared(cleared) },
+		"cleared-none":   func(v view.View) error { return v.Cleared(&pb.ClearNeighborsResponse{}) },
+		"reloaded":       func(v view.View) error { return v.Reloaded(reloaded) },
+		"reloaded-same":  func(v view.View) error { return v.Reloaded(&pb.ReloadResponse{Revision: 7}) },
+		"checked":        func(v view.View) error { return v.Checked(checked, true) },
+		"version":        func(v view.View) error { return v.Version(version, version) },
 		"replayed": func(v view.View) error {
 			return v.Replayed(view.Replay{
 				Neighbor: "2001:db8::9", NeighborASN: 64601, LocalASN: 64601, RemoteASN: 64500, Table: true,

@@ -15,7 +15,14 @@ import (
 )
 
 // Policy judges a route and may change a (a copy that it owns).
-type Policy func(p prefix.Prefix, a *wire.Attrs) (accept bool)
+type Policy func(p prefix.Prefix, a *Route) (accept bool)
+
+// Route is a route's attributes, and what policies said about its next hop.
+type Route struct {
+	wire.Attrs
+	Own  bool // whoever it is sent to is told our own address
+	Kept bool // and here the one that it has
+}
 
 // Neighbor is one as the model knows it.
 type Neighbor struct {
@@ -58,7 +65,7 @@ func (r *Router) Changed() { r.best = map[prefix.Prefix]*Path{} }
 type Path struct {
 	From   *Neighbor // nil: this router
 	PathID uint32
-	Attrs  wire.Attrs
+	Route
 }
 
 // Announce and Withdraw are what a neighbor's UPDATE says.
@@ -88,7 +95,7 @@ func (r *Router) Count(n *Neighbor, f prefix.Family) (paths, accepted int) {
 		for _, a := range ids {
 			if p.Family == f {
 				paths++
-				if r.accept(n, p, &a) {
+				if r.accept(n, p, &Route{Attrs: a}) {
 					accepted++
 				}
 			}
@@ -122,18 +129,18 @@ func (r *Router) Prefixes() []prefix.Prefix {
 // Paths are the usable paths of a prefix, after import.
 func (r *Router) Paths(p prefix.Prefix) (paths []Path) {
 	if a, ok := r.Local[p]; ok {
-		paths = append(paths, Path{Attrs: a})
+		paths = append(paths, Path{Route: Route{Attrs: a}})
 	}
 	if a, ok := r.Aggregates[p]; ok && r.hasMoreSpecific(p) {
-		paths = append(paths, Path{PathID: 1, Attrs: a})
+		paths = append(paths, Path{PathID: 1, Route: Route{Attrs: a}})
 	}
 	for _, n := range r.Neighbors {
 		if !n.Up {
 			continue
 		}
 		for id, a := range n.routes[p] {
-			if r.accept(n, p, &a) {
-				paths = append(paths, Path{n, id, a})
+			if x := (Route{Attrs: a}); r.accept(n, p, &x) {
+				paths = append(paths, Path{n, id, x})
 			}
 		}
 	}
@@ -146,7 +153,7 @@ func (r *Router) hasMoreSpecific(p prefix.Prefix) bool {
 	})
 }
 
-func (r *Router) accept(n *Neighbor, p prefix.Prefix, a *wire.Attrs) bool {
+func (r *Router) accept(n *Neighbor, p prefix.Prefix, a *Route) bool {
 	if first, ok := wire.FirstAS(a.ASPath); n.EBGP && n.EnforceFirstAS && !(ok && first == n.ASN) {
 		return false
 	}
@@ -259,7 +266,7 @@ func (r *Router) Advertised(n *Neighbor, p prefix.Prefix) *wire.Attrs {
 	}
 	a := r.passes(n, p)
 	if a == nil && n.DefaultOriginate && p.Bits == 0 {
-		return r.send(n, nil, wire.Attrs{Has: wire.HasOrigin | wire.HasASPath}, true)
+		return r.send(n, nil, Route{Attrs: wire.Attrs{Has: wire.HasOrigin | wire.HasASPath}}, true)
 	}
 	if best := r.Best(p); best != nil && best.From == n {
 		return nil
@@ -277,7 +284,7 @@ func (r *Router) passes(n *Neighbor, p prefix.Prefix) *wire.Attrs {
 	if !n.EBGP && from != nil && !from.EBGP && !n.Client && !from.Client {
 		return nil
 	}
-	a := best.Attrs
+	a := best.Route
 	for c := a.Communities; len(c) >= 4; c = c[4:] {
 		if bytes.Equal(c[:3], []byte{0xff, 0xff, 0xff}) {
 			if c[3] == 2 || n.EBGP && (c[3] == 1 || c[3] == 3) {
@@ -298,8 +305,9 @@ func (r *Router) passes(n *Neighbor, p prefix.Prefix) *wire.Attrs {
 
 // send is what the kind of session makes of a route that passes. ownMED says
 // that the export policy set the MED.
-func (r *Router) send(n, from *Neighbor, a wire.Attrs, ownMED bool) *wire.Attrs {
-	if n.NextHopSelf || n.EBGP && !n.NextHopUnchanged && !n.onLink(a.NextHop) || len(a.NextHop) == 0 {
+func (r *Router) send(n, from *Neighbor, a Route, ownMED bool) *wire.Attrs {
+	byKind := n.NextHopSelf || n.EBGP && !n.NextHopUnchanged && !n.onLink(a.NextHop)
+	if a.Own || byKind && !a.Kept || len(a.NextHop) == 0 {
 		a.NextHop = n.NextHop
 	}
 	if n.EBGP {
@@ -324,7 +332,7 @@ func (r *Router) send(n, from *Neighbor, a wire.Attrs, ownMED bool) *wire.Attrs 
 			a.ClusterList = append(id, a.ClusterList...)
 		}
 	}
-	return &a
+	return &a.Attrs
 }
 
 // onLink reports whether a next hop is another router on the neighbor's link.

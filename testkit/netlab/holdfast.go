@@ -148,7 +148,8 @@ func (h *HoldfastRouter) Ask(args ...string) (string, error) {
 	return string(out), nil
 }
 
-func (h *HoldfastRouter) ask(v any, args ...string) error {
+// AskJSON reads what a command says with --json.
+func (h *HoldfastRouter) AskJSON(v any, args ...string) error {
 	out, err := h.Ask(append(args, "--json")...)
 	if err != nil {
 		return err
@@ -167,7 +168,7 @@ func (h *HoldfastRouter) text() string {
 	if len(c.Routes) > 0 {
 		p("originate \"lab\" {\n  prefixes = [%s]\n}", prefixList(c.Routes))
 	}
-	p("policy \"in\" {\n  rule \"all\" { then = \"accept\" }\n}")
+	p("policy \"in\" {%s\n  rule \"all\" { then = \"accept\" }\n}", c.Import)
 	p("policy \"out\" {")
 	for _, r := range c.Routes {
 		p("  rule %q {\n    match {\n      prefix = [%q]\n      source = [\"originated\"]\n    }\n    set {", r.Prefix, r.Prefix)
@@ -207,6 +208,9 @@ func (h *HoldfastRouter) text() string {
 		}
 		if n.ExtNextHop {
 			p("  extended_next_hop = true")
+		}
+		if n.More != "" {
+			p("%s", n.More)
 		}
 		var families []string
 		for _, f := range n.Families {
@@ -293,7 +297,7 @@ type MessageCounts struct {
 // Detail is "show neighbor".
 func (h *HoldfastRouter) Detail(session string) (NeighborDetail, error) {
 	var d NeighborDetail
-	err := h.ask(&d, "show", "neighbor", session)
+	err := h.AskJSON(&d, "show", "neighbor", session)
 	return d, err
 }
 
@@ -355,7 +359,7 @@ func (h *HoldfastRouter) routes(flags ...string) ([]Route, error) {
 			} `json:"attributes"`
 		} `json:"routes"`
 	}
-	if err := h.ask(&table, append([]string{"show", "routes"}, flags...)...); err != nil {
+	if err := h.AskJSON(&table, append([]string{"show", "routes"}, flags...)...); err != nil {
 		return nil, err
 	}
 	var routes []Route

@@ -168,9 +168,9 @@ func wellKnown(name string) string {
 		return "65535:0"
 	case "blackhole":
 		return "65535:666"
-	case "no-export":
+	case "no-export", "noexport":
 		return "65535:65281"
-	case "no-advertise":
+	case "no-advertise", "noadvertise":
 		return "65535:65282"
 	case "local-as", "no-export-subconfed":
 		return "65535:65283"

@@ -14,6 +14,7 @@ type Config struct {
 	ID       netip.Addr
 	Sessions []Session
 	Routes   []Route // originated from the start
+	Import   string  // of holdfast only: rules before the one that accepts the rest
 }
 
 // Session is one neighbor of a router.
@@ -29,8 +30,9 @@ type Session struct {
 	GTSM     bool   // RFC 5082, one hop
 	// AddPath: send several paths of a prefix (holdfast: receive them).
 	AddPath    bool
-	ExtNextHop bool // IPv4 routes with IPv6 next hops over an IPv6 session
-	AS2        bool // without four-byte AS numbers
+	ExtNextHop bool   // IPv4 routes with IPv6 next hops over an IPv6 session
+	AS2        bool   // without four-byte AS numbers
+	More       string // of holdfast only: further arguments of the neighbor
 }
 
 func (s Session) holdTime() int {

@@ -1219,7 +1219,9 @@ type Route struct {
 	Weight     uint32                 `protobuf:"varint,11,opt,name=weight,proto3" json:"weight,omitempty"`
 	Learned    *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=learned,proto3" json:"learned,omitempty"`
 	// Of its last change.
-	Cause         string `protobuf:"bytes,13,opt,name=cause,proto3" json:"cause,omitempty"`
+	Cause string `protobuf:"bytes,13,opt,name=cause,proto3" json:"cause,omitempty"`
+	// Packets are dropped: a policy said next_hop = "discard".
+	Discard       bool `protobuf:"varint,14,opt,name=discard,proto3" json:"discard,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1343,6 +1345,13 @@ func (x *Route) GetCause() string {
 		return x.Cause
 	}
 	return ""
+}
+
+func (x *Route) GetDiscard() bool {
+	if x != nil {
+		return x.Discard
+	}
+	return false
 }
 
 type GetVersionRequest struct {
@@ -5038,7 +5047,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x04_medB\r\n" +
 	"\v_local_prefB\x13\n" +
 	"\x11_only_to_customerB\a\n" +
-	"\x05_aigp\"\xef\x03\n" +
+	"\x05_aigp\"\x89\x04\n" +
 	"\x05Route\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12+\n" +
 	"\x06family\x18\x02 \x01(\x0e2\x13.holdfast.v1.FamilyR\x06family\x12\x17\n" +
@@ -5055,7 +5064,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"attributes\x12\x16\n" +
 	"\x06weight\x18\v \x01(\rR\x06weight\x124\n" +
 	"\alearned\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\alearned\x12\x14\n" +
-	"\x05cause\x18\r \x01(\tR\x05cause\"\x13\n" +
+	"\x05cause\x18\r \x01(\tR\x05cause\x12\x18\n" +
+	"\adiscard\x18\x0e \x01(\bR\adiscard\"\x13\n" +
 	"\x11GetVersionRequest\"V\n" +
 	"\x12GetVersionResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +

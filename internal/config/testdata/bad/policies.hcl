@@ -62,6 +62,26 @@ policy "asks" {
   }
 }
 
+policy "drops" {
+  rule "all" {
+    set { next_hop = "discard" }
+    then = "accept"
+  }
+}
+
+originate "o" {
+  prefixes = ["203.0.113.0/24"]
+  policy   = policy.drops
+}
+
+neighbor "b" {
+  address  = "192.0.2.10"
+  asn      = 64501
+  families = ["ipv4", "ipv6"]
+  import   = policy.drops
+  export   = policy.drops
+}
+
 neighbor "a" {
   address = "192.0.2.9"
   asn     = 64500

@@ -101,6 +101,14 @@ policy "chain" {
   rule "rest" { then = "continue" }
 }
 
+policy "blackhole" {
+  rule "all" {
+    match { community = "blackhole" }
+    set { next_hop = "discard" }
+    then = "accept"
+  }
+}
+
 policy "empty" {}
 
 policy "plain" {
@@ -181,6 +189,6 @@ neighbor "near" {
   asn          = 64503
   ttl_security = 1
   families     = ["ipv4", "ipv6"]
-  import       = policy.plain
+  import       = [policy.blackhole, policy.plain]
   export       = policy.plain
 }
