@@ -127,7 +127,8 @@ func neighborDetail(n NeighborDetail) *pb.GetNeighborResponse {
 	m := &pb.NeighborDetail{
 		Local: portText(n.Local), Remote: portText(n.Remote), Passive: n.Passive,
 		MultihopTtl: uint32(n.MultihopTTL), Gtsm: n.GTSM, Md5: n.MD5, Import: n.Import, Export: n.Export,
-		UpdateGroup:      n.UpdateGroup,
+		UpdateGroup:     n.UpdateGroup,
+		LastEstablished: timestamp(n.LastEstablished), LastDown: timestamp(n.LastDown),
 		CapabilitiesSent: each(n.Sent, capability), CapabilitiesReceived: each(n.Received, capability),
 		ConfiguredTimers: timers(n.Configured),
 		Counters: &pb.NeighborCounters{

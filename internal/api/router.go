@@ -182,6 +182,9 @@ type NeighborDetail struct {
 	Import        []string
 	Export        []string
 	UpdateGroup   uint32 // 0 if not in one
+	// LastEstablished is when the current or the last session was established,
+	// LastDown when the last one ended; zero if there was none.
+	LastEstablished, LastDown time.Time
 
 	// Sent and Received are the capabilities of the last OPENs.
 	Sent, Received []Capability

@@ -54,10 +54,11 @@ var rules = map[string]rule{
 	"internal/api/holdfastv1":                   {},
 	"internal/api/holdfastv1/holdfastv1connect": {imports: "api/holdfastv1"},
 	"internal/api":                              {imports: "events prefix wire api/holdfastv1 api/holdfastv1/holdfastv1connect"},
+	"internal/metrics":                          {imports: "events prefix api engine"},
 	"internal/view":                             {imports: "prefix wire config api api/holdfastv1"},
 	"internal/privilege":                        {},
 	"internal/systemd":                          {imports: "events"},
-	"internal/daemon":                           {imports: "events prefix wire packet attr policy rib export config fsm session engine mrt api api/holdfastv1 privilege systemd state"},
+	"internal/daemon":                           {imports: "events prefix wire packet attr policy rib export config fsm session engine mrt api api/holdfastv1 metrics privilege systemd state"},
 	"internal/demo":                             {imports: "prefix wire config mrt api api/holdfastv1 view daemon replay"},
 	"internal/cli":                              {imports: "prefix wire config mrt api api/holdfastv1 view systemd daemon demo replay"},
 }

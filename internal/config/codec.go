@@ -294,22 +294,24 @@ var routerID = codec[netip.Addr]{
 	write: func(a netip.Addr) string { return quote(a.String()) },
 }
 
-// listenOn is an address with or without a port.
-var listenOn = codec[netip.AddrPort]{
-	read: func(v value) (netip.AddrPort, bool) {
-		s, ok := v.str("addresses with ports", `["192.0.2.1:179"]`)
-		if !ok {
-			return netip.AddrPort{}, false
-		}
-		if a, err := netip.ParseAddr(s); err == nil {
-			return netip.AddrPortFrom(a, DefaultPort), true
-		}
-		a, err := netip.ParseAddrPort(s)
-		if err != nil || a.Port() == 0 {
-			v.fail(`write it like "192.0.2.1:179" or "[2001:db8::1]:179"`, "%s is no address to listen on", quote(s))
-			return netip.AddrPort{}, false
-		}
-		return a, true
-	},
-	write: func(a netip.AddrPort) string { return quote(a.String()) },
+// listenOn is an address with a port, or without if that is the usual one.
+func listenOn(usual uint16) codec[netip.AddrPort] {
+	return codec[netip.AddrPort]{
+		read: func(v value) (netip.AddrPort, bool) {
+			s, ok := v.str("addresses with ports", fmt.Sprintf(`["192.0.2.1:%d"]`, usual))
+			if !ok {
+				return netip.AddrPort{}, false
+			}
+			if a, err := netip.ParseAddr(s); err == nil {
+				return netip.AddrPortFrom(a, usual), true
+			}
+			a, err := netip.ParseAddrPort(s)
+			if err != nil || a.Port() == 0 {
+				v.fail(fmt.Sprintf(`write it like "192.0.2.1:%d" or "[2001:db8::1]:%[1]d"`, usual), "%s is no address to listen on", quote(s))
+				return netip.AddrPort{}, false
+			}
+			return a, true
+		},
+		write: func(a netip.AddrPort) string { return quote(a.String()) },
+	}
 }

@@ -51,6 +51,7 @@ type Router struct {
 	ID        netip.Addr
 	ClusterID netip.Addr // of route reflection; ID unless set
 	Listen    []netip.AddrPort
+	Metrics   []netip.AddrPort // where Prometheus may ask
 	// Kernel: routes go to the kernel, which also resolves next hops.
 	Kernel           bool
 	DefaultLocalPref uint32

@@ -14,7 +14,8 @@ var routerBlock = schema[Router]{arguments: []argument[Router]{
 	required(plain("asn", asNumber, func(r *Router) *uint32 { return &r.ASN }, nil), "64500"),
 	required(plain("id", routerID, func(r *Router) *netip.Addr { return &r.ID }, nil), `"192.0.2.1"`),
 	plain("cluster_id", routerID, func(r *Router) *netip.Addr { return &r.ClusterID }, nil),
-	plain("listen", list(listenOn), func(r *Router) *[]netip.AddrPort { return &r.Listen }, nil),
+	plain("listen", list(listenOn(DefaultPort)), func(r *Router) *[]netip.AddrPort { return &r.Listen }, nil),
+	plain("metrics", list(listenOn(DefaultMetricsPort)), func(r *Router) *[]netip.AddrPort { return &r.Metrics }, nowhere),
 	plain("kernel", boolean, func(r *Router) *bool { return &r.Kernel }, nil),
 	plain("default_local_pref", number[uint32](0, math.MaxUint32), func(r *Router) *uint32 { return &r.DefaultLocalPref }, nil),
 	plain("always_compare_med", boolean, func(r *Router) *bool { return &r.AlwaysCompareMED }, nil),
@@ -46,6 +47,8 @@ func setBlockOf[T any](field func(*T) *policy.Actions) []nested[T] {
 		write: func(p *printer, from *T) { p.actions(field(from)) },
 	}}
 }
+
+func nowhere(a []netip.AddrPort) bool { return len(a) == 0 }
 
 func noNames(s []string) bool { return len(s) == 0 }
 

@@ -14,6 +14,7 @@ import (
 // Defaults of what a neighbor may set.
 const (
 	DefaultPort         = 179
+	DefaultMetricsPort  = 9179
 	DefaultHoldTime     = 90 * time.Second // RFC 4271 section 10
 	DefaultConnectRetry = 120 * time.Second
 	DefaultIdleHold     = 5 * time.Second

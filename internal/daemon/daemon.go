@@ -18,6 +18,7 @@ import (
 	"holdfast/internal/config"
 	"holdfast/internal/engine"
 	"holdfast/internal/events"
+	"holdfast/internal/metrics"
 	"holdfast/internal/packet"
 	"holdfast/internal/session"
 	"holdfast/internal/state"
@@ -54,6 +55,7 @@ type daemon struct {
 	Options
 	engine   *engine.Engine
 	sessions *session.Manager
+	metrics  *metrics.Server
 	started  time.Time
 
 	state  *state.Dir
@@ -64,11 +66,12 @@ type daemon struct {
 	// operator has said about a neighbor.
 	applying sync.Mutex
 
-	mu         sync.Mutex // for what follows
-	cfg        *config.Config
-	ids        numbers
-	revision   uint64
-	configured time.Time
+	mu           sync.Mutex // for what follows
+	cfg          *config.Config
+	ids          numbers
+	revision     uint64
+	configured   time.Time
+	reloadFailed bool // the last one
 }
 
 // Run runs a router until ctx is done. Then all sessions end with an
@@ -106,10 +109,12 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	d.sessions = session.New(d.engine, o.Log)
+	d.metrics = metrics.NewServer(d.figures, o.Log)
 	engineCtx, stopEngine := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
 	parts.Go(func() { d.engine.Run(engineCtx) })
 	defer func() {
+		d.metrics.Close()
 		d.sessions.Close("")
 		stopEngine()
 		parts.Wait()
@@ -178,18 +183,23 @@ func onOneLine(errs ...error) error {
 // reload reads the configuration again and applies it. Whoever asks for it, the
 // log tells. One at a time: the last one to begin must not apply what is older
 // than what another one has read.
-func (d *daemon) reload() (api.ReloadResult, error) {
+func (d *daemon) reload() (result api.ReloadResult, err error) {
 	d.applying.Lock()
 	defer d.applying.Unlock()
 	d.Systemd.Reloading()
 	defer d.Systemd.Ready()
+	defer func() {
+		d.mu.Lock()
+		d.reloadFailed = err != nil
+		d.mu.Unlock()
+	}()
 	cfg, diags := config.Load(d.ConfigPath)
 	logDiagnostics(d.Log, diags)
 	if diags.HasErrors() {
 		d.Log.Error("cannot reload: the old configuration goes on", "event", events.ConfigRefused)
 		return api.ReloadResult{}, unusable(diags)
 	}
-	result, err := d.apply(cfg)
+	result, err = d.apply(cfg)
 	if some := (*incomplete)(nil); errors.As(err, &some) {
 		d.Log.Error("the configuration is running, but incomplete", "event", events.ConfigIncomplete, "error", some.why)
 	} else if err != nil {
@@ -268,6 +278,10 @@ func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 		d.revision, d.configured = revision, time.Now()
 	}
 	d.mu.Unlock()
+	// Without metrics a router routes, and they are tried again.
+	if err := d.metrics.Listen(cfg.Router.Metrics); old != nil {
+		missing = onOneLine(missing, err)
+	}
 	d.forgetDowns(cfg)
 	d.Log.Info("configured", "event", events.ConfigApplied, "revision", revision, "reset", len(result.Reset), "pending", len(result.Pending))
 	if missing != nil {

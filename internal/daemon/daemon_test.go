@@ -73,13 +73,32 @@ func (p *place) await(text string) string {
 	}
 }
 
+// edit changes the configuration.
+func (p *place) edit(old, new string) {
+	p.t.Helper()
+	text, err := os.ReadFile(p.o.ConfigPath)
+	if err == nil {
+		err = os.WriteFile(p.o.ConfigPath, []byte(strings.Replace(string(text), old, new, 1)), 0o600)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 // run runs the router until the test ends, or stop is called.
 func (p *place) run() (stop func()) {
+	p.t.Helper()
+	stop = p.start()
+	p.await("msg=running")
+	return stop
+}
+
+// start is run without waiting.
+func (p *place) start() (stop func()) {
 	p.t.Helper()
 	ctx, cancel := context.WithCancel(p.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- Run(ctx, p.o) }()
-	p.await("msg=running")
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {

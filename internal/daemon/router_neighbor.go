@@ -35,6 +35,22 @@ func (r *router) Neighbors(ctx context.Context) ([]api.Neighbor, error) {
 	return all, nil
 }
 
+// details is all about all neighbors, by name.
+func (r *router) details(ctx context.Context) ([]api.NeighborDetail, error) {
+	states, err := r.engine.States(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cfg, _, _ := r.current()
+	all := make([]api.NeighborDetail, 0, len(cfg.Neighbors))
+	for _, n := range cfg.Neighbors {
+		id := r.id(n)
+		st, _ := r.sessions.Status(id)
+		all = append(all, neighborDetail(n, &st, states[id]))
+	}
+	return all, nil
+}
+
 // Neighbor implements api.Router.
 func (r *router) Neighbor(ctx context.Context, name string) (api.NeighborDetail, error) {
 	n, id, err := r.find(name)
@@ -130,7 +146,7 @@ func neighborDetail(n *config.Neighbor, st *session.Status, s engine.NeighborSta
 	out := api.NeighborDetail{
 		Neighbor: neighborLine(n, st, s), Local: st.Local, Remote: st.Remote, Passive: t.Passive,
 		GTSM: t.MinTTL > 0, MD5: t.Password.Reveal() != "",
-		Sent: capabilities(st.Sent), Received: capabilities(st.Received),
+		LastEstablished: st.LastEstablished, Sent: capabilities(st.Sent), Received: capabilities(st.Received),
 		Configured: api.Timers{
 			Hold: t.HoldTime, Keepalive: t.Keepalive, SendHold: sendHold(t.HoldTime), ConnectRetry: n.ConnectRetry,
 		},
@@ -138,6 +154,9 @@ func neighborDetail(n *config.Neighbor, st *session.Status, s engine.NeighborSta
 			In: messageCounts(st.In), Out: messageCounts(st.Out), Sessions: st.Sessions, Queued: uint64(st.Queued),
 			TreatAsWithdraw: s.Bad.Withdrawn, Discarded: s.Bad.Discarded, Unsendable: s.Bad.Unsendable,
 		},
+	}
+	if e := st.LastReset; e != nil {
+		out.LastDown = e.At
 	}
 	if usual := map[bool]uint8{true: 1, false: 255}[n.EBGP()]; t.MinTTL == 0 && t.TTL != usual {
 		out.MultihopTTL = t.TTL

@@ -7,13 +7,11 @@ import (
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
 	"holdfast/internal/rib"
-	"holdfast/internal/session"
 )
 
 // NeighborState is what the engine knows of a neighbor.
 type NeighborState struct {
 	Up       bool
-	Session  session.Established // of the current or the last session
 	Families [prefix.Families]FamilyState
 	Bad      BadUpdates
 }
@@ -52,7 +50,7 @@ func (c *Core) state(id packet.ID) NeighborState {
 		return NeighborState{}
 	}
 	n := c.neighbors[id]
-	s := NeighborState{Up: n.up, Session: n.est, Bad: n.bad}
+	s := NeighborState{Up: n.up, Bad: n.bad}
 	for f := range s.Families {
 		k := &n.counts[f]
 		s.Families[f] = FamilyState{Negotiated: n.up && n.est.Read.Families[f], Paths: k.paths, Accepted: k.accepted}

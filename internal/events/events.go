@@ -8,18 +8,21 @@ type ID string
 
 // Of the process and its configuration.
 const (
-	RouterRunning    ID = "router-running"    // it has started
-	RouterStopping   ID = "router-stopping"   // it was told to stop
-	ProcessConfined  ID = "process-confined"  // it can read and write in its own directories only
-	ProcessOpen      ID = "process-open"      // the kernel cannot confine it
-	WatchdogSilent   ID = "watchdog-silent"   // a part of the router does not answer
-	ManagerLost      ID = "manager-lost"      // the service manager does not read what it is told
-	ConfigApplied    ID = "config-applied"    // a configuration is in force
-	ConfigRefused    ID = "config-refused"    // a reload has changed nothing
-	ConfigIncomplete ID = "config-incomplete" // something of what is in force could not be had
-	ConfigError      ID = "config-error"      // one finding about a configuration that is refused
-	ConfigWarning    ID = "config-warning"    // one finding about a configuration
-	APIError         ID = "api-error"         // a client of the operators' socket has failed
+	RouterRunning      ID = "router-running"      // it has started
+	RouterStopping     ID = "router-stopping"     // it was told to stop
+	ProcessConfined    ID = "process-confined"    // it can read and write in its own directories only
+	ProcessOpen        ID = "process-open"        // the kernel cannot confine it
+	WatchdogSilent     ID = "watchdog-silent"     // a part of the router does not answer
+	ManagerLost        ID = "manager-lost"        // the service manager does not read what it is told
+	ConfigApplied      ID = "config-applied"      // a configuration is in force
+	ConfigRefused      ID = "config-refused"      // a reload has changed nothing
+	ConfigIncomplete   ID = "config-incomplete"   // something of what is in force could not be had
+	ConfigError        ID = "config-error"        // one finding about a configuration that is refused
+	ConfigWarning      ID = "config-warning"      // one finding about a configuration
+	APIError           ID = "api-error"           // a client of the operators' socket has failed
+	MetricsServed      ID = "metrics-served"      // scrapes are answered
+	MetricsUnavailable ID = "metrics-unavailable" // a port for scrapes could not be had
+	MetricsError       ID = "metrics-error"       // a scrape has failed
 )
 
 // Of sessions.

@@ -415,6 +415,7 @@ func (r *runner) up(c *conn, e *Established) {
 	s := &r.status
 	s.Established, s.Sent, s.Received = e, e.Sent, e.Received
 	s.Since, s.Sessions = time.Now(), s.Sessions+1
+	s.LastEstablished = s.Since
 	s.Local, s.Remote = e.Local, e.Remote
 	s.conn = c
 	r.mu.Unlock()

@@ -13,6 +13,8 @@ type Status struct {
 	// Since is when the session was established; if it is not, when the last
 	// one ended, or when the neighbor was added.
 	Since time.Time
+	// LastEstablished is when the current or the last session was.
+	LastEstablished time.Time
 	// Shutdown is an administrator's; ShutdownMessage went to the neighbor.
 	Shutdown        bool
 	ShutdownMessage string

@@ -3054,8 +3054,11 @@ type NeighborDetail struct {
 	Negotiated           *Negotiated            `protobuf:"bytes,12,opt,name=negotiated,proto3" json:"negotiated,omitempty"`
 	ConfiguredTimers     *Timers                `protobuf:"bytes,13,opt,name=configured_timers,json=configuredTimers,proto3" json:"configured_timers,omitempty"`
 	Counters             *NeighborCounters      `protobuf:"bytes,14,opt,name=counters,proto3" json:"counters,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// When a session was last established, and when one last ended.
+	LastEstablished *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=last_established,json=lastEstablished,proto3" json:"last_established,omitempty"`
+	LastDown        *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=last_down,json=lastDown,proto3" json:"last_down,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *NeighborDetail) Reset() {
@@ -3182,6 +3185,20 @@ func (x *NeighborDetail) GetConfiguredTimers() *Timers {
 func (x *NeighborDetail) GetCounters() *NeighborCounters {
 	if x != nil {
 		return x.Counters
+	}
+	return nil
+}
+
+func (x *NeighborDetail) GetLastEstablished() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastEstablished
+	}
+	return nil
+}
+
+func (x *NeighborDetail) GetLastDown() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastDown
 	}
 	return nil
 }
@@ -5212,7 +5229,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\n" +
 	"unsendable\x18\x06 \x01(\x04R\n" +
 	"unsendable\x12\x16\n" +
-	"\x06queued\x18\a \x01(\x04R\x06queued\"\xbe\x04\n" +
+	"\x06queued\x18\a \x01(\x04R\x06queued\"\xbe\x05\n" +
 	"\x0eNeighborDetail\x12\x14\n" +
 	"\x05local\x18\x01 \x01(\tR\x05local\x12\x16\n" +
 	"\x06remote\x18\x02 \x01(\tR\x06remote\x12\x18\n" +
@@ -5230,7 +5247,9 @@ const file_holdfast_proto_rawDesc = "" +
 	"negotiated\x18\f \x01(\v2\x17.holdfast.v1.NegotiatedR\n" +
 	"negotiated\x12@\n" +
 	"\x11configured_timers\x18\r \x01(\v2\x13.holdfast.v1.TimersR\x10configuredTimers\x129\n" +
-	"\bcounters\x18\x0e \x01(\v2\x1d.holdfast.v1.NeighborCountersR\bcounters\"\xb7\x02\n" +
+	"\bcounters\x18\x0e \x01(\v2\x1d.holdfast.v1.NeighborCountersR\bcounters\x12E\n" +
+	"\x10last_established\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\x0flastEstablished\x127\n" +
+	"\tlast_down\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\blastDown\"\xb7\x02\n" +
 	"\n" +
 	"RouteQuery\x12*\n" +
 	"\x04view\x18\x01 \x01(\x0e2\x16.holdfast.v1.RouteViewR\x04view\x12+\n" +
@@ -5593,76 +5612,78 @@ var file_holdfast_proto_depIdxs = []int32{
 	40, // 44: holdfast.v1.NeighborDetail.negotiated:type_name -> holdfast.v1.Negotiated
 	39, // 45: holdfast.v1.NeighborDetail.configured_timers:type_name -> holdfast.v1.Timers
 	42, // 46: holdfast.v1.NeighborDetail.counters:type_name -> holdfast.v1.NeighborCounters
-	6,  // 47: holdfast.v1.RouteQuery.view:type_name -> holdfast.v1.RouteView
-	0,  // 48: holdfast.v1.RouteQuery.family:type_name -> holdfast.v1.Family
-	7,  // 49: holdfast.v1.RouteQuery.match:type_name -> holdfast.v1.PrefixMatch
-	44, // 50: holdfast.v1.ListRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
-	19, // 51: holdfast.v1.ListRoutesResponse.routes:type_name -> holdfast.v1.Route
-	44, // 52: holdfast.v1.CountRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
-	19, // 53: holdfast.v1.LookupResponse.routes:type_name -> holdfast.v1.Route
-	53, // 54: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
-	19, // 55: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
-	54, // 56: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
-	57, // 57: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
-	12, // 58: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
-	58, // 59: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
-	12, // 60: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
-	8,  // 61: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
-	18, // 62: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
-	2,  // 63: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
-	61, // 64: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
-	18, // 65: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
-	18, // 66: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
-	13, // 67: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
-	8,  // 68: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
-	62, // 69: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
-	12, // 70: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
-	9,  // 71: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
-	76, // 72: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
-	71, // 73: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
-	10, // 74: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
-	12, // 75: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
-	71, // 76: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
-	74, // 77: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
-	11, // 78: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
-	12, // 79: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
-	20, // 80: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
-	22, // 81: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
-	25, // 82: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
-	28, // 83: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
-	30, // 84: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
-	45, // 85: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
-	47, // 86: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
-	49, // 87: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
-	51, // 88: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
-	55, // 89: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
-	59, // 90: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
-	63, // 91: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
-	65, // 92: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
-	67, // 93: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
-	69, // 94: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
-	72, // 95: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
-	21, // 96: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
-	23, // 97: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
-	26, // 98: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
-	29, // 99: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
-	31, // 100: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
-	46, // 101: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
-	48, // 102: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
-	50, // 103: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
-	52, // 104: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
-	56, // 105: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
-	60, // 106: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
-	64, // 107: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
-	66, // 108: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
-	68, // 109: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
-	70, // 110: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
-	73, // 111: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
-	96, // [96:112] is the sub-list for method output_type
-	80, // [80:96] is the sub-list for method input_type
-	80, // [80:80] is the sub-list for extension type_name
-	80, // [80:80] is the sub-list for extension extendee
-	0,  // [0:80] is the sub-list for field type_name
+	75, // 47: holdfast.v1.NeighborDetail.last_established:type_name -> google.protobuf.Timestamp
+	75, // 48: holdfast.v1.NeighborDetail.last_down:type_name -> google.protobuf.Timestamp
+	6,  // 49: holdfast.v1.RouteQuery.view:type_name -> holdfast.v1.RouteView
+	0,  // 50: holdfast.v1.RouteQuery.family:type_name -> holdfast.v1.Family
+	7,  // 51: holdfast.v1.RouteQuery.match:type_name -> holdfast.v1.PrefixMatch
+	44, // 52: holdfast.v1.ListRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
+	19, // 53: holdfast.v1.ListRoutesResponse.routes:type_name -> holdfast.v1.Route
+	44, // 54: holdfast.v1.CountRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
+	19, // 55: holdfast.v1.LookupResponse.routes:type_name -> holdfast.v1.Route
+	53, // 56: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
+	19, // 57: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
+	54, // 58: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
+	57, // 59: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
+	12, // 60: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
+	58, // 61: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
+	12, // 62: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
+	8,  // 63: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
+	18, // 64: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
+	2,  // 65: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
+	61, // 66: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
+	18, // 67: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
+	18, // 68: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
+	13, // 69: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
+	8,  // 70: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
+	62, // 71: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
+	12, // 72: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
+	9,  // 73: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
+	76, // 74: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
+	71, // 75: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
+	10, // 76: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
+	12, // 77: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
+	71, // 78: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
+	74, // 79: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
+	11, // 80: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
+	12, // 81: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
+	20, // 82: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
+	22, // 83: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
+	25, // 84: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
+	28, // 85: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
+	30, // 86: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
+	45, // 87: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
+	47, // 88: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
+	49, // 89: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
+	51, // 90: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
+	55, // 91: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
+	59, // 92: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
+	63, // 93: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
+	65, // 94: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
+	67, // 95: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
+	69, // 96: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
+	72, // 97: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
+	21, // 98: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
+	23, // 99: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
+	26, // 100: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
+	29, // 101: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
+	31, // 102: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
+	46, // 103: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
+	48, // 104: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
+	50, // 105: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
+	52, // 106: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
+	56, // 107: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
+	60, // 108: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
+	64, // 109: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
+	66, // 110: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
+	68, // 111: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
+	70, // 112: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
+	73, // 113: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
+	98, // [98:114] is the sub-list for method output_type
+	82, // [82:98] is the sub-list for method input_type
+	82, // [82:82] is the sub-list for extension type_name
+	82, // [82:82] is the sub-list for extension extendee
+	0,  // [0:82] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_proto_init() }

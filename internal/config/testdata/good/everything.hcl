@@ -4,6 +4,7 @@ router {
   id                 = "192.0.2.1"
   cluster_id         = "192.0.2.2"
   listen             = ["192.0.2.1", "[2001:db8::1]:1179"]
+  metrics            = ["127.0.0.1", "[::1]:9180"]
   kernel             = false
   default_local_pref = 200
   always_compare_med = true
