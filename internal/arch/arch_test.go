@@ -44,6 +44,7 @@ var rules = map[string]rule{
 	"internal/export": {machine: true, imports: "prefix slab wire packet attr rib policy"},
 	// The configuration is read from files.
 	"internal/config": {machine: true, imports: "prefix wire policy", also: "os"},
+	"internal/lint":   {machine: true, imports: "prefix wire policy config"},
 
 	"internal/state":   {imports: "events"},
 	"internal/session": {imports: "events prefix wire packet fsm config"},
@@ -58,7 +59,7 @@ var rules = map[string]rule{
 	"internal/view":                             {imports: "prefix wire config api api/holdfastv1"},
 	"internal/privilege":                        {},
 	"internal/systemd":                          {imports: "events"},
-	"internal/daemon":                           {imports: "events prefix wire packet attr policy rib export config fsm session engine mrt api api/holdfastv1 metrics privilege systemd state"},
+	"internal/daemon":                           {imports: "events prefix wire packet attr policy rib export config lint fsm session engine mrt api api/holdfastv1 metrics privilege systemd state"},
 	"internal/demo":                             {imports: "prefix wire config mrt api api/holdfastv1 view daemon replay"},
 	"internal/cli":                              {imports: "prefix wire config mrt api api/holdfastv1 view systemd daemon demo replay"},
 }

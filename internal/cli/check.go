@@ -22,13 +22,14 @@ import (
 )
 
 func (a *app) checkCommand() *cobra.Command {
-	running := false
+	running, strict := false, false
 	c := &cobra.Command{
 		Use:   "check [PATH]",
 		Short: "Check a configuration",
 		Long: `Checks a configuration, a file or a directory of *.hcl files, and says where it is
-wrong and what to write instead. It needs no running router. With --running, the
-router's own file is checked and compared with what is running.`,
+wrong and what to write instead, and warns of what is most likely not meant. It
+needs no running router. With --running, the router's own file is checked and
+compared with what is running.`,
 		Args: between(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if running {
@@ -40,7 +41,7 @@ router's own file is checked and compared with what is running.`,
 					if err != nil {
 						return err
 					}
-					return a.checked(m.Msg, true)
+					return a.checked(m.Msg, true, strict)
 				})
 			}
 			path := defaultConfig
@@ -48,26 +49,28 @@ router's own file is checked and compared with what is running.`,
 				path = args[0]
 			}
 			p := a.progress("reading " + path)
-			_, found := config.Load(path)
+			_, found := daemon.Check(path)
 			p.stop()
 			m := &pb.CheckConfigResponse{ConfigPath: path}
 			for _, d := range daemon.Diagnostics(found) {
 				m.Diagnostics = append(m.Diagnostics, api.DiagnosticOf(d))
 			}
-			return a.checked(m, false)
+			return a.checked(m, false, strict)
 		},
 	}
 	c.Flags().BoolVar(&running, "running", false, "check the running router's file and compare it with what is running")
+	c.Flags().BoolVar(&strict, "strict", false, "fail on warnings too")
 	return c
 }
 
-// checked shows findings; errors among them have been told with that.
-func (a *app) checked(m *pb.CheckConfigResponse, against bool) error {
+// checked shows findings; errors among them, or with strict any, have been told
+// with that.
+func (a *app) checked(m *pb.CheckConfigResponse, against, strict bool) error {
 	if err := a.view().Checked(m, against); err != nil {
 		return err
 	}
 	for _, d := range m.Diagnostics {
-		if d.Severity == pb.Severity_SEVERITY_ERROR {
+		if strict || d.Severity == pb.Severity_SEVERITY_ERROR {
 			return exitCode(exitError)
 		}
 	}

@@ -25,6 +25,9 @@ func (r *reader) builtin() {
 	r.cfg.builtinASNs = readBuiltin(r, asSets, (*policy.ASSet).Note, "bogon-asns")
 }
 
+// BogonASNs is as_set.builtin-bogon-asns.
+func (c *Config) BogonASNs() *policy.ASSet { return asSets.find(c, reserved+"bogon-asns") }
+
 func readBuiltin[S any](r *reader, k setKind[S], note func(*S, Pos, string), names ...string) []*Set[S] {
 	var all []*Set[S]
 	for _, name := range names {

@@ -135,7 +135,8 @@ func indent(line string, n int) string {
 	return b.String()
 }
 
-func (ds Diagnostics) sort() {
+// Sort puts them in order of file, line and column.
+func (ds Diagnostics) Sort() {
 	slices.SortStableFunc(ds, func(a, b Diagnostic) int {
 		return cmp.Or(cmp.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line),
 			cmp.Compare(a.Pos.Column, b.Pos.Column), cmp.Compare(a.Severity, b.Severity), cmp.Compare(a.Message, b.Message))

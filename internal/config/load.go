@@ -49,7 +49,7 @@ func Parse(name string, text []byte) (*Config, Diagnostics) {
 func Syntax(name string, text []byte) Diagnostics {
 	r := newReader(name)
 	r.parse(name, text)
-	r.diags.sort()
+	r.diags.Sort()
 	return r.diags
 }
 
@@ -147,7 +147,7 @@ func (r *reader) load(names []string, texts [][]byte) (*Config, Diagnostics) {
 	}
 	if !whole {
 		// With a file missing, everything that refers to it would be an error.
-		r.diags.sort()
+		r.diags.Sort()
 		return r.cfg, r.diags
 	}
 	for _, b := range blocks {
@@ -166,7 +166,7 @@ func (r *reader) load(names []string, texts [][]byte) (*Config, Diagnostics) {
 		}
 	}
 	r.check()
-	r.diags.sort()
+	r.diags.Sort()
 	return r.cfg, r.diags
 }
 

@@ -23,7 +23,7 @@ var samples = map[string][]string{
 	"shutdown":               {"true", "false", `"a reason"`},
 	"asn":                    {"64500", "64501", "4200000000"},
 	"local_asn":              {"64502", "64500"},
-	"local_role":             {`"provider"`, `"rs"`, `"rs-client"`, `"customer"`, `"peer"`},
+	"local_role":             {`"provider"`, `"rs"`, `"rs-client"`, `"customer"`, `"peer"`, `"none"`},
 	"local_address":          {`"192.0.2.1"`, `"2001:db8::1"`},
 	"port":                   {"179", "65535"},
 	"passive":                {"true", "false"},

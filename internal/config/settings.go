@@ -4,6 +4,7 @@ import (
 	"io"
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -154,8 +155,9 @@ func (s *Settings) take(other *Settings) {
 
 var role = codec[Role]{
 	read: func(v value) (Role, bool) {
-		r, ok := choice[Role](roles[1:]...).read(v)
-		return r + 1, ok
+		// "none" last: it is what the fewest mean.
+		r, ok := choice[Role](append(slices.Clone(roles[1:]), roles[0])...).read(v)
+		return (r + 1) % Role(len(roles)), ok
 	},
 	write: func(r Role) string { return quote(r.String()) },
 }

@@ -5,6 +5,7 @@ import (
 
 	"holdfast/internal/api"
 	"holdfast/internal/config"
+	"holdfast/internal/lint"
 	"holdfast/internal/policy"
 )
 
@@ -105,6 +106,17 @@ func policySource(s api.Source) policy.Source {
 }
 
 func position(p policy.Pos) api.Position { return api.Position{File: p.File, Line: p.Line} }
+
+// Check reads a configuration and finds what is wrong with it, and what it most
+// likely does not mean.
+func Check(path string) (*config.Config, config.Diagnostics) {
+	cfg, ds := config.Load(path)
+	if !ds.HasErrors() {
+		ds = append(ds, lint.Check(cfg)...)
+		ds.Sort()
+	}
+	return cfg, ds
+}
 
 // Diagnostics converts what was found about a configuration.
 func Diagnostics(ds config.Diagnostics) []api.Diagnostic {

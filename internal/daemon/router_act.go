@@ -113,7 +113,7 @@ func (r *router) Reload(context.Context) (api.ReloadResult, error) { return r.re
 
 // Check implements api.Router.
 func (r *router) Check(context.Context) (api.CheckResult, error) {
-	cfg, ds := config.Load(r.configPath)
+	cfg, ds := Check(r.configPath)
 	out := api.CheckResult{ConfigPath: r.configPath, Diagnostics: Diagnostics(ds)}
 	if ds.HasErrors() {
 		return out, nil
