@@ -15,7 +15,7 @@ import (
 func (c *Core) Up(id packet.ID, est session.Established, out session.Out) {
 	n := c.neighbors[id]
 	c.finish(id)
-	if n.est.NextHop != est.NextHop {
+	if n.est.RemoteID != 0 && n.est.NextHop != est.NextHop { // not the first session
 		c.forgetImports(map[packet.ID]bool{id: true}) // our own address is none to take for a next hop
 	}
 	if n.est.RemoteID != est.RemoteID && !n.EBGP {
