@@ -19,6 +19,7 @@ func (r *reader) check() {
 		r.checkReachable(p)
 	}
 	r.checkAddresses()
+	r.checkRanges()
 	for _, o := range r.cfg.Originates {
 		r.checkOwn("originate "+quote(o.Name), o.Pos, len("originate"), o.Policy)
 	}

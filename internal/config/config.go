@@ -35,6 +35,7 @@ type Config struct {
 	Policies       []*policy.Policy
 	Groups         []*Group
 	Neighbors      []*Neighbor
+	Ranges         []*Range
 	Originates     []*Originate
 	Aggregates     []*Aggregate
 	Protects       []*Protect
@@ -76,6 +77,7 @@ type Neighbor struct {
 	Name  string
 	Pos   Pos
 	Group string // "" for none
+	Range string // that it connected from; "" if it has a block
 
 	// Transport is what the session rests on: when it differs, the session
 	// must be reset. Nothing else needs that.

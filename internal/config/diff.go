@@ -56,6 +56,14 @@ func Diff(old, new *Config) []Difference {
 		}
 		return detail
 	})
+	diffObjects(d, "neighbor_range", old.Ranges, new.Ranges, func(g *Range) (string, Pos) { return g.Name, g.Pos }, func(a, b *Range) string {
+		detail := textDiff(printed(rangeBlock, &party{settings: a.Own, families: a.OwnFamily}),
+			printed(rangeBlock, &party{settings: b.Own, families: b.OwnFamily}))
+		if detail == "" && a.Example.Transport.Password != b.Example.Transport.Password {
+			return "another password"
+		}
+		return detail
+	})
 	return d.all
 }
 

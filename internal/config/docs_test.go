@@ -25,6 +25,7 @@ func documented() map[string][]string {
 		"`match`":                          inMatch().names(),
 		"`set`":                            setActions.names(),
 		"`neighbor`":                       only(neighborBlock.names(), groupBlock.names()),
+		"`neighbor_range`":                 only(rangeBlock.names(), groupBlock.names()),
 		"`neighbor` and `group`":           only(groupBlock.names(), perFamily.names()),
 		"`neighbor`, `group` and `family`": perFamily.names(),
 		"`originate`":                      originateBlock.names(),

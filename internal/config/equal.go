@@ -33,7 +33,8 @@ func (c *Config) Equal(o *Config) bool {
 		slices.EqualFunc(c.ASSets, o.ASSets, func(a, b *ASSet) bool { return equalSets(a.Set, b.Set, (*policy.ASSet).All) }) &&
 		slices.EqualFunc(c.CommunitySets, o.CommunitySets, func(a, b *CommunitySet) bool { return equalSets(a.Set, b.Set, (*policy.CommunitySet).All) }) &&
 		slices.EqualFunc(c.ASPathSets, o.ASPathSets, func(a, b *ASPathSet) bool { return equalSets(a.Set, b.Set, (*policy.ASPathSet).All) }) &&
-		slices.EqualFunc(c.Neighbors, o.Neighbors, (*Neighbor).Equal)
+		slices.EqualFunc(c.Neighbors, o.Neighbors, (*Neighbor).Equal) &&
+		slices.EqualFunc(c.Ranges, o.Ranges, func(a, b *Range) bool { return a.Example.Equal(b.Example) })
 }
 
 // equalSets compares the entries of two sets, in order.

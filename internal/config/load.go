@@ -112,6 +112,7 @@ var topLevel = []struct {
 	{"policy", (*reader).policy},
 	{"group", (*reader).group},
 	{"neighbor", (*reader).neighbor},
+	{"neighbor_range", (*reader).neighborRange},
 	{"originate", (*reader).originate},
 	{"aggregate", (*reader).aggregate},
 	{"protect", (*reader).protect},

@@ -43,6 +43,9 @@ func Print(c *Config) []byte {
 	for _, n := range c.Neighbors {
 		block(p, "neighbor "+quote(n.Name), neighborBlock, &party{settings: n.Own, families: n.OwnFamily})
 	}
+	for _, g := range c.Ranges {
+		block(p, "neighbor_range "+quote(g.Name), rangeBlock, &party{settings: g.Own, families: g.OwnFamily})
+	}
 	return Format(p.Bytes())
 }
 

@@ -18,6 +18,9 @@ var samples = map[string][]string{
 	"interface":              {`"eth0"`},
 	"prefixes":               {"prefix_set.a", `["192.0.2.0/24 le 30", prefix_set.a]`, `"2001:db8::/32"`},
 	"origin_asns":            {"as_set.a", "64501", `[as_set.a, "64502-64510", 7]`},
+	"addresses":              {`["192.0.2.0/24", "2001:db8::/64"]`, `"198.51.100.0/25"`},
+	"asns":                   {"as_set.a", `"64502-64510"`, "[7, as_set.a]"},
+	"limit":                  {"1", "65535"},
 	"description":            {`"x"`, `"a \"b\" $${c} %%{d} \\ \t é"`, `""`},
 	"tags":                   {`["a", "b"]`, `"a"`, "[]"},
 	"shutdown":               {"true", "false", `"a reason"`},
@@ -91,7 +94,8 @@ func TestPrintAndParse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := routerText + "policy \"p\" {}\npolicy \"q\" {}\nprefix_set \"a\" {\n  prefixes = [\"10.0.0.0/8\"]\n}\nas_set \"a\" {\n  asns = [1]\n}\n" +
 			"group \"g\" {\n" + arguments(t, groupBlock) + familyTexts(t) + "}\n" +
-			"neighbor \"n\" {\n" + arguments(t, neighborBlock, "address", "asn") + familyTexts(t) + "}\n"
+			"neighbor \"n\" {\n" + arguments(t, neighborBlock, "address", "asn") + familyTexts(t) + "}\n" +
+			"neighbor_range \"r\" {\n" + arguments(t, rangeBlock, "addresses", "asn") + familyTexts(t) + "}\n"
 		c, ds := Parse("test.hcl", []byte(text))
 		if ds.HasErrors() {
 			for _, d := range ds {

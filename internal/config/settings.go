@@ -32,6 +32,10 @@ type Settings struct {
 	Interface  *string
 	Prefixes   *Members[policy.PrefixSet]
 	OriginASNs *Members[policy.ASSet]
+	// Of neighbor ranges only, which have the others but Address and Interface.
+	Addresses *[]netip.Prefix
+	ASNs      *Members[policy.ASSet]
+	Limit     *uint16
 
 	ASN, LocalASN    *uint32
 	Passive          *bool

@@ -193,3 +193,20 @@ neighbor "near" {
   import       = [policy.blackhole, policy.plain]
   export       = policy.plain
 }
+
+neighbor_range "rack" {
+  group       = group["with space"]
+  addresses   = ["10.0.0.0/8", "2001:db8:1::/48"]
+  asns        = [as_set.private, 64510, "64520-64530"]
+  limit       = 200
+  prefixes    = prefix_set.own
+  origin_asns = [64501, 64502]
+  shutdown    = "not yet"
+  family "ipv6" { max_prefixes = 10 }
+}
+
+neighbor_range "hosts" {
+  addresses     = "10.1.0.0/16"
+  asn           = 64500
+  password_file = "transit-a.key"
+}
