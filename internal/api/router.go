@@ -23,7 +23,8 @@ import (
 // Wherever a neighbor is named, its name or its address is accepted.
 type Router interface {
 	Summary(ctx context.Context) (Summary, error)
-	// Neighbors returns all configured neighbors by name.
+	// Neighbors returns all neighbors by name: those that are configured, and
+	// those that have connected from a range.
 	Neighbors(ctx context.Context) ([]Neighbor, error)
 	Neighbor(ctx context.Context, name string) (NeighborDetail, error)
 
@@ -101,6 +102,7 @@ const (
 type Neighbor struct {
 	Name        string
 	Group       string
+	Range       string // that it has connected from, "" if it is configured
 	Description string
 	Tags        []string
 	Address     netip.Addr

@@ -63,12 +63,13 @@ type daemon struct {
 	sooner chan struct{}        // has a token when there may be an earlier deadline
 
 	// applying is held while a configuration is being applied, or what an
-	// operator has said about a neighbor.
+	// operator has said about a neighbor, and while one joins or leaves.
 	applying sync.Mutex
 
 	mu           sync.Mutex // for what follows
 	cfg          *config.Config
-	ids          numbers
+	running      *config.Config // cfg with the neighbors that have come from ranges
+	ids          *numbers
 	revision     uint64
 	configured   time.Time
 	reloadFailed bool // the last one
@@ -100,7 +101,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer doors.Close()
 
-	d := &daemon{Options: o, engine: engine.New(o.Log), started: time.Now(), ids: numbers{}, sooner: make(chan struct{}, 1)}
+	d := &daemon{Options: o, engine: engine.New(o.Log), started: time.Now(), ids: &numbers{}, sooner: make(chan struct{}, 1)}
 	if err := d.remember(); err != nil {
 		return err
 	}
@@ -108,7 +109,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := o.confine(cfg); err != nil {
 		return err
 	}
-	d.sessions = session.New(d.engine, o.Log)
+	d.sessions = session.New(d.engine, o.Log, session.WithWelcome(d.welcome))
 	d.metrics = metrics.NewServer(d.figures, o.Log)
 	engineCtx, stopEngine := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
@@ -119,7 +120,10 @@ func Run(ctx context.Context, o Options) error {
 		stopEngine()
 		parts.Wait()
 	}()
-	if _, err := d.apply(cfg); err != nil {
+	d.applying.Lock()
+	_, err = d.apply(cfg)
+	d.applying.Unlock()
+	if err != nil {
 		return err
 	}
 	o.Log.Info("running", "event", events.RouterRunning, "asn", cfg.Router.ASN, "id", cfg.Router.ID, "neighbors", len(cfg.Neighbors), "config", o.ConfigPath, "socket", o.SocketPath)
@@ -129,6 +133,7 @@ func Run(ctx context.Context, o Options) error {
 	failed := make(chan error, 1)
 	parts.Go(func() { d.keepDeadlines(serving) })
 	parts.Go(func() { failed <- doors.serve(serving, newRouter(d), o.Log) })
+	parts.Go(func() { d.sweep(serving) })
 	o.Systemd.Ready()
 	if o.Systemd != nil {
 		parts.Go(func() { d.report(serving) })
@@ -215,8 +220,9 @@ func (d *daemon) reload() (result api.ReloadResult, err error) {
 // neighbor with another AS is a new one.
 func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 	d.mu.Lock()
-	old, revision := d.cfg, d.revision+1
+	old, was, revision := d.cfg, d.running, d.revision+1
 	d.mu.Unlock()
+	running := d.withMembers(cfg)
 
 	// A file that means the same is no new revision, but its lines may have
 	// moved: rules are known by them.
@@ -226,7 +232,7 @@ func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 	}
 	result := api.ReloadResult{Revision: revision}
 	d.mu.Lock()
-	compiled, err := engineConfig(cfg, d.ids, uint32(revision))
+	compiled, err := engineConfig(running, d.ids, uint32(revision))
 	d.mu.Unlock()
 	if err != nil {
 		return result, api.Invalid("%v", err)
@@ -241,12 +247,16 @@ func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 	for _, n := range compiled.Neighbors {
 		wanted[n.ID] = true
 	}
-	var going sync.WaitGroup // of which some may not read their NOTIFICATION
-	if old != nil {
-		for _, n := range old.Neighbors {
+	var going sync.WaitGroup    // of which some may not read their NOTIFICATION
+	var left []*config.Neighbor // of ranges
+	if was != nil {
+		for _, n := range was.Neighbors {
 			if id := d.id(n); !wanted[id] {
 				going.Go(func() { d.sessions.Remove(id) })
 				result.Reset = append(result.Reset, n.Name)
+				if n.Range != "" {
+					left = append(left, n)
+				}
 			}
 		}
 	}
@@ -255,7 +265,7 @@ func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 		return result, errors.New("the router is stopping")
 	}
 	var sessions []session.Neighbor
-	for _, n := range cfg.Neighbors {
+	for _, n := range running.Neighbors {
 		sessions = append(sessions, d.sessionOf(n))
 	}
 	// Ports first: without them, no session begins only to end.
@@ -263,7 +273,7 @@ func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 	if old == nil && listening != nil {
 		return result, onOneLine(listening)
 	}
-	missing := onOneLine(listening, d.sessions.Set(sessions...))
+	missing := onOneLine(listening, d.sessions.Set(sessions...), d.sessions.SetRanges(ranges(cfg)))
 	if old == nil && missing != nil {
 		return result, missing
 	}
@@ -273,7 +283,10 @@ func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 		}
 	}
 	d.mu.Lock()
-	d.cfg = cfg
+	d.cfg, d.running = cfg, running
+	for _, n := range left {
+		d.ids.leave(n)
+	}
 	if !same {
 		d.revision, d.configured = revision, time.Now()
 	}
@@ -290,16 +303,24 @@ func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 	return result, nil
 }
 
-// current is the running configuration.
+// current is the running configuration, with the neighbors that have come from
+// ranges.
 func (d *daemon) current() (cfg *config.Config, revision uint64, since time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.cfg, d.revision, d.configured
+	return d.running, d.revision, d.configured
 }
 
-// id finds a configured neighbor's number.
+// configuredOnly is it without those.
+func (d *daemon) configuredOnly() *config.Config {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.cfg
+}
+
+// id finds a neighbor's number.
 func (d *daemon) id(n *config.Neighbor) packet.ID {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.ids[identity{n.Name, n.Transport.ASN, n.Transport.LocalASN}]
+	return d.ids.find(n)
 }

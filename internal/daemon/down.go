@@ -105,7 +105,7 @@ func (d *daemon) still(name string) (*config.Neighbor, error) {
 // forgetDowns drops what is kept about neighbors that cfg does not have: who
 // configures them again finds them as they are configured.
 func (d *daemon) forgetDowns(cfg *config.Config) {
-	d.dropDowns(func(name string, _ down) bool { return configured(cfg, name) == nil }, func(name string, e down) {
+	d.dropDowns(func(name string, _ down) bool { return configured(cfg, name) == nil && !mayCome(cfg, name) }, func(name string, e down) {
 		d.Log.Warn("a neighbor that was kept down is not configured any more: that is forgotten",
 			"event", events.NeighborForgotten, "neighbor", name, "reason", e.Reason, "by", e.By)
 	})

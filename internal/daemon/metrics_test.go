@@ -143,7 +143,7 @@ func BenchmarkScrape(b *testing.B) {
 		fmt.Fprintf(&text, "neighbor \"n%d\" {\n  address = \"10.0.%d.%d\"\n  asn = 64500\n  passive = true\n  families = [\"ipv4\", \"ipv6\"]\n}\n", i, i/250, 1+i%250)
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	d := &daemon{ids: numbers{}, engine: engine.New(quiet), started: time.Now()}
+	d := &daemon{ids: &numbers{}, engine: engine.New(quiet), started: time.Now()}
 	d.sessions = session.New(d.engine, quiet)
 	b.Cleanup(func() { d.sessions.Close("") })
 	cfg, diags := config.Parse("bench.hcl", []byte(text.String()))
@@ -154,7 +154,7 @@ func BenchmarkScrape(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	d.cfg = cfg
+	d.running = cfg
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	go d.engine.Run(ctx)

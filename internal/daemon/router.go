@@ -29,8 +29,11 @@ type router struct {
 	configPath string
 	started    time.Time
 
-	current func() (cfg *config.Config, revision uint64, since time.Time)
-	id      func(*config.Neighbor) packet.ID
+	// current has the neighbors that have come from ranges too, configured only
+	// what stands in the files.
+	current    func() (cfg *config.Config, revision uint64, since time.Time)
+	configured func() *config.Config
+	id         func(*config.Neighbor) packet.ID
 	// compile tries whether a configuration could run.
 	compile func(*config.Config) error
 	reload  func() (api.ReloadResult, error)

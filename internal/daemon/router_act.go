@@ -127,8 +127,7 @@ func (r *router) Check(context.Context) (api.CheckResult, error) {
 		out.Diagnostics = append(out.Diagnostics, d)
 		return out, nil
 	}
-	running, _, _ := r.current()
-	out.Changes = changes(running, cfg)
+	out.Changes = changes(r.configured(), cfg)
 	return out, nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -96,7 +95,7 @@ type bench struct {
 	*router
 	t      *testing.T
 	cfg    *config.Config
-	ids    numbers
+	ids    *numbers
 	status map[packet.ID]*session.Status
 	done   []string // what sessions were told
 	downs  map[string]down
@@ -155,7 +154,7 @@ func newBench(t *testing.T) *bench {
 	if ds.HasErrors() {
 		t.Fatal(unusable(ds))
 	}
-	b := &bench{t: t, cfg: cfg, ids: numbers{}, status: map[packet.ID]*session.Status{}}
+	b := &bench{t: t, cfg: cfg, ids: &numbers{}, status: map[packet.ID]*session.Status{}}
 	compiled, err := engineConfig(cfg, b.ids, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -175,16 +174,17 @@ func newBench(t *testing.T) *bench {
 	began := time.Now()
 	b.router = &router{
 		engine: e, sessions: b, configPath: path, started: began,
-		current: func() (*config.Config, uint64, time.Time) { return b.cfg, 1, began },
+		current:    func() (*config.Config, uint64, time.Time) { return b.cfg, 1, began },
+		configured: func() *config.Config { return b.cfg },
 		id: func(n *config.Neighbor) packet.ID {
-			id, ok := maps.Clone(b.ids)[identity{n.Name, n.Transport.ASN, n.Transport.LocalASN}]
-			if !ok {
+			id := b.ids.find(n)
+			if id == 0 {
 				t.Errorf("neighbor %s has no number", n.Name)
 			}
 			return id
 		},
 		compile: func(cfg *config.Config) error {
-			_, err := engineConfig(cfg, maps.Clone(b.ids), 0)
+			_, err := engineConfig(cfg, b.ids.clone(), 0)
 			return err
 		},
 		takeDown: func(name string, e down) error {

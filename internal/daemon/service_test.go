@@ -86,7 +86,7 @@ func TestService(t *testing.T) {
 func TestNoSignOfLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := slog.New(slog.DiscardHandler)
-		d := &daemon{Options: Options{Log: log, SocketPath: "/nonexistent"}, engine: engine.New(log), cfg: &config.Config{}}
+		d := &daemon{Options: Options{Log: log, SocketPath: "/nonexistent"}, engine: engine.New(log), running: &config.Config{}}
 		ctx, cancel := context.WithCancel(t.Context())
 		go d.engine.Run(ctx)
 		stuck := make(chan struct{})

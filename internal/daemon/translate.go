@@ -2,8 +2,6 @@ package daemon
 
 import (
 	"encoding/binary"
-	"fmt"
-	"math"
 	"net/netip"
 
 	"holdfast/internal/config"
@@ -18,36 +16,13 @@ import (
 	"holdfast/internal/wire"
 )
 
-// numbers gives neighbors their IDs. They keep them for as long as the process
-// runs, so that an ID never means two neighbors. One with other AS numbers is
-// another neighbor: what is stored about its routes does not hold for them.
-type numbers map[identity]packet.ID
-
-type identity struct {
-	name          string
-	asn, localASN uint32
-}
-
-func (m numbers) of(n *config.Neighbor) (packet.ID, error) {
-	k := identity{n.Name, n.Transport.ASN, n.Transport.LocalASN}
-	if id, ok := m[k]; ok {
-		return id, nil
-	}
-	if len(m) >= math.MaxUint16 {
-		return 0, fmt.Errorf("cannot number neighbor %q: this process has seen %d neighbors; restart it", n.Name, len(m))
-	}
-	id := packet.ID(len(m) + 1)
-	m[k] = id
-	return id, nil
-}
-
 func id32(a netip.Addr) uint32 {
 	b := a.As4()
 	return binary.BigEndian.Uint32(b[:])
 }
 
 // engineConfig compiles a configuration for the engine.
-func engineConfig(cfg *config.Config, ids numbers, revision uint32) (engine.Config, error) {
+func engineConfig(cfg *config.Config, ids *numbers, revision uint32) (engine.Config, error) {
 	r := &cfg.Router
 	out := engine.Config{
 		Revision: revision, ASN: r.ASN, RouterID: id32(r.ID), ClusterID: id32(r.ClusterID),
@@ -94,7 +69,7 @@ func source(n *config.Neighbor) policy.Source {
 	return s
 }
 
-func engineNeighbor(cfg *config.Config, n *config.Neighbor, ids numbers) (engine.Neighbor, error) {
+func engineNeighbor(cfg *config.Config, n *config.Neighbor, ids *numbers) (engine.Neighbor, error) {
 	id, err := ids.of(n)
 	if err != nil {
 		return engine.Neighbor{}, err
@@ -126,7 +101,7 @@ func engineNeighbor(cfg *config.Config, n *config.Neighbor, ids numbers) (engine
 func sessionNeighbor(n *config.Neighbor, id packet.ID) session.Neighbor {
 	t := &n.Transport
 	return session.Neighbor{
-		ID: id, Name: n.Name, Shutdown: n.Shutdown, ShutdownMessage: n.ShutdownReason,
+		ID: id, Name: n.Name, Range: n.Range, Shutdown: n.Shutdown, ShutdownMessage: n.ShutdownReason,
 		Machine: fsm.Config{
 			LocalASN: t.LocalASN, RemoteASN: t.ASN, LocalID: id32(t.RouterID), Passive: t.Passive,
 			HoldTime: t.HoldTime, KeepaliveTime: t.Keepalive, ConnectRetryTime: n.ConnectRetry, IdleHoldTime: n.IdleHold,
@@ -134,9 +109,13 @@ func sessionNeighbor(n *config.Neighbor, id packet.ID) session.Neighbor {
 			ExtendedMessage: t.ExtendedMessages, ExtendedNextHop: t.ExtendedNextHop,
 			HasRole: t.Role != config.NoRole, Role: t.Role.Capability(),
 		},
-		Transport: session.Transport{
-			Remote: t.Address, Port: t.Port, Local: t.LocalAddress, TTL: t.TTL, MinTTL: t.MinTTL, Password: t.Password.Reveal(),
-		},
+		Transport: sessionTransport(t),
+	}
+}
+
+func sessionTransport(t *config.Transport) session.Transport {
+	return session.Transport{
+		Remote: t.Address, Port: t.Port, Local: t.LocalAddress, TTL: t.TTL, MinTTL: t.MinTTL, Password: t.Password.Reveal(),
 	}
 }
 

@@ -30,6 +30,10 @@ const (
 	NeighborUp         ID = "neighbor-up"         // a session is established
 	NeighborDown       ID = "neighbor-down"       // an established session has ended
 	SessionFailed      ID = "session-failed"      // an attempt at a session has ended
+	ArrivalRefused     ID = "arrival-refused"     // a connection from a neighbor_range
+	NeighborJoined     ID = "neighbor-joined"     // one has connected from a neighbor_range
+	NeighborLeft       ID = "neighbor-left"       // one that came from a neighbor_range is gone
+	NeighborRefused    ID = "neighbor-refused"    // one from a neighbor_range cannot be taken in
 	CapabilityRefused  ID = "capability-refused"  // a neighbor does not take our capabilities
 	ConnectionUnknown  ID = "connection-unknown"  // from an address that is no neighbor
 	ConnectionRejected ID = "connection-rejected" // from a neighbor, but not as configured

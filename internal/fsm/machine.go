@@ -186,6 +186,10 @@ func (m *Machine) running() bool { return m.started && m.idleHold.IsZero() }
 // Started reports whether an operator wants the session.
 func (m *Machine) Started() bool { return m.started }
 
+// Limited reports whether a limit keeps the session down for a while: nobody is
+// admitted before that.
+func (m *Machine) Limited() bool { return m.started && !m.running() && m.admit.IsZero() }
+
 // Attempts counts the connects since the last session (ConnectRetryCounter).
 func (m *Machine) Attempts() int { return m.attempts }
 
@@ -325,8 +329,7 @@ func (m *Machine) start(now time.Time) {
 // reconfigured begins attempts anew: what was wrong may be mended. A session
 // stays, and so does the delay that a limit has set.
 func (m *Machine) reconfigured(now time.Time) {
-	limited := !m.running() && m.admit.IsZero()
-	if !m.started || limited || m.State() == EstablishedState {
+	if !m.started || m.Limited() || m.State() == EstablishedState {
 		return
 	}
 	m.stop(now, Close{Code: wire.CodeCease, Subcode: wire.CeaseConfigChange}, false)

@@ -66,7 +66,8 @@ type event struct {
 	answer chan struct{}
 }
 
-func newConn(r *runner, nc net.Conn, which fsm.Conn, made Neighbor) *conn {
+func newConn(r *runner, of candidate, which fsm.Conn, made Neighbor) *conn {
+	nc := of.nc
 	c := &conn{nc: nc, id: r.id, routes: r.manager.routes, which: which, runner: r, made: made, stop: make(chan struct{})}
 	if s, ok := nc.(syscall.Conn); ok {
 		if raw, err := s.SyscallConn(); err == nil {
@@ -79,7 +80,7 @@ func newConn(r *runner, nc net.Conn, which fsm.Conn, made Neighbor) *conn {
 	c.writers.Add(1)
 	go func() {
 		defer c.readers.Done()
-		(&reader{conn: c}).run()
+		(&reader{conn: c, carry: of.read}).run()
 	}()
 	go func() {
 		defer c.writers.Done()

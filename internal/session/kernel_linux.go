@@ -46,9 +46,9 @@ func (Kernel) Listen(at netip.AddrPort) (net.Listener, error) {
 }
 
 // Password implements Net.
-func (Kernel) Password(l net.Listener, remote netip.Addr, password string) error {
+func (Kernel) Password(l net.Listener, remote netip.Prefix, password string) error {
 	at := addrPort(l.Addr()).Addr()
-	if at.Is4() != remote.Is4() {
+	if at.Is4() != remote.Addr().Is4() {
 		return nil
 	}
 	s, ok := l.(syscall.Conn)
@@ -150,7 +150,7 @@ func (Kernel) Dial(ctx context.Context, t Transport) (net.Conn, error) {
 	d := net.Dialer{KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) error {
 		return control(c, func(fd int) error {
 			if t.Password != "" {
-				if err := setMD5(fd, t.Remote, t.Password); err != nil {
+				if err := setMD5(fd, netip.PrefixFrom(t.Remote, t.Remote.BitLen()), t.Password); err != nil {
 					return err
 				}
 			}
@@ -216,9 +216,10 @@ func option(name string, err error) error {
 	return nil
 }
 
-// setMD5 sets the key for a neighbor, or deletes it.
-func setMD5(fd int, remote netip.Addr, password string) error {
-	var s unix.TCPMD5Sig
+// setMD5 sets the key for addresses, or deletes it. Of several that fit an
+// address, the kernel takes the most specific one.
+func setMD5(fd int, remote netip.Prefix, password string) error {
+	s := unix.TCPMD5Sig{Flags: unix.TCP_MD5SIG_FLAG_PREFIX, Prefixlen: uint8(remote.Bits())}
 	if len(password) > len(s.Key) {
 		return fmt.Errorf("a TCP MD5 password has at most %d bytes", len(s.Key))
 	}
@@ -227,13 +228,13 @@ func setMD5(fd int, remote netip.Addr, password string) error {
 	// bytes of flow label.
 	s.Addr.Family = unix.AF_INET
 	at := s.Addr.Data[2:]
-	if remote.Is6() {
+	if remote.Addr().Is6() {
 		s.Addr.Family = unix.AF_INET6
 		at = s.Addr.Data[6:]
 	}
-	copy(at, remote.AsSlice())
+	copy(at, remote.Addr().AsSlice())
 	s.Keylen = uint16(copy(s.Key[:], password))
-	return option("the TCP MD5 password", unix.SetsockoptTCPMD5Sig(fd, unix.IPPROTO_TCP, unix.TCP_MD5SIG, &s))
+	return option("the TCP MD5 password", unix.SetsockoptTCPMD5Sig(fd, unix.IPPROTO_TCP, unix.TCP_MD5SIG_EXT, &s))
 }
 
 // Addresses implements Net.

@@ -55,7 +55,8 @@ func kernelRouter(t *testing.T, routes Routes, host string) (*Manager, netip.Add
 }
 
 // TestKernel brings sessions up, or not, between two addresses of the loopback
-// interface. The one that dials is far away if its TTL is small.
+// interface. The one that dials is far away if its TTL is small. It has a
+// neighbor of its own there, or comes from a range.
 func TestKernel(t *testing.T) {
 	const up, refused, silent = "neighbor up", "closed a connection", "no answer to the connect"
 	for name, test := range map[string]struct {
@@ -75,12 +76,26 @@ func TestKernel(t *testing.T) {
 		"gtsm, far, v6":  {hosts: [2]string{"::1", "::1"}, listen: Transport{TTL: 255, MinTTL: 255}, dial: Transport{TTL: 200}, atListen: refused},
 		"ttl 1":          {hosts: [2]string{"127.0.0.1", "127.0.0.2"}, listen: Transport{TTL: 1}, dial: Transport{TTL: 1}, atListen: up, atDial: up},
 	} {
-		t.Run(name, func(t *testing.T) {
+		run := func(t *testing.T, ranged bool) {
 			a, at, logA := kernelRouter(t, &table{t: t}, test.hosts[0])
 			n := settings(addrA)
 			n.Transport = test.listen
 			n.Remote, n.Machine.Passive = netip.MustParseAddr(test.hosts[1]), true
-			set(t, &router{Manager: a}, n)
+			if ranged {
+				made := n
+				made.Range = "lan"
+				a.welcome = func(string, netip.Addr, uint32) *Close {
+					set(t, &router{Manager: a}, made)
+					return nil
+				}
+				lan := Range{Name: "lan", Limit: 1, Transport: test.listen}
+				lan.Addresses = []netip.Prefix{netip.PrefixFrom(n.Remote, n.Remote.BitLen()-8).Masked()}
+				if err := a.SetRanges([]Range{lan}); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				set(t, &router{Manager: a}, n)
+			}
 
 			b, _, logB := kernelRouter(t, &table{t: t}, test.hosts[1])
 			n = settings(addrB)
@@ -99,8 +114,48 @@ func TestKernel(t *testing.T) {
 					t.Errorf("the dialer's session: %+v", s)
 				}
 			}
-		})
+		}
+		t.Run(name, func(t *testing.T) { run(t, false) })
+		t.Run(name+", range", func(t *testing.T) { run(t, true) })
 	}
+}
+
+// TestRangePasswords: each listener has those of all ranges, also one that comes
+// later, and of ranges that are gone none.
+func TestRangePasswords(t *testing.T) {
+	const signed, open = "signed", "open"
+	a, at, _ := kernelRouter(t, &table{t: t}, "127.0.0.1")
+	lan := Range{Name: "lan", Limit: 9, Addresses: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/25")}, Transport: Transport{Password: "secret"}}
+	state := func(at netip.AddrPort) string {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 9)}, Timeout: 300 * time.Millisecond}
+		c, err := d.DialContext(t.Context(), "tcp4", at.String())
+		if err != nil {
+			return signed
+		}
+		c.Close()
+		return open
+	}
+	want := func(at netip.AddrPort, want string) {
+		t.Helper()
+		if got := state(at); got != want {
+			t.Errorf("%v is %s, want %s", at, got, want)
+		}
+	}
+	if err := a.SetRanges([]Range{lan}); err != nil {
+		t.Fatal(err)
+	}
+	want(at, signed)
+	if err := a.Listen([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0"), netip.MustParseAddrPort("127.0.0.3:0")}); err != nil {
+		t.Fatal(err)
+	}
+	later := a.Listening()[1]
+	want(later, signed)
+	lan.Addresses = []netip.Prefix{netip.MustParsePrefix("127.0.0.64/26")}
+	if err := a.SetRanges([]Range{lan}); err != nil {
+		t.Fatal(err)
+	}
+	want(at, open)
+	want(later, open)
 }
 
 // TestPasswordChanges: a new password is the listener's at once.

@@ -24,11 +24,12 @@ import (
 // be called at any time, but not by Routes from within a call of the session
 // that they are about: Remove and Close wait for that to return.
 type Manager struct {
-	routes Routes
-	net    Net
-	log    *slog.Logger
-	began  time.Time
-	random func() float64
+	routes  Routes
+	net     Net
+	log     *slog.Logger
+	began   time.Time
+	random  func() float64
+	welcome Welcome
 
 	ctx    context.Context // done when lingering must end
 	cancel context.CancelFunc
@@ -38,9 +39,12 @@ type Manager struct {
 	runners   map[packet.ID]*runner
 	byAddr    map[netip.Addr]*runner
 	listeners map[netip.AddrPort]net.Listener
+	ranges    []Range
+	arrivals  []*arrival // by age
 	closed    bool
 
-	unknown suppressor
+	pace                pace // of arrivals
+	unknown, turnedAway suppressor
 }
 
 // Option changes what New does by default.
@@ -102,10 +106,11 @@ func (m *Manager) Listen(addrs []netip.AddrPort) error {
 			continue
 		}
 		for _, r := range m.runners {
-			if n := r.current(); n.Password != "" {
+			if n := r.current(); n.ownPassword() != "" {
 				errs = append(errs, m.password(at, l, &n))
 			}
 		}
+		errs = append(errs, m.rangePasswords(at, l))
 		m.listeners[at] = l
 		m.wg.Go(func() { m.accept(at, l) })
 	}
@@ -140,7 +145,7 @@ func (m *Manager) Listening() []netip.AddrPort {
 
 // password sets a neighbor's on a listener. Its own is wanted nowhere else.
 func (m *Manager) password(at netip.AddrPort, l net.Listener, n *Neighbor) error {
-	if err := m.net.Password(l, n.Remote, n.Password); err != nil {
+	if err := m.net.Password(l, netip.PrefixFrom(n.Remote, n.Remote.BitLen()), n.Password); err != nil {
 		return fmt.Errorf("neighbor %s, listener %v: %w", n.Name, at, err)
 	}
 	return nil
@@ -183,9 +188,14 @@ func (m *Manager) incoming(nc net.Conn) {
 	remote := addrPort(nc.RemoteAddr())
 	m.mu.Lock()
 	r := m.byAddr[remote.Addr()]
+	of, ranged := m.rangeOf(remote.Addr())
 	m.mu.Unlock()
+	if r == nil && ranged {
+		m.arrive(nc, remote.Addr(), of)
+		return
+	}
 	if r == nil {
-		nc.Close()
+		reset(nc)
 		if n, ok := m.unknown.allow(time.Now()); ok {
 			m.log.Info("closed a connection from an address that is no neighbor", "event", events.ConnectionUnknown, "address", remote.Addr(), "more", n)
 		}
@@ -199,7 +209,7 @@ func (m *Manager) incoming(nc net.Conn) {
 		}
 		return
 	}
-	r.offer(nc)
+	r.offer(candidate{nc: nc})
 }
 
 // suppressor lets one message of its kind through in a while.
@@ -272,7 +282,7 @@ func (m *Manager) giveUp(old Neighbor, keeps netip.Addr) error {
 		return nil
 	}
 	delete(m.byAddr, old.Remote)
-	if old.Password == "" {
+	if old.ownPassword() == "" {
 		return nil
 	}
 	old.Password = ""
@@ -283,7 +293,7 @@ func (m *Manager) giveUp(old Neighbor, keeps netip.Addr) error {
 func (m *Manager) set(n Neighbor) (err error) {
 	r := m.runners[n.ID]
 	if r == nil {
-		if n.Password != "" {
+		if n.ownPassword() != "" {
 			err = m.passwords(n)
 		}
 		r = newRunner(m, n)
@@ -295,7 +305,7 @@ func (m *Manager) set(n Neighbor) (err error) {
 	if old == n {
 		return nil
 	}
-	if n.Password != old.Password || n.Remote != old.Remote && n.Password != "" {
+	if n.Range == "" && (n.Password != old.Password || n.Remote != old.Remote && n.Password != "") {
 		err = m.passwords(n)
 	}
 	r.change(n)
@@ -369,6 +379,9 @@ func (m *Manager) Close(message string) {
 	for at, l := range m.listeners {
 		l.Close()
 		delete(m.listeners, at)
+	}
+	for _, a := range m.arrivals {
+		reset(a.nc)
 	}
 	m.mu.Unlock()
 	for _, r := range runners {

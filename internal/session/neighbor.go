@@ -14,6 +14,9 @@ const DefaultPort = 179
 type Neighbor struct {
 	ID   packet.ID
 	Name string // for logs
+	// Range is what it connected from; the listeners have that one's password
+	// then. "" if it is configured.
+	Range string
 	// Machine is the protocol's part.
 	Machine fsm.Config
 	Transport
@@ -23,9 +26,17 @@ type Neighbor struct {
 	ShutdownMessage string
 }
 
+// ownPassword is what listeners need for this neighbor alone.
+func (n *Neighbor) ownPassword() string {
+	if n.Range != "" {
+		return ""
+	}
+	return n.Password
+}
+
 // session is what a session is made of: all but what has an effect at once.
 func (n Neighbor) session() Neighbor {
-	n.Name, n.Shutdown, n.ShutdownMessage = "", false, ""
+	n.Name, n.Range, n.Shutdown, n.ShutdownMessage = "", "", false, ""
 	n.Machine.ConnectRetryTime, n.Machine.IdleHoldTime = 0, 0
 	return n
 }

@@ -12,8 +12,8 @@ import (
 // for tests.
 type Net interface {
 	Listen(at netip.AddrPort) (net.Listener, error)
-	// Password makes the listener demand TCP MD5 of an address; "" ends that.
-	Password(l net.Listener, remote netip.Addr, password string) error
+	// Password makes the listener demand TCP MD5 of addresses; "" ends that.
+	Password(l net.Listener, remote netip.Prefix, password string) error
 	// Accepted applies what the neighbor's transport says to a connection that
 	// the neighbor began.
 	Accepted(nc net.Conn, t Transport) error

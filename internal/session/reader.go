@@ -25,6 +25,15 @@ type reader struct {
 
 func (r *reader) run() {
 	r.poll = r.readOnce
+	if len(r.carry) > 0 { // somebody has read already
+		r.conn.runner.in.bytes.Add(uint64(len(r.carry)))
+		r.take()
+		if r.carry = nil; !r.deal() {
+			r.giveBack()
+			return
+		}
+		r.giveBack()
+	}
 	for {
 		if err := r.fill(); err != nil {
 			r.giveBack()

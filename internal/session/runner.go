@@ -37,7 +37,7 @@ type runner struct {
 	settings Neighbor
 	changed  bool
 	orders   []fsm.Event // of an operator; the last of each kind
-	offered  net.Conn    // that the neighbor began
+	offered  candidate   // that waits for the goroutine
 	removed  *Close
 	ask      [prefix.Families]bool
 	status   Status
@@ -48,7 +48,7 @@ type runner struct {
 	conns     [2]*conn
 	session   *conn // of the established session
 	dial      *attempt
-	candidate net.Conn // neither adopted nor refused yet
+	candidate candidate // neither adopted nor refused yet
 	timer     *time.Timer
 	refusing  chan struct{} // holds a token while a connection is being refused
 	lingering chan struct{} // holds a token for each connection that lingers
@@ -57,6 +57,12 @@ type runner struct {
 // maxLingering is how many connections of a neighbor linger. More come and go
 // only in a flood, in which nobody reads NOTIFICATIONs.
 const maxLingering = 4
+
+// candidate is a connection that the neighbor began, nc nil for none.
+type candidate struct {
+	nc   net.Conn
+	read []byte // what was read of it already
+}
 
 // attempt is one to connect.
 type attempt struct {
@@ -133,15 +139,15 @@ func (r *runner) remove(c Close) { r.leave(func() { r.removed = &c }) }
 
 // offer hands a connection over that the neighbor began. One that still waits
 // is closed: the neighbor has given it up.
-func (r *runner) offer(nc net.Conn) {
+func (r *runner) offer(c candidate) {
 	r.leave(func() {
-		if r.offered != nil {
-			r.offered.Close()
+		if r.offered.nc != nil {
+			r.offered.nc.Close()
 		}
-		r.offered = nc
+		r.offered = c
 		if r.removed != nil {
-			nc.Close()
-			r.offered = nil
+			c.nc.Close()
+			r.offered = candidate{}
 		}
 	})
 }
@@ -228,7 +234,7 @@ func (r *runner) look() (end bool) {
 	changed, was := r.changed, r.applied
 	r.applied = r.settings
 	orders, offered, removed, ask := r.orders, r.offered, r.removed, r.ask
-	r.changed, r.orders, r.offered, r.ask = false, nil, nil, [prefix.Families]bool{}
+	r.changed, r.orders, r.offered, r.ask = false, nil, candidate{}, [prefix.Families]bool{}
 	r.mu.Unlock()
 
 	if changed {
@@ -252,9 +258,9 @@ func (r *runner) look() (end bool) {
 			}
 		}
 	}
-	if offered != nil {
-		if r.candidate != nil {
-			r.candidate.Close()
+	if offered.nc != nil {
+		if r.candidate.nc != nil {
+			r.candidate.nc.Close()
 		}
 		r.candidate = offered
 		r.step(fsm.Event{Kind: fsm.Accepted, Conn: fsm.In})
@@ -288,10 +294,10 @@ func (r *runner) do(actions []fsm.Action) {
 			r.connect()
 		case fsm.Adopt:
 			r.adopt(fsm.In, r.candidate, r.applied)
-			r.candidate = nil
+			r.candidate = candidate{}
 		case fsm.Refuse:
-			r.refuse(r.candidate, a.Msg)
-			r.candidate = nil
+			r.refuse(r.candidate.nc, a.Msg)
+			r.candidate = candidate{}
 		case fsm.Send:
 			if c := r.conns[a.Conn]; c != nil {
 				c.out.control(a.Msg)
@@ -341,15 +347,15 @@ func (r *runner) connected(d dialed) {
 		r.step(fsm.Event{Kind: fsm.ConnectionFails, Conn: fsm.Out, Text: errorText(d.err)})
 	default:
 		r.dial = nil
-		r.adopt(fsm.Out, d.nc, d.attempt.made)
+		r.adopt(fsm.Out, candidate{nc: d.nc}, d.attempt.made)
 		r.step(fsm.Event{Kind: fsm.Connected, Conn: fsm.Out})
 	}
 }
 
-func (r *runner) adopt(which fsm.Conn, nc net.Conn, made Neighbor) {
-	r.conns[which] = newConn(r, nc, which, made)
+func (r *runner) adopt(which fsm.Conn, c candidate, made Neighbor) {
+	r.conns[which] = newConn(r, c, which, made)
 	r.mu.Lock()
-	r.status.Local, r.status.Remote = addrPort(nc.LocalAddr()), addrPort(nc.RemoteAddr())
+	r.status.Local, r.status.Remote = addrPort(c.nc.LocalAddr()), addrPort(c.nc.RemoteAddr())
 	r.mu.Unlock()
 }
 
@@ -501,7 +507,7 @@ func (r *runner) publish() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := &r.status
-	s.State, s.Attempts, s.Stopped = r.machine.State(), r.machine.Attempts(), !r.machine.Started()
+	s.State, s.Attempts, s.Stopped, s.Refusing = r.machine.State(), r.machine.Attempts(), !r.machine.Started(), r.machine.Limited()
 	if r.conns[fsm.Out] == nil && r.conns[fsm.In] == nil {
 		s.Local, s.Remote = netip.AddrPort{}, netip.AddrPort{}
 	}

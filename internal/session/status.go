@@ -21,6 +21,8 @@ type Status struct {
 	// Stopped: the session stays down until it is enabled, by an administrator
 	// or because it was closed that way; see LastReset.
 	Stopped bool
+	// Refusing: a limit keeps the session down for a while.
+	Refusing bool
 	// Attempts counts the attempts to connect since the last session.
 	Attempts int
 	// Sessions counts those that were established.

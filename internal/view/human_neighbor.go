@@ -40,7 +40,11 @@ func (h *human) Neighbors(m *pb.ListNeighborsResponse) error {
 		case r != nil:
 			last = h.ago(r.At) + " ago: " + r.Reason
 		}
-		t.row(cell{text: n.Name}, cell{text: n.Address}, cell{text: strconv.FormatUint(uint64(n.Asn), 10)}, state(n),
+		name := n.Name
+		if n.Range != "" {
+			name += " (dynamic)"
+		}
+		t.row(cell{text: name}, cell{text: n.Address}, cell{text: strconv.FormatUint(uint64(n.Asn), 10)}, state(n),
 			cell{text: h.ago(n.Since)}, cell{text: Count(received)}, cell{text: Count(accepted)},
 			cell{text: Count(advertised)}, cell{text: last})
 	}
@@ -91,6 +95,9 @@ func (h *human) neighborFacts(b *strings.Builder, n *pb.Neighbor, d *pb.Neighbor
 	f.add("Description", n.Description)
 	f.add("Tags", strings.Join(n.Tags, ", "))
 	f.add("Group", n.Group)
+	if n.Range != "" {
+		f.add("Dynamic", "it has connected from neighbor_range "+n.Range)
+	}
 	s := state(n)
 	text := s.text
 	if h.o.Color {

@@ -84,6 +84,14 @@ var neighbors = []api.NeighborDetail{
 			}},
 		},
 	},
+	{
+		Neighbor: api.Neighbor{
+			Name: "rack/10.0.0.5", Range: "rack", Address: netip.MustParseAddr("10.0.0.5"), ASN: 4200000005, LocalASN: 64500,
+			State: api.Established, Since: Now.Add(-40 * time.Second),
+			Families: []api.NeighborFamily{{Family: prefix.IPv4, Negotiated: true, Received: 1, Accepted: 1, Advertised: 1}},
+		},
+		Passive: true, Import: []string{"from-rack"}, Export: []string{"to-rack"},
+	},
 }
 
 // path is an AS_PATH of one sequence.

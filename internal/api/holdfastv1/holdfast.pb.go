@@ -2049,7 +2049,9 @@ type Neighbor struct {
 	Pending bool     `protobuf:"varint,16,opt,name=pending,proto3" json:"pending,omitempty"`
 	Tags    []string `protobuf:"bytes,17,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Present if a command keeps the session down.
-	Down          *Down `protobuf:"bytes,18,opt,name=down,proto3" json:"down,omitempty"`
+	Down *Down `protobuf:"bytes,18,opt,name=down,proto3" json:"down,omitempty"`
+	// The neighbor_range that it has connected from; absent if it is configured.
+	Range         string `protobuf:"bytes,19,opt,name=range,proto3" json:"range,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2208,6 +2210,13 @@ func (x *Neighbor) GetDown() *Down {
 		return x.Down
 	}
 	return nil
+}
+
+func (x *Neighbor) GetRange() string {
+	if x != nil {
+		return x.Range
+	}
+	return ""
 }
 
 // Down is who keeps a session down, and why.
@@ -5132,7 +5141,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\bneighbor\x18\x01 \x01(\tR\bneighbor\"}\n" +
 	"\x13GetNeighborResponse\x121\n" +
 	"\bneighbor\x18\x01 \x01(\v2\x15.holdfast.v1.NeighborR\bneighbor\x123\n" +
-	"\x06detail\x18\x02 \x01(\v2\x1b.holdfast.v1.NeighborDetailR\x06detail\"\xcf\x04\n" +
+	"\x06detail\x18\x02 \x01(\v2\x1b.holdfast.v1.NeighborDetailR\x06detail\"\xe5\x04\n" +
 	"\bNeighbor\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12 \n" +
@@ -5153,7 +5162,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x04held\x18\x0f \x01(\bR\x04held\x12\x18\n" +
 	"\apending\x18\x10 \x01(\bR\apending\x12\x12\n" +
 	"\x04tags\x18\x11 \x03(\tR\x04tags\x12%\n" +
-	"\x04down\x18\x12 \x01(\v2\x11.holdfast.v1.DownR\x04down\"\x92\x01\n" +
+	"\x04down\x18\x12 \x01(\v2\x11.holdfast.v1.DownR\x04down\x12\x14\n" +
+	"\x05range\x18\x13 \x01(\tR\x05range\"\x92\x01\n" +
 	"\x04Down\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x120\n" +
