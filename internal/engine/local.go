@@ -58,6 +58,9 @@ func (c *Core) showAggregate(t *table, a *aggregate, cause rib.Cause) {
 
 // setLocal announces a route of this router, or with h 0 withdraws it.
 func (c *Core) setLocal(t *table, p prefix.Prefix, k localKind, h attr.Handle, cause rib.Cause) {
+	if a := t.announced[p]; a != 0 && k == localOriginated {
+		h = a
+	}
 	if h != 0 {
 		c.store.Retain(h, 1)
 	}

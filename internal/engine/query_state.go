@@ -103,6 +103,11 @@ func (t *table) behind() (n int) {
 // originated counts the routes of this router's own that stand.
 func (t *table) originated() (n uint64) {
 	n = uint64(len(t.standing[localOriginated]))
+	for p := range t.announced {
+		if t.standing[localOriginated][p] == 0 {
+			n++
+		}
+	}
 	for _, a := range t.aggregates {
 		if a.contributors > 0 {
 			n++

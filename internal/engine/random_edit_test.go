@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -27,17 +28,7 @@ func (w *world) apply() {
 func (w *world) edit() {
 	switch w.r.IntN(8) {
 	case 0:
-		p := universe[w.r.IntN(len(universe))]
-		if _, ok := w.twin.Local[p]; ok {
-			delete(w.twin.Local, p)
-		} else {
-			w.twin.Local[p] = wire.Attrs{Has: wire.HasOrigin | wire.HasASPath, Origin: uint8(w.r.IntN(2))}
-		}
-		w.cfg.Originate = nil
-		for p, a := range w.twin.Local {
-			w.cfg.Originate = append(w.cfg.Originate, Origination{Prefix: p, Attrs: a})
-		}
-		w.say("originations %v", w.twin.Local)
+		w.editLocal()
 	case 1:
 		p := universe[[]int{0, 1, 5}[w.r.IntN(3)]] // 10.0.0.0/8, 10.1.0.0/16, 2001:db8::/32
 		if _, ok := w.twin.Aggregates[p]; ok {
@@ -70,6 +61,32 @@ func (w *world) edit() {
 	default:
 		w.editNeighbors()
 	}
+}
+
+// editLocal begins or ends a route of the router's own, of the configuration or
+// of an operator, who wins.
+func (w *world) editLocal() {
+	p := universe[w.r.IntN(len(universe))]
+	a := wire.Attrs{Has: wire.HasOrigin | wire.HasASPath, Origin: uint8(w.r.IntN(2))}
+	kind := w.originated
+	if w.r.IntN(2) == 0 {
+		kind = w.announced
+	}
+	_, stands := kind[p]
+	if kind[p] = a; stands {
+		delete(kind, p)
+	}
+	w.cfg.Originate, w.twin.Local = nil, maps.Clone(w.originated)
+	for p, a := range w.originated {
+		w.cfg.Originate = append(w.cfg.Originate, Origination{Prefix: p, Attrs: a})
+	}
+	maps.Copy(w.twin.Local, w.announced)
+	if a, on := w.announced[p]; on {
+		w.core.Announce(Origination{Prefix: p, Attrs: a})
+	} else {
+		w.core.Withdraw(0, p)
+	}
+	w.say("originations %v, announcements %v", w.originated, w.announced)
 }
 
 func (w *world) editRouter() {

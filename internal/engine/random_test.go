@@ -37,6 +37,8 @@ type world struct {
 	slow  []bool
 	plain bool // no two paths come through one AS
 	log   []string
+	// Routes of the router's own, of the configuration and of operators.
+	originated, announced map[prefix.Prefix]wire.Attrs
 }
 
 // far is how a neighbor is besides what it is configured as.
@@ -67,6 +69,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 	w.cfg.Revision = 1
 	w.twin = model.Router{ASN: 65000, RouterID: 1, ClusterID: 1, DefaultLocalPref: 100,
 		Local: map[prefix.Prefix]wire.Attrs{}, Aggregates: map[prefix.Prefix]wire.Attrs{}}
+	w.originated, w.announced = map[prefix.Prefix]wire.Attrs{}, map[prefix.Prefix]wire.Attrs{}
 	w.twin.AlwaysCompareMED = seed%3 == 0
 	w.cfg.Decision.AlwaysCompareMED = w.twin.AlwaysCompareMED
 	w.peers = make([]*peer, worldNeighbors+1)
@@ -354,6 +357,9 @@ func (w *world) leave() {
 		if w.peers[i] != nil {
 			w.down(i)
 		}
+	}
+	for p := range w.announced {
+		w.core.Withdraw(0, p)
 	}
 	w.cfg.Originate, w.cfg.Aggregate = nil, nil
 	for i := range w.far {

@@ -22,6 +22,8 @@ type table struct {
 	leaks      []*leak // out of this table
 	// standing are the blocks of this router's own routes, but for aggregates.
 	standing [localKinds]map[prefix.Prefix]attr.Handle
+	// announced are those that operators stand in the place of originated ones.
+	announced map[prefix.Prefix]attr.Handle
 }
 
 func (c *Core) newTable(id TableID, f prefix.Family) *table {
