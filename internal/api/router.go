@@ -56,6 +56,13 @@ type Router interface {
 	// Enable undoes Down, and starts a session that is held. Refused for one that
 	// the configuration shuts down.
 	Enable(ctx context.Context, neighbor string) error
+	// Announce makes routes of this router until Withdraw, or for lifetime if that
+	// is not 0, each in the place of an earlier one. They outlive the process.
+	Announce(ctx context.Context, all []Announcement, lifetime time.Duration) error
+	// Withdraw ends announcements; nil means all.
+	Withdraw(ctx context.Context, prefixes []prefix.Prefix) (Withdrawal, error)
+	// Announcements are those that stand, by prefix.
+	Announcements(ctx context.Context) ([]StandingAnnouncement, error)
 	// Reload reads the configuration file and makes it the running one.
 	// Invalid if the file has errors; nothing has changed then.
 	Reload(ctx context.Context) (ReloadResult, error)

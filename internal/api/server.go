@@ -268,6 +268,50 @@ func (s *server) EnableNeighbor(ctx context.Context, req *connect.Request[pb.Ena
 	return answer(&pb.EnableNeighborResponse{}, s.r.Enable(ctx, req.Msg.Neighbor), same)
 }
 
+func (s *server) Announce(ctx context.Context, req *connect.Request[pb.AnnounceRequest]) (*connect.Response[pb.AnnounceResponse], error) {
+	m := req.Msg
+	if len(m.Announcements) == 0 {
+		return nil, failed(Invalid("say what to announce"))
+	}
+	lasts, err := lifetime(m.Lifetime)
+	all := make([]Announcement, len(m.Announcements))
+	for i, a := range m.Announcements {
+		if err == nil {
+			all[i], err = announcementOf(a)
+		}
+	}
+	if err == nil {
+		err = s.r.Announce(ctx, all, lasts)
+	}
+	return answer(&pb.AnnounceResponse{}, err, same)
+}
+
+func (s *server) Withdraw(ctx context.Context, req *connect.Request[pb.WithdrawRequest]) (*connect.Response[pb.WithdrawResponse], error) {
+	m := req.Msg
+	if m.All == (len(m.Prefixes) > 0) {
+		return nil, failed(Invalid("say what to withdraw, or all"))
+	}
+	var prefixes []prefix.Prefix
+	for _, text := range m.Prefixes {
+		p, err := parsePrefix(text)
+		if err != nil {
+			return nil, failed(err)
+		}
+		prefixes = append(prefixes, p)
+	}
+	v, err := s.r.Withdraw(ctx, prefixes)
+	return answer(v, err, func(v Withdrawal) *pb.WithdrawResponse {
+		return &pb.WithdrawResponse{Withdrawn: each(v.Withdrawn, prefix.Prefix.String), Originated: each(v.Originated, prefix.Prefix.String)}
+	})
+}
+
+func (s *server) ListAnnouncements(ctx context.Context, _ *connect.Request[pb.ListAnnouncementsRequest]) (*connect.Response[pb.ListAnnouncementsResponse], error) {
+	v, err := s.r.Announcements(ctx)
+	return answer(v, err, func(v []StandingAnnouncement) *pb.ListAnnouncementsResponse {
+		return &pb.ListAnnouncementsResponse{Announcements: each(v, announcement)}
+	})
+}
+
 func (s *server) Reload(ctx context.Context, _ *connect.Request[pb.ReloadRequest]) (*connect.Response[pb.ReloadResponse], error) {
 	v, err := s.r.Reload(ctx)
 	return answer(v, err, func(v ReloadResult) *pb.ReloadResponse {

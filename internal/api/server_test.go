@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -91,9 +92,25 @@ func TestBadRequests(t *testing.T) {
 	}
 	_, lookup := c.Lookup(ctx, connect.NewRequest(&pb.LookupRequest{Address: "198.51.100.0/24"}))
 	_, explain := c.Explain(ctx, connect.NewRequest(&pb.ExplainRequest{Prefix: "198.51.100.1/24"}))
+	announce := func(a *pb.Announcement) error {
+		q := &pb.AnnounceRequest{}
+		if a != nil {
+			q.Announcements = append(q.Announcements, &pb.Announcement{Prefix: "10.0.0.0/8"}, a)
+		}
+		_, err := c.Announce(ctx, connect.NewRequest(q))
+		return err
+	}
+	withdraw := func(q *pb.WithdrawRequest) error {
+		_, err := c.Withdraw(ctx, connect.NewRequest(q))
+		return err
+	}
 	down := func(q *pb.DownNeighborRequest) error {
 		_, err := c.DownNeighbor(ctx, connect.NewRequest(q))
 		return err
+	}
+	var many []string
+	for i := range 101 {
+		many = append(many, fmt.Sprintf("64500:%d", i))
 	}
 	for name, err := range map[string]error{
 		"view": query(&pb.RouteQuery{View: 99}), "match": query(&pb.RouteQuery{Match: -1}), "family": query(&pb.RouteQuery{Family: 3}),
@@ -107,10 +124,21 @@ func TestBadRequests(t *testing.T) {
 		"clear both":   clearing(&pb.ClearNeighborsRequest{All: true, Neighbor: "shop", Mode: pb.ClearMode_CLEAR_MODE_HARD}),
 		"clear how":    clearing(&pb.ClearNeighborsRequest{All: true}),
 		"lookup":       lookup, "explain": explain,
-		"down why":      down(&pb.DownNeighborRequest{Neighbor: "shop"}),
-		"down long":     down(&pb.DownNeighborRequest{Neighbor: "shop", Reason: strings.Repeat("ü", 128)}),
-		"down for 0":    down(&pb.DownNeighborRequest{Neighbor: "shop", Reason: "x", Lifetime: &durationpb.Duration{}}),
-		"down for ever": down(&pb.DownNeighborRequest{Neighbor: "shop", Reason: "x", Lifetime: &durationpb.Duration{Seconds: 1 << 40}}),
+		"announce nothing":   announce(nil),
+		"announce prefix":    announce(&pb.Announcement{Prefix: "10.0.0.1/8"}),
+		"announce community": announce(&pb.Announcement{Prefix: "10.0.0.0/8", Communities: []string{"x"}}),
+		"announce next hop":  announce(&pb.Announcement{Prefix: "10.0.0.0/8", NextHop: "self"}),
+		"announce multicast": announce(&pb.Announcement{Prefix: "10.0.0.0/8", NextHop: "224.0.0.1"}),
+		"announce prepends":  announce(&pb.Announcement{Prefix: "10.0.0.0/8", Prepend: 33}),
+		"announce reason":    announce(&pb.Announcement{Prefix: "10.0.0.0/8", Reason: strings.Repeat("x", 256)}),
+		"announce much":      announce(&pb.Announcement{Prefix: "10.0.0.0/8", Communities: many}),
+		"withdraw nothing":   withdraw(&pb.WithdrawRequest{}),
+		"withdraw both":      withdraw(&pb.WithdrawRequest{Prefixes: []string{"10.0.0.0/8"}, All: true}),
+		"withdraw what":      withdraw(&pb.WithdrawRequest{Prefixes: []string{"x"}}),
+		"down why":           down(&pb.DownNeighborRequest{Neighbor: "shop"}),
+		"down long":          down(&pb.DownNeighborRequest{Neighbor: "shop", Reason: strings.Repeat("ü", 128)}),
+		"down for 0":         down(&pb.DownNeighborRequest{Neighbor: "shop", Reason: "x", Lifetime: &durationpb.Duration{}}),
+		"down for ever":      down(&pb.DownNeighborRequest{Neighbor: "shop", Reason: "x", Lifetime: &durationpb.Duration{Seconds: 1 << 40}}),
 	} {
 		if connect.CodeOf(err) != connect.CodeInvalidArgument {
 			t.Errorf("%s: %v", name, err)

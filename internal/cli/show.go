@@ -18,7 +18,7 @@ import (
 
 func (a *app) showCommand() *cobra.Command {
 	return parent("show", "Look at the running router",
-		a.showSummary(), a.showNeighbors(), a.showNeighbor(), a.showRoutes(), a.showPolicy(), a.showMemory())
+		a.showSummary(), a.showNeighbors(), a.showNeighbor(), a.showRoutes(), a.showPolicy(), a.showAnnouncements(), a.showMemory())
 }
 
 func (a *app) showSummary() *cobra.Command {

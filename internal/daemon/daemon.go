@@ -62,6 +62,8 @@ type daemon struct {
 	downs  *state.Entries[down] // by the name of the neighbor
 	sooner chan struct{}        // has a token when there may be an earlier deadline
 
+	announcements announcements
+
 	// applying is held while a configuration is being applied, or what an
 	// operator has said about a neighbor, and while one joins or leaves.
 	applying sync.Mutex
@@ -261,7 +263,10 @@ func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 		}
 	}
 	going.Wait()
-	if !d.engine.Do(func(c *engine.Core) { c.Configure(compiled) }) {
+	if !d.engine.Do(func(c *engine.Core) {
+		c.Configure(compiled)
+		d.announcements.showAll(c)
+	}) {
 		return result, errors.New("the router is stopping")
 	}
 	var sessions []session.Neighbor

@@ -59,7 +59,7 @@ func (d *daemon) takeDown(name string, e down) error {
 	})
 	d.wakeDeadlines()
 	if err == nil {
-		d.Log.Info("neighbor kept down", "event", events.NeighborDisabled, "neighbor", name, "reason", e.Reason, "by", e.By, "until", e.Until.Time())
+		d.Log.Info("neighbor kept down", "event", events.NeighborDisabled, "neighbor", name, "reason", e.Reason, "by", e.By, "until", e.Until.String())
 	}
 	return onOneLine(err, d.sessions.Set(d.sessionOf(n)))
 }

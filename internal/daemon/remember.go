@@ -14,7 +14,11 @@ func (d *daemon) remember() (err error) {
 	if d.state, err = state.Open(d.StateDir, api.Version().Version, d.Log); err != nil {
 		return err
 	}
-	if d.downs, err = state.Load(d.state, "down", checkDown); err != nil {
+	d.announcements = announcements{engine: d.engine, log: d.Log, wake: d.wakeDeadlines}
+	if d.downs, err = state.Load(d.state, "down", checkDown); err == nil {
+		d.announcements.file, err = state.Load(d.state, "announcements", checkAnnounced)
+	}
+	if err != nil {
 		d.state.Close()
 	}
 	return err
@@ -45,6 +49,7 @@ func (d *daemon) keepDeadlines(ctx context.Context) {
 		case <-timer.C:
 		}
 		d.endDowns()
+		d.announcements.end()
 		if clock.Set() {
 			d.rewriteDeadlines()
 		}
@@ -55,11 +60,17 @@ func (d *daemon) keepDeadlines(ctx context.Context) {
 // nextDeadline is how long there is nothing to do.
 func (d *daemon) nextDeadline() time.Duration {
 	next := lookAgain
-	for _, e := range d.downs.All() {
+	count := func(at state.Deadline) {
 		// What has passed and is still there could not be written.
-		if !e.Until.IsZero() && !e.Until.Passed() {
-			next = min(next, e.Until.Left())
+		if !at.IsZero() && !at.Passed() {
+			next = min(next, at.Left())
 		}
+	}
+	for _, e := range d.downs.All() {
+		count(e.Until)
+	}
+	for _, a := range d.announcements.file.All() {
+		count(a.Until)
 	}
 	return next
 }
@@ -67,7 +78,7 @@ func (d *daemon) nextDeadline() time.Duration {
 // rewriteDeadlines puts on the disk what the clock will say at the deadlines,
 // now that it was set.
 func (d *daemon) rewriteDeadlines() {
-	if err := d.downs.Update(func(all map[string]down) (bool, error) { return len(all) > 0, nil }); err != nil {
+	if err := onOneLine(d.downs.Rewrite(), d.announcements.file.Rewrite()); err != nil {
 		d.Log.Warn("the clock was set, but deadlines on the disk cannot be", "event", events.StateUnwritable, "error", err)
 	}
 }

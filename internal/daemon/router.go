@@ -41,6 +41,8 @@ type router struct {
 	takeDown func(name string, e down) error
 	enable   func(name, by string) error
 	downed   func(name string) (down, bool)
+
+	announcements *announcements
 }
 
 var _ api.Router = (*router)(nil)

@@ -53,6 +53,9 @@ const (
 	AttributeDiscarded ID = "attribute-discarded" // its route is used without the attribute
 	RouteUnsendable    ID = "route-unsendable"    // a route does not fit a neighbor's messages
 	PathsExcess        ID = "paths-excess"        // a neighbor has too many paths for a prefix
+	RouteAnnounced     ID = "route-announced"     // by an operator or a program
+	RouteWithdrawn     ID = "route-withdrawn"     // by an operator or a program
+	RouteExpired       ID = "route-expired"       // an announcement has come to its end
 	TableFull          ID = "table-full"          // routes are lost
 )
 

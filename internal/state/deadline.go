@@ -32,6 +32,14 @@ func (d Deadline) Time() time.Time {
 	return time.Now().Add(d.Left()).Round(0).UTC()
 }
 
+// String is for the log.
+func (d Deadline) String() string {
+	if d.IsZero() {
+		return "never"
+	}
+	return d.Time().Format(time.RFC3339)
+}
+
 // MarshalText implements encoding.TextMarshaler.
 func (d Deadline) MarshalText() ([]byte, error) {
 	return d.Time().Truncate(time.Millisecond).MarshalText()

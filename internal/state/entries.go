@@ -95,6 +95,11 @@ func (f *Entries[E]) Update(change func(map[string]E) (changed bool, err error))
 	return u.err
 }
 
+// Rewrite writes the file anew, if it has any entries.
+func (f *Entries[E]) Rewrite() error {
+	return f.Update(func(all map[string]E) (bool, error) { return len(all) > 0, nil })
+}
+
 // commit does all that waits.
 func (f *Entries[E]) commit() {
 	f.mu.Lock()

@@ -359,7 +359,7 @@ func TestDeadlines(t *testing.T) {
 		if err := read.UnmarshalText(text); err != nil || !read.Passed() {
 			t.Errorf("read afterwards: %v, %v", read, err)
 		}
-		if never := After(0); never.Passed() || !never.Time().IsZero() {
+		if never := After(0); never.Passed() || !never.Time().IsZero() || never.String() != "never" {
 			t.Errorf("never is %v", never)
 		}
 		if err := read.UnmarshalText([]byte("tomorrow")); err == nil {

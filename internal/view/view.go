@@ -27,6 +27,8 @@ type View interface {
 	PolicyTest(*pb.TestPolicyResponse) error
 	Memory(*pb.GetMemoryResponse) error
 	Cleared(*pb.ClearNeighborsResponse) error
+	Announcements(*pb.ListAnnouncementsResponse) error
+	Withdrawn(*pb.WithdrawResponse) error
 	Reloaded(*pb.ReloadResponse) error
 	// Checked shows what was found about a configuration; against says whether
 	// it was compared with what is running.

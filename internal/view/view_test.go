@@ -114,6 +114,7 @@ func TestGolden(t *testing.T) {
 	accepted := call(t, c.TestPolicy, test)
 	rejected := call(t, c.TestPolicy, refused)
 	memory := call(t, c.GetMemory, &pb.GetMemoryRequest{})
+	announcements := call(t, c.ListAnnouncements, &pb.ListAnnouncementsRequest{})
 	cleared := call(t, c.ClearNeighbors, &pb.ClearNeighborsRequest{All: true, Mode: pb.ClearMode_CLEAR_MODE_SOFT_IN})
 	reloaded := call(t, c.Reload, &pb.ReloadRequest{})
 	checked := call(t, c.CheckConfig, &pb.CheckConfigRequest{})
@@ -139,14 +140,23 @@ func TestGolden(t *testing.T) {
 			}
 			return out.Close()
 		},
-		"routes-none":    routes(view.RouteColumns{}, &pb.RouteQuery{Neighbor: "shop"}),
-		"count":          func(v view.View) error { return v.RouteCount(count) },
-		"lookup":         func(v view.View) error { return v.Lookup(lookup) },
-		"explain":        func(v view.View) error { return v.Explain(explained) },
-		"policies":       func(v view.View) error { return v.Policies(policies) },
-		"policy-test":    func(v view.View) error { return v.PolicyTest(accepted) },
-		"policy-rejects": func(v view.View) error { return v.PolicyTest(rejected) },
-		"memory":         func(v view.View) error { return v.Memory(memory) },
+		"routes-none":        routes(view.RouteColumns{}, &pb.RouteQuery{Neighbor: "shop"}),
+		"count":              func(v view.View) error { return v.RouteCount(count) },
+		"lookup":             func(v view.View) error { return v.Lookup(lookup) },
+		"explain":            func(v view.View) error { return v.Explain(explained) },
+		"policies":           func(v view.View) error { return v.Policies(policies) },
+		"policy-test":        func(v view.View) error { return v.PolicyTest(accepted) },
+		"policy-rejects":     func(v view.View) error { return v.PolicyTest(rejected) },
+		"memory":             func(v view.View) error { return v.Memory(memory) },
+		"announcements":      func(v view.View) error { return v.Announcements(announcements) },
+		"announcements-none": func(v view.View) error { return v.Announcements(&pb.ListAnnouncementsResponse{}) },
+		"withdrawn": func(v view.View) error {
+			return v.Withdrawn(&pb.WithdrawResponse{Withdrawn: []string{"203.0.113.0/24", "2001:db8::/32"}, Originated: []string{"2001:db8::/32"}})
+		},
+		"withdrawn-one": func(v view.View) error {
+			return v.Withdrawn(&pb.WithdrawResponse{Withdrawn: []string{"203.0.113.0/24"}})
+		},
+		"withdrawn-none": func(v view.View) error { return v.Withdrawn(&pb.WithdrawResponse{}) },
 		"cleared":        func(v view.View) error { return v.Cleared(cleared) },
 		"cleared-none":   func(v view.View) error { return v.Cleared(&pb.ClearNeighborsResponse{}) },
 		"reloaded":       func(v view.View) error { return v.Reloaded(reloaded) },

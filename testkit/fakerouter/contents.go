@@ -188,3 +188,17 @@ var changes = []api.Change{
 	{Kind: "added", Object: `neighbor "shop"`},
 	{Kind: "removed", Object: `policy "old"`},
 }
+
+var announcements = []api.StandingAnnouncement{
+	{
+		Announcement: api.Announcement{
+			Prefix: prefix.MustParse("203.0.113.7/32"), Communities: []string{"blackhole", "64500:1:2"}, MED: new(uint32(10)),
+			NextHop: netip.MustParseAddr("192.0.2.1"), Reason: "attack, ticket 4711",
+		},
+		By: "alice", Since: Now.Add(-90 * time.Second), Until: Now.Add(10 * time.Minute),
+	},
+	{
+		Announcement: api.Announcement{Prefix: prefix.MustParse("2001:db8::/32"), LocalPref: new(uint32(50)), Prepend: 3},
+		Since:        Now.Add(-26 * time.Hour),
+	},
+}

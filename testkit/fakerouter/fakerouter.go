@@ -288,6 +288,25 @@ func (r *Router) Enable(_ context.Context, name string) error {
 	return r.Fail
 }
 
+// Announce notes it.
+func (r *Router) Announce(_ context.Context, all []api.Announcement, lifetime time.Duration) error {
+	for _, a := range all {
+		r.note("announce %s %q %v %q", a.Prefix, a.Communities, lifetime, a.Reason)
+	}
+	return r.Fail
+}
+
+// Withdraw notes it. The second of its prefixes is also originated.
+func (r *Router) Withdraw(_ context.Context, prefixes []prefix.Prefix) (api.Withdrawal, error) {
+	r.note("withdraw %v", prefixes)
+	return api.Withdrawal{Withdrawn: prefixes, Originated: prefixes[min(1, len(prefixes)):]}, r.Fail
+}
+
+// Announcements returns two of them.
+func (r *Router) Announcements(context.Context) ([]api.StandingAnnouncement, error) {
+	return announcements, r.Fail
+}
+
 // Reload notes it.
 func (r *Router) Reload(context.Context) (api.ReloadResult, error) {
 	r.note("reload")

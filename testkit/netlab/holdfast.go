@@ -39,6 +39,7 @@ type HoldfastRouter struct {
 	config Config
 	bin    string
 	socket string
+	args   []string
 	proc   *Process
 }
 
@@ -93,8 +94,28 @@ func StartHoldfast(n *Node, c Config) *HoldfastRouter {
 		}
 	}
 	conf := n.Write("holdfast.hcl", h.text())
-	h.proc = n.Start("holdfast", n.Command(bin, "run", "--config", conf, "--state", filepath.Join(n.Dir, "state"), "--socket", h.socket))
-	t.Cleanup(h.stop) // runs before the process is stopped for good
+	h.args = []string{"run", "--config", conf, "--state", h.State(), "--socket", h.socket}
+	h.start()
+	h.awaitAnswer()
+	return h
+}
+
+// State is its state directory.
+func (h *HoldfastRouter) State() string { return filepath.Join(h.node.Dir, "state") }
+
+func (h *HoldfastRouter) start() {
+	p := h.node.Start("holdfast", h.node.Command(h.bin, h.args...))
+	h.proc = p
+	h.node.Lab.T.Cleanup(func() { // before the process is stopped for good
+		if h.proc == p { // it did not crash
+			h.stop()
+		}
+	})
+}
+
+func (h *HoldfastRouter) awaitAnswer() {
+	t := h.node.Lab.T
+	t.Helper()
 	Await(t, Patience, "answer of holdfast", func() error {
 		if err := h.proc.Running(); err != nil {
 			t.Fatal(err)
@@ -102,7 +123,16 @@ func StartHoldfast(n *Node, c Config) *HoldfastRouter {
 		_, err := h.Ask("show", "summary", "--json")
 		return err
 	})
-	return h
+}
+
+// Crash ends the process as kill -9 does, calls meanwhile, and starts another
+// one.
+func (h *HoldfastRouter) Crash(meanwhile func()) {
+	h.node.Lab.T.Helper()
+	h.proc.Kill()
+	meanwhile()
+	h.start()
+	h.awaitAnswer()
 }
 
 func (h *HoldfastRouter) stop() {

@@ -4658,6 +4658,409 @@ func (*EnableNeighborResponse) Descriptor() ([]byte, []int) {
 	return file_holdfast_proto_rawDescGZIP(), []int{56}
 }
 
+// Announcement is a route of this router that was asked for at run time.
+type Announcement struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Prefix string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// Of any kind, as in the configuration.
+	Communities []string `protobuf:"bytes,2,rep,name=communities,proto3" json:"communities,omitempty"`
+	Med         *uint32  `protobuf:"varint,3,opt,name=med,proto3,oneof" json:"med,omitempty"`
+	LocalPref   *uint32  `protobuf:"varint,4,opt,name=local_pref,json=localPref,proto3,oneof" json:"local_pref,omitempty"`
+	// Of the prefix's family; empty: the router's own address.
+	NextHop string `protobuf:"bytes,5,opt,name=next_hop,json=nextHop,proto3" json:"next_hop,omitempty"`
+	// How often our AS number stands in the path, besides what each session adds:
+	// at most 32.
+	Prepend uint32 `protobuf:"varint,6,opt,name=prepend,proto3" json:"prepend,omitempty"`
+	// For colleagues, at most 255 bytes.
+	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What follows is of one that stands, and ignored in requests. The user who
+	// asked for it.
+	By    string                 `protobuf:"bytes,8,opt,name=by,proto3" json:"by,omitempty"`
+	Since *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=since,proto3" json:"since,omitempty"`
+	// Absent: until it is withdrawn.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Announcement) Reset() {
+	*x = Announcement{}
+	mi := &file_holdfast_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Announcement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Announcement) ProtoMessage() {}
+
+func (x *Announcement) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Announcement.ProtoReflect.Descriptor instead.
+func (*Announcement) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *Announcement) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *Announcement) GetCommunities() []string {
+	if x != nil {
+		return x.Communities
+	}
+	return nil
+}
+
+func (x *Announcement) GetMed() uint32 {
+	if x != nil && x.Med != nil {
+		return *x.Med
+	}
+	return 0
+}
+
+func (x *Announcement) GetLocalPref() uint32 {
+	if x != nil && x.LocalPref != nil {
+		return *x.LocalPref
+	}
+	return 0
+}
+
+func (x *Announcement) GetNextHop() string {
+	if x != nil {
+		return x.NextHop
+	}
+	return ""
+}
+
+func (x *Announcement) GetPrepend() uint32 {
+	if x != nil {
+		return x.Prepend
+	}
+	return 0
+}
+
+func (x *Announcement) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Announcement) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Announcement) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Announcement) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+type AnnounceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All or, if there is an error, none.
+	Announcements []*Announcement `protobuf:"bytes,1,rep,name=announcements,proto3" json:"announcements,omitempty"`
+	// After which they are withdrawn, unless they are announced again. Absent:
+	// never.
+	Lifetime      *durationpb.Duration `protobuf:"bytes,2,opt,name=lifetime,proto3" json:"lifetime,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnnounceRequest) Reset() {
+	*x = AnnounceRequest{}
+	mi := &file_holdfast_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnnounceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnnounceRequest) ProtoMessage() {}
+
+func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnnounceRequest.ProtoReflect.Descriptor instead.
+func (*AnnounceRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *AnnounceRequest) GetAnnouncements() []*Announcement {
+	if x != nil {
+		return x.Announcements
+	}
+	return nil
+}
+
+func (x *AnnounceRequest) GetLifetime() *durationpb.Duration {
+	if x != nil {
+		return x.Lifetime
+	}
+	return nil
+}
+
+type AnnounceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnnounceResponse) Reset() {
+	*x = AnnounceResponse{}
+	mi := &file_holdfast_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnnounceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnnounceResponse) ProtoMessage() {}
+
+func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnnounceResponse.ProtoReflect.Descriptor instead.
+func (*AnnounceResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{59}
+}
+
+type WithdrawRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Exactly one of these: a withdrawal of all must be meant.
+	Prefixes      []string `protobuf:"bytes,1,rep,name=prefixes,proto3" json:"prefixes,omitempty"`
+	All           bool     `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawRequest) Reset() {
+	*x = WithdrawRequest{}
+	mi := &file_holdfast_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawRequest) ProtoMessage() {}
+
+func (x *WithdrawRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawRequest.ProtoReflect.Descriptor instead.
+func (*WithdrawRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *WithdrawRequest) GetPrefixes() []string {
+	if x != nil {
+		return x.Prefixes
+	}
+	return nil
+}
+
+func (x *WithdrawRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+type WithdrawResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that stood.
+	Withdrawn []string `protobuf:"bytes,1,rep,name=withdrawn,proto3" json:"withdrawn,omitempty"`
+	// Those of them that the configuration originates, whose routes are back.
+	Originated    []string `protobuf:"bytes,2,rep,name=originated,proto3" json:"originated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawResponse) Reset() {
+	*x = WithdrawResponse{}
+	mi := &file_holdfast_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawResponse) ProtoMessage() {}
+
+func (x *WithdrawResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawResponse.ProtoReflect.Descriptor instead.
+func (*WithdrawResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *WithdrawResponse) GetWithdrawn() []string {
+	if x != nil {
+		return x.Withdrawn
+	}
+	return nil
+}
+
+func (x *WithdrawResponse) GetOriginated() []string {
+	if x != nil {
+		return x.Originated
+	}
+	return nil
+}
+
+type ListAnnouncementsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAnnouncementsRequest) Reset() {
+	*x = ListAnnouncementsRequest{}
+	mi := &file_holdfast_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAnnouncementsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAnnouncementsRequest) ProtoMessage() {}
+
+func (x *ListAnnouncementsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAnnouncementsRequest.ProtoReflect.Descriptor instead.
+func (*ListAnnouncementsRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{62}
+}
+
+type ListAnnouncementsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Announcements []*Announcement        `protobuf:"bytes,1,rep,name=announcements,proto3" json:"announcements,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAnnouncementsResponse) Reset() {
+	*x = ListAnnouncementsResponse{}
+	mi := &file_holdfast_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAnnouncementsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAnnouncementsResponse) ProtoMessage() {}
+
+func (x *ListAnnouncementsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAnnouncementsResponse.ProtoReflect.Descriptor instead.
+func (*ListAnnouncementsResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *ListAnnouncementsResponse) GetAnnouncements() []*Announcement {
+	if x != nil {
+		return x.Announcements
+	}
+	return nil
+}
+
 type ReloadRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -4666,7 +5069,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_holdfast_proto_msgTypes[57]
+	mi := &file_holdfast_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4678,7 +5081,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[57]
+	mi := &file_holdfast_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4691,7 +5094,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{57}
+	return file_holdfast_proto_rawDescGZIP(), []int{64}
 }
 
 type ReloadResponse struct {
@@ -4707,7 +5110,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_holdfast_proto_msgTypes[58]
+	mi := &file_holdfast_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4719,7 +5122,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[58]
+	mi := &file_holdfast_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4732,7 +5135,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{58}
+	return file_holdfast_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ReloadResponse) GetRevision() uint64 {
@@ -4782,7 +5185,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_holdfast_proto_msgTypes[59]
+	mi := &file_holdfast_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4794,7 +5197,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[59]
+	mi := &file_holdfast_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4807,7 +5210,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{59}
+	return file_holdfast_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Change) GetKind() ChangeKind {
@@ -4846,7 +5249,7 @@ type CheckConfigRequest struct {
 
 func (x *CheckConfigRequest) Reset() {
 	*x = CheckConfigRequest{}
-	mi := &file_holdfast_proto_msgTypes[60]
+	mi := &file_holdfast_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4858,7 +5261,7 @@ func (x *CheckConfigRequest) String() string {
 func (*CheckConfigRequest) ProtoMessage() {}
 
 func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[60]
+	mi := &file_holdfast_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4871,7 +5274,7 @@ func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigRequest.ProtoReflect.Descriptor instead.
 func (*CheckConfigRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{60}
+	return file_holdfast_proto_rawDescGZIP(), []int{67}
 }
 
 type CheckConfigResponse struct {
@@ -4885,7 +5288,7 @@ type CheckConfigResponse struct {
 
 func (x *CheckConfigResponse) Reset() {
 	*x = CheckConfigResponse{}
-	mi := &file_holdfast_proto_msgTypes[61]
+	mi := &file_holdfast_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4897,7 +5300,7 @@ func (x *CheckConfigResponse) String() string {
 func (*CheckConfigResponse) ProtoMessage() {}
 
 func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[61]
+	mi := &file_holdfast_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4910,7 +5313,7 @@ func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigResponse.ProtoReflect.Descriptor instead.
 func (*CheckConfigResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{61}
+	return file_holdfast_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *CheckConfigResponse) GetConfigPath() string {
@@ -4949,7 +5352,7 @@ type Diagnostic struct {
 
 func (x *Diagnostic) Reset() {
 	*x = Diagnostic{}
-	mi := &file_holdfast_proto_msgTypes[62]
+	mi := &file_holdfast_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4961,7 +5364,7 @@ func (x *Diagnostic) String() string {
 func (*Diagnostic) ProtoMessage() {}
 
 func (x *Diagnostic) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[62]
+	mi := &file_holdfast_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4974,7 +5377,7 @@ func (x *Diagnostic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Diagnostic.ProtoReflect.Descriptor instead.
 func (*Diagnostic) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{62}
+	return file_holdfast_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Diagnostic) GetSeverity() Severity {
@@ -5359,7 +5762,37 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x14DownNeighborResponse\"3\n" +
 	"\x15EnableNeighborRequest\x12\x1a\n" +
 	"\bneighbor\x18\x01 \x01(\tR\bneighbor\"\x18\n" +
-	"\x16EnableNeighborResponse\"\x0f\n" +
+	"\x16EnableNeighborResponse\"\xdb\x02\n" +
+	"\fAnnouncement\x12\x16\n" +
+	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12 \n" +
+	"\vcommunities\x18\x02 \x03(\tR\vcommunities\x12\x15\n" +
+	"\x03med\x18\x03 \x01(\rH\x00R\x03med\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"local_pref\x18\x04 \x01(\rH\x01R\tlocalPref\x88\x01\x01\x12\x19\n" +
+	"\bnext_hop\x18\x05 \x01(\tR\anextHop\x12\x18\n" +
+	"\aprepend\x18\x06 \x01(\rR\aprepend\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02by\x18\b \x01(\tR\x02by\x120\n" +
+	"\x05since\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x05untilB\x06\n" +
+	"\x04_medB\r\n" +
+	"\v_local_pref\"\x89\x01\n" +
+	"\x0fAnnounceRequest\x12?\n" +
+	"\rannouncements\x18\x01 \x03(\v2\x19.holdfast.v1.AnnouncementR\rannouncements\x125\n" +
+	"\blifetime\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\blifetime\"\x12\n" +
+	"\x10AnnounceResponse\"?\n" +
+	"\x0fWithdrawRequest\x12\x1a\n" +
+	"\bprefixes\x18\x01 \x03(\tR\bprefixes\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\"P\n" +
+	"\x10WithdrawResponse\x12\x1c\n" +
+	"\twithdrawn\x18\x01 \x03(\tR\twithdrawn\x12\x1e\n" +
+	"\n" +
+	"originated\x18\x02 \x03(\tR\n" +
+	"originated\"\x1a\n" +
+	"\x18ListAnnouncementsRequest\"\\\n" +
+	"\x19ListAnnouncementsResponse\x12?\n" +
+	"\rannouncements\x18\x01 \x03(\v2\x19.holdfast.v1.AnnouncementR\rannouncements\"\x0f\n" +
 	"\rReloadRequest\"\xcb\x01\n" +
 	"\x0eReloadResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x18\n" +
@@ -5457,8 +5890,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSEVERITY_ERROR\x10\x01\x12\x14\n" +
-	"\x10SEVERITY_WARNING\x10\x022\xae\n" +
-	"\n" +
+	"\x10SEVERITY_WARNING\x10\x022\xaa\f\n" +
 	"\bHoldfast\x12O\n" +
 	"\n" +
 	"GetVersion\x12\x1e.holdfast.v1.GetVersionRequest\x1a\x1f.holdfast.v1.GetVersionResponse\"\x00\x12O\n" +
@@ -5477,7 +5909,10 @@ const file_holdfast_proto_rawDesc = "" +
 	"TestPolicy\x12\x1e.holdfast.v1.TestPolicyRequest\x1a\x1f.holdfast.v1.TestPolicyResponse\"\x00\x12[\n" +
 	"\x0eClearNeighbors\x12\".holdfast.v1.ClearNeighborsRequest\x1a#.holdfast.v1.ClearNeighborsResponse\"\x00\x12U\n" +
 	"\fDownNeighbor\x12 .holdfast.v1.DownNeighborRequest\x1a!.holdfast.v1.DownNeighborResponse\"\x00\x12[\n" +
-	"\x0eEnableNeighbor\x12\".holdfast.v1.EnableNeighborRequest\x1a#.holdfast.v1.EnableNeighborResponse\"\x00\x12C\n" +
+	"\x0eEnableNeighbor\x12\".holdfast.v1.EnableNeighborRequest\x1a#.holdfast.v1.EnableNeighborResponse\"\x00\x12I\n" +
+	"\bAnnounce\x12\x1c.holdfast.v1.AnnounceRequest\x1a\x1d.holdfast.v1.AnnounceResponse\"\x00\x12I\n" +
+	"\bWithdraw\x12\x1c.holdfast.v1.WithdrawRequest\x1a\x1d.holdfast.v1.WithdrawResponse\"\x00\x12d\n" +
+	"\x11ListAnnouncements\x12%.holdfast.v1.ListAnnouncementsRequest\x1a&.holdfast.v1.ListAnnouncementsResponse\"\x00\x12C\n" +
 	"\x06Reload\x12\x1a.holdfast.v1.ReloadRequest\x1a\x1b.holdfast.v1.ReloadResponse\"\x00\x12R\n" +
 	"\vCheckConfig\x12\x1f.holdfast.v1.CheckConfigRequest\x1a .holdfast.v1.CheckConfigResponse\"\x00B-Z+holdfast/internal/api/holdfastv1;holdfastv1b\x06proto3"
 
@@ -5494,206 +5929,224 @@ func file_holdfast_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_proto_enumTypes = make([]protoimpl.EnumInfo, 12)
-var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
+var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
 var file_holdfast_proto_goTypes = []any{
-	(Family)(0),                    // 0: holdfast.v1.Family
-	(SessionState)(0),              // 1: holdfast.v1.SessionState
-	(RouteSource)(0),               // 2: holdfast.v1.RouteSource
-	(RouteStatus)(0),               // 3: holdfast.v1.RouteStatus
-	(Origin)(0),                    // 4: holdfast.v1.Origin
-	(SegmentType)(0),               // 5: holdfast.v1.SegmentType
-	(RouteView)(0),                 // 6: holdfast.v1.RouteView
-	(PrefixMatch)(0),               // 7: holdfast.v1.PrefixMatch
-	(RuleAction)(0),                // 8: holdfast.v1.RuleAction
-	(ClearMode)(0),                 // 9: holdfast.v1.ClearMode
-	(ChangeKind)(0),                // 10: holdfast.v1.ChangeKind
-	(Severity)(0),                  // 11: holdfast.v1.Severity
-	(*Position)(nil),               // 12: holdfast.v1.Position
-	(*RuleRef)(nil),                // 13: holdfast.v1.RuleRef
-	(*AsPathSegment)(nil),          // 14: holdfast.v1.AsPathSegment
-	(*LargeCommunity)(nil),         // 15: holdfast.v1.LargeCommunity
-	(*Aggregator)(nil),             // 16: holdfast.v1.Aggregator
-	(*Attribute)(nil),              // 17: holdfast.v1.Attribute
-	(*Attributes)(nil),             // 18: holdfast.v1.Attributes
-	(*Route)(nil),                  // 19: holdfast.v1.Route
-	(*GetVersionRequest)(nil),      // 20: holdfast.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),     // 21: holdfast.v1.GetVersionResponse
-	(*GetSummaryRequest)(nil),      // 22: holdfast.v1.GetSummaryRequest
-	(*GetSummaryResponse)(nil),     // 23: holdfast.v1.GetSummaryResponse
-	(*TableSummary)(nil),           // 24: holdfast.v1.TableSummary
-	(*GetMemoryRequest)(nil),       // 25: holdfast.v1.GetMemoryRequest
-	(*GetMemoryResponse)(nil),      // 26: holdfast.v1.GetMemoryResponse
-	(*MemoryItem)(nil),             // 27: holdfast.v1.MemoryItem
-	(*ListNeighborsRequest)(nil),   // 28: holdfast.v1.ListNeighborsRequest
-	(*ListNeighborsResponse)(nil),  // 29: holdfast.v1.ListNeighborsResponse
-	(*GetNeighborRequest)(nil),     // 30: holdfast.v1.GetNeighborRequest
-	(*GetNeighborResponse)(nil),    // 31: holdfast.v1.GetNeighborResponse
-	(*Neighbor)(nil),               // 32: holdfast.v1.Neighbor
-	(*Down)(nil),                   // 33: holdfast.v1.Down
-	(*NeighborFamily)(nil),         // 34: holdfast.v1.NeighborFamily
-	(*PrefixLimit)(nil),            // 35: holdfast.v1.PrefixLimit
-	(*Reset)(nil),                  // 36: holdfast.v1.Reset
-	(*Notification)(nil),           // 37: holdfast.v1.Notification
-	(*Capability)(nil),             // 38: holdfast.v1.Capability
-	(*Timers)(nil),                 // 39: holdfast.v1.Timers
-	(*Negotiated)(nil),             // 40: holdfast.v1.Negotiated
-	(*MessageCounts)(nil),          // 41: holdfast.v1.MessageCounts
-	(*NeighborCounters)(nil),       // 42: holdfast.v1.NeighborCounters
-	(*NeighborDetail)(nil),         // 43: holdfast.v1.NeighborDetail
-	(*RouteQuery)(nil),             // 44: holdfast.v1.RouteQuery
-	(*ListRoutesRequest)(nil),      // 45: holdfast.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),     // 46: holdfast.v1.ListRoutesResponse
-	(*CountRoutesRequest)(nil),     // 47: holdfast.v1.CountRoutesRequest
-	(*CountRoutesResponse)(nil),    // 48: holdfast.v1.CountRoutesResponse
-	(*LookupRequest)(nil),          // 49: holdfast.v1.LookupRequest
-	(*LookupResponse)(nil),         // 50: holdfast.v1.LookupResponse
-	(*ExplainRequest)(nil),         // 51: holdfast.v1.ExplainRequest
-	(*ExplainResponse)(nil),        // 52: holdfast.v1.ExplainResponse
-	(*Candidate)(nil),              // 53: holdfast.v1.Candidate
-	(*Decision)(nil),               // 54: holdfast.v1.Decision
-	(*ListPoliciesRequest)(nil),    // 55: holdfast.v1.ListPoliciesRequest
-	(*ListPoliciesResponse)(nil),   // 56: holdfast.v1.ListPoliciesResponse
-	(*Policy)(nil),                 // 57: holdfast.v1.Policy
-	(*PolicyRule)(nil),             // 58: holdfast.v1.PolicyRule
-	(*TestPolicyRequest)(nil),      // 59: holdfast.v1.TestPolicyRequest
-	(*TestPolicyResponse)(nil),     // 60: holdfast.v1.TestPolicyResponse
-	(*PolicyStep)(nil),             // 61: holdfast.v1.PolicyStep
-	(*Finding)(nil),                // 62: holdfast.v1.Finding
-	(*ClearNeighborsRequest)(nil),  // 63: holdfast.v1.ClearNeighborsRequest
-	(*ClearNeighborsResponse)(nil), // 64: holdfast.v1.ClearNeighborsResponse
-	(*DownNeighborRequest)(nil),    // 65: holdfast.v1.DownNeighborRequest
-	(*DownNeighborResponse)(nil),   // 66: holdfast.v1.DownNeighborResponse
-	(*EnableNeighborRequest)(nil),  // 67: holdfast.v1.EnableNeighborRequest
-	(*EnableNeighborResponse)(nil), // 68: holdfast.v1.EnableNeighborResponse
-	(*ReloadRequest)(nil),          // 69: holdfast.v1.ReloadRequest
-	(*ReloadResponse)(nil),         // 70: holdfast.v1.ReloadResponse
-	(*Change)(nil),                 // 71: holdfast.v1.Change
-	(*CheckConfigRequest)(nil),     // 72: holdfast.v1.CheckConfigRequest
-	(*CheckConfigResponse)(nil),    // 73: holdfast.v1.CheckConfigResponse
-	(*Diagnostic)(nil),             // 74: holdfast.v1.Diagnostic
-	(*timestamppb.Timestamp)(nil),  // 75: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 76: google.protobuf.Duration
+	(Family)(0),                       // 0: holdfast.v1.Family
+	(SessionState)(0),                 // 1: holdfast.v1.SessionState
+	(RouteSource)(0),                  // 2: holdfast.v1.RouteSource
+	(RouteStatus)(0),                  // 3: holdfast.v1.RouteStatus
+	(Origin)(0),                       // 4: holdfast.v1.Origin
+	(SegmentType)(0),                  // 5: holdfast.v1.SegmentType
+	(RouteView)(0),                    // 6: holdfast.v1.RouteView
+	(PrefixMatch)(0),                  // 7: holdfast.v1.PrefixMatch
+	(RuleAction)(0),                   // 8: holdfast.v1.RuleAction
+	(ClearMode)(0),                    // 9: holdfast.v1.ClearMode
+	(ChangeKind)(0),                   // 10: holdfast.v1.ChangeKind
+	(Severity)(0),                     // 11: holdfast.v1.Severity
+	(*Position)(nil),                  // 12: holdfast.v1.Position
+	(*RuleRef)(nil),                   // 13: holdfast.v1.RuleRef
+	(*AsPathSegment)(nil),             // 14: holdfast.v1.AsPathSegment
+	(*LargeCommunity)(nil),            // 15: holdfast.v1.LargeCommunity
+	(*Aggregator)(nil),                // 16: holdfast.v1.Aggregator
+	(*Attribute)(nil),                 // 17: holdfast.v1.Attribute
+	(*Attributes)(nil),                // 18: holdfast.v1.Attributes
+	(*Route)(nil),                     // 19: holdfast.v1.Route
+	(*GetVersionRequest)(nil),         // 20: holdfast.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),        // 21: holdfast.v1.GetVersionResponse
+	(*GetSummaryRequest)(nil),         // 22: holdfast.v1.GetSummaryRequest
+	(*GetSummaryResponse)(nil),        // 23: holdfast.v1.GetSummaryResponse
+	(*TableSummary)(nil),              // 24: holdfast.v1.TableSummary
+	(*GetMemoryRequest)(nil),          // 25: holdfast.v1.GetMemoryRequest
+	(*GetMemoryResponse)(nil),         // 26: holdfast.v1.GetMemoryResponse
+	(*MemoryItem)(nil),                // 27: holdfast.v1.MemoryItem
+	(*ListNeighborsRequest)(nil),      // 28: holdfast.v1.ListNeighborsRequest
+	(*ListNeighborsResponse)(nil),     // 29: holdfast.v1.ListNeighborsResponse
+	(*GetNeighborRequest)(nil),        // 30: holdfast.v1.GetNeighborRequest
+	(*GetNeighborResponse)(nil),       // 31: holdfast.v1.GetNeighborResponse
+	(*Neighbor)(nil),                  // 32: holdfast.v1.Neighbor
+	(*Down)(nil),                      // 33: holdfast.v1.Down
+	(*NeighborFamily)(nil),            // 34: holdfast.v1.NeighborFamily
+	(*PrefixLimit)(nil),               // 35: holdfast.v1.PrefixLimit
+	(*Reset)(nil),                     // 36: holdfast.v1.Reset
+	(*Notification)(nil),              // 37: holdfast.v1.Notification
+	(*Capability)(nil),                // 38: holdfast.v1.Capability
+	(*Timers)(nil),                    // 39: holdfast.v1.Timers
+	(*Negotiated)(nil),                // 40: holdfast.v1.Negotiated
+	(*MessageCounts)(nil),             // 41: holdfast.v1.MessageCounts
+	(*NeighborCounters)(nil),          // 42: holdfast.v1.NeighborCounters
+	(*NeighborDetail)(nil),            // 43: holdfast.v1.NeighborDetail
+	(*RouteQuery)(nil),                // 44: holdfast.v1.RouteQuery
+	(*ListRoutesRequest)(nil),         // 45: holdfast.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),        // 46: holdfast.v1.ListRoutesResponse
+	(*CountRoutesRequest)(nil),        // 47: holdfast.v1.CountRoutesRequest
+	(*CountRoutesResponse)(nil),       // 48: holdfast.v1.CountRoutesResponse
+	(*LookupRequest)(nil),             // 49: holdfast.v1.LookupRequest
+	(*LookupResponse)(nil),            // 50: holdfast.v1.LookupResponse
+	(*ExplainRequest)(nil),            // 51: holdfast.v1.ExplainRequest
+	(*ExplainResponse)(nil),           // 52: holdfast.v1.ExplainResponse
+	(*Candidate)(nil),                 // 53: holdfast.v1.Candidate
+	(*Decision)(nil),                  // 54: holdfast.v1.Decision
+	(*ListPoliciesRequest)(nil),       // 55: holdfast.v1.ListPoliciesRequest
+	(*ListPoliciesResponse)(nil),      // 56: holdfast.v1.ListPoliciesResponse
+	(*Policy)(nil),                    // 57: holdfast.v1.Policy
+	(*PolicyRule)(nil),                // 58: holdfast.v1.PolicyRule
+	(*TestPolicyRequest)(nil),         // 59: holdfast.v1.TestPolicyRequest
+	(*TestPolicyResponse)(nil),        // 60: holdfast.v1.TestPolicyResponse
+	(*PolicyStep)(nil),                // 61: holdfast.v1.PolicyStep
+	(*Finding)(nil),                   // 62: holdfast.v1.Finding
+	(*ClearNeighborsRequest)(nil),     // 63: holdfast.v1.ClearNeighborsRequest
+	(*ClearNeighborsResponse)(nil),    // 64: holdfast.v1.ClearNeighborsResponse
+	(*DownNeighborRequest)(nil),       // 65: holdfast.v1.DownNeighborRequest
+	(*DownNeighborResponse)(nil),      // 66: holdfast.v1.DownNeighborResponse
+	(*EnableNeighborRequest)(nil),     // 67: holdfast.v1.EnableNeighborRequest
+	(*EnableNeighborResponse)(nil),    // 68: holdfast.v1.EnableNeighborResponse
+	(*Announcement)(nil),              // 69: holdfast.v1.Announcement
+	(*AnnounceRequest)(nil),           // 70: holdfast.v1.AnnounceRequest
+	(*AnnounceResponse)(nil),          // 71: holdfast.v1.AnnounceResponse
+	(*WithdrawRequest)(nil),           // 72: holdfast.v1.WithdrawRequest
+	(*WithdrawResponse)(nil),          // 73: holdfast.v1.WithdrawResponse
+	(*ListAnnouncementsRequest)(nil),  // 74: holdfast.v1.ListAnnouncementsRequest
+	(*ListAnnouncementsResponse)(nil), // 75: holdfast.v1.ListAnnouncementsResponse
+	(*ReloadRequest)(nil),             // 76: holdfast.v1.ReloadRequest
+	(*ReloadResponse)(nil),            // 77: holdfast.v1.ReloadResponse
+	(*Change)(nil),                    // 78: holdfast.v1.Change
+	(*CheckConfigRequest)(nil),        // 79: holdfast.v1.CheckConfigRequest
+	(*CheckConfigResponse)(nil),       // 80: holdfast.v1.CheckConfigResponse
+	(*Diagnostic)(nil),                // 81: holdfast.v1.Diagnostic
+	(*timestamppb.Timestamp)(nil),     // 82: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 83: google.protobuf.Duration
 }
 var file_holdfast_proto_depIdxs = []int32{
-	12, // 0: holdfast.v1.RuleRef.position:type_name -> holdfast.v1.Position
-	5,  // 1: holdfast.v1.AsPathSegment.type:type_name -> holdfast.v1.SegmentType
-	4,  // 2: holdfast.v1.Attributes.origin:type_name -> holdfast.v1.Origin
-	14, // 3: holdfast.v1.Attributes.as_path:type_name -> holdfast.v1.AsPathSegment
-	15, // 4: holdfast.v1.Attributes.large_communities:type_name -> holdfast.v1.LargeCommunity
-	16, // 5: holdfast.v1.Attributes.aggregator:type_name -> holdfast.v1.Aggregator
-	17, // 6: holdfast.v1.Attributes.other:type_name -> holdfast.v1.Attribute
-	0,  // 7: holdfast.v1.Route.family:type_name -> holdfast.v1.Family
-	2,  // 8: holdfast.v1.Route.source:type_name -> holdfast.v1.RouteSource
-	3,  // 9: holdfast.v1.Route.status:type_name -> holdfast.v1.RouteStatus
-	13, // 10: holdfast.v1.Route.rule:type_name -> holdfast.v1.RuleRef
-	18, // 11: holdfast.v1.Route.attributes:type_name -> holdfast.v1.Attributes
-	75, // 12: holdfast.v1.Route.learned:type_name -> google.protobuf.Timestamp
-	75, // 13: holdfast.v1.GetSummaryResponse.started:type_name -> google.protobuf.Timestamp
-	75, // 14: holdfast.v1.GetSummaryResponse.configured:type_name -> google.protobuf.Timestamp
-	24, // 15: holdfast.v1.GetSummaryResponse.tables:type_name -> holdfast.v1.TableSummary
-	0,  // 16: holdfast.v1.TableSummary.family:type_name -> holdfast.v1.Family
-	27, // 17: holdfast.v1.GetMemoryResponse.items:type_name -> holdfast.v1.MemoryItem
-	32, // 18: holdfast.v1.ListNeighborsResponse.neighbors:type_name -> holdfast.v1.Neighbor
-	32, // 19: holdfast.v1.GetNeighborResponse.neighbor:type_name -> holdfast.v1.Neighbor
-	43, // 20: holdfast.v1.GetNeighborResponse.detail:type_name -> holdfast.v1.NeighborDetail
-	1,  // 21: holdfast.v1.Neighbor.state:type_name -> holdfast.v1.SessionState
-	75, // 22: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
-	34, // 23: holdfast.v1.Neighbor.families:type_name -> holdfast.v1.NeighborFamily
-	36, // 24: holdfast.v1.Neighbor.last_reset:type_name -> holdfast.v1.Reset
-	33, // 25: holdfast.v1.Neighbor.down:type_name -> holdfast.v1.Down
-	75, // 26: holdfast.v1.Down.since:type_name -> google.protobuf.Timestamp
-	75, // 27: holdfast.v1.Down.until:type_name -> google.protobuf.Timestamp
-	0,  // 28: holdfast.v1.NeighborFamily.family:type_name -> holdfast.v1.Family
-	35, // 29: holdfast.v1.NeighborFamily.limit:type_name -> holdfast.v1.PrefixLimit
-	76, // 30: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
-	75, // 31: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
-	37, // 32: holdfast.v1.Reset.notification:type_name -> holdfast.v1.Notification
-	76, // 33: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
-	76, // 34: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
-	76, // 35: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
-	76, // 36: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
-	39, // 37: holdfast.v1.Negotiated.timers:type_name -> holdfast.v1.Timers
-	0,  // 38: holdfast.v1.Negotiated.families:type_name -> holdfast.v1.Family
-	0,  // 39: holdfast.v1.Negotiated.add_path_receive:type_name -> holdfast.v1.Family
-	41, // 40: holdfast.v1.NeighborCounters.in:type_name -> holdfast.v1.MessageCounts
-	41, // 41: holdfast.v1.NeighborCounters.out:type_name -> holdfast.v1.MessageCounts
-	38, // 42: holdfast.v1.NeighborDetail.capabilities_sent:type_name -> holdfast.v1.Capability
-	38, // 43: holdfast.v1.NeighborDetail.capabilities_received:type_name -> holdfast.v1.Capability
-	40, // 44: holdfast.v1.NeighborDetail.negotiated:type_name -> holdfast.v1.Negotiated
-	39, // 45: holdfast.v1.NeighborDetail.configured_timers:type_name -> holdfast.v1.Timers
-	42, // 46: holdfast.v1.NeighborDetail.counters:type_name -> holdfast.v1.NeighborCounters
-	75, // 47: holdfast.v1.NeighborDetail.last_established:type_name -> google.protobuf.Timestamp
-	75, // 48: holdfast.v1.NeighborDetail.last_down:type_name -> google.protobuf.Timestamp
-	6,  // 49: holdfast.v1.RouteQuery.view:type_name -> holdfast.v1.RouteView
-	0,  // 50: holdfast.v1.RouteQuery.family:type_name -> holdfast.v1.Family
-	7,  // 51: holdfast.v1.RouteQuery.match:type_name -> holdfast.v1.PrefixMatch
-	44, // 52: holdfast.v1.ListRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
-	19, // 53: holdfast.v1.ListRoutesResponse.routes:type_name -> holdfast.v1.Route
-	44, // 54: holdfast.v1.CountRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
-	19, // 55: holdfast.v1.LookupResponse.routes:type_name -> holdfast.v1.Route
-	53, // 56: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
-	19, // 57: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
-	54, // 58: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
-	57, // 59: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
-	12, // 60: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
-	58, // 61: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
-	12, // 62: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
-	8,  // 63: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
-	18, // 64: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
-	2,  // 65: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
-	61, // 66: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
-	18, // 67: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
-	18, // 68: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
-	13, // 69: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
-	8,  // 70: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
-	62, // 71: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
-	12, // 72: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
-	9,  // 73: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
-	76, // 74: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
-	71, // 75: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
-	10, // 76: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
-	12, // 77: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
-	71, // 78: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
-	74, // 79: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
-	11, // 80: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
-	12, // 81: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
-	20, // 82: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
-	22, // 83: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
-	25, // 84: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
-	28, // 85: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
-	30, // 86: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
-	45, // 87: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
-	47, // 88: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
-	49, // 89: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
-	51, // 90: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
-	55, // 91: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
-	59, // 92: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
-	63, // 93: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
-	65, // 94: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
-	67, // 95: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
-	69, // 96: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
-	72, // 97: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
-	21, // 98: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
-	23, // 99: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
-	26, // 100: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
-	29, // 101: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
-	31, // 102: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
-	46, // 103: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
-	48, // 104: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
-	50, // 105: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
-	52, // 106: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
-	56, // 107: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
-	60, // 108: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
-	64, // 109: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
-	66, // 110: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
-	68, // 111: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
-	70, // 112: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
-	73, // 113: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
-	98, // [98:114] is the sub-list for method output_type
-	82, // [82:98] is the sub-list for method input_type
-	82, // [82:82] is the sub-list for extension type_name
-	82, // [82:82] is the sub-list for extension extendee
-	0,  // [0:82] is the sub-list for field type_name
+	12,  // 0: holdfast.v1.RuleRef.position:type_name -> holdfast.v1.Position
+	5,   // 1: holdfast.v1.AsPathSegment.type:type_name -> holdfast.v1.SegmentType
+	4,   // 2: holdfast.v1.Attributes.origin:type_name -> holdfast.v1.Origin
+	14,  // 3: holdfast.v1.Attributes.as_path:type_name -> holdfast.v1.AsPathSegment
+	15,  // 4: holdfast.v1.Attributes.large_communities:type_name -> holdfast.v1.LargeCommunity
+	16,  // 5: holdfast.v1.Attributes.aggregator:type_name -> holdfast.v1.Aggregator
+	17,  // 6: holdfast.v1.Attributes.other:type_name -> holdfast.v1.Attribute
+	0,   // 7: holdfast.v1.Route.family:type_name -> holdfast.v1.Family
+	2,   // 8: holdfast.v1.Route.source:type_name -> holdfast.v1.RouteSource
+	3,   // 9: holdfast.v1.Route.status:type_name -> holdfast.v1.RouteStatus
+	13,  // 10: holdfast.v1.Route.rule:type_name -> holdfast.v1.RuleRef
+	18,  // 11: holdfast.v1.Route.attributes:type_name -> holdfast.v1.Attributes
+	82,  // 12: holdfast.v1.Route.learned:type_name -> google.protobuf.Timestamp
+	82,  // 13: holdfast.v1.GetSummaryResponse.started:type_name -> google.protobuf.Timestamp
+	82,  // 14: holdfast.v1.GetSummaryResponse.configured:type_name -> google.protobuf.Timestamp
+	24,  // 15: holdfast.v1.GetSummaryResponse.tables:type_name -> holdfast.v1.TableSummary
+	0,   // 16: holdfast.v1.TableSummary.family:type_name -> holdfast.v1.Family
+	27,  // 17: holdfast.v1.GetMemoryResponse.items:type_name -> holdfast.v1.MemoryItem
+	32,  // 18: holdfast.v1.ListNeighborsResponse.neighbors:type_name -> holdfast.v1.Neighbor
+	32,  // 19: holdfast.v1.GetNeighborResponse.neighbor:type_name -> holdfast.v1.Neighbor
+	43,  // 20: holdfast.v1.GetNeighborResponse.detail:type_name -> holdfast.v1.NeighborDetail
+	1,   // 21: holdfast.v1.Neighbor.state:type_name -> holdfast.v1.SessionState
+	82,  // 22: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
+	34,  // 23: holdfast.v1.Neighbor.families:type_name -> holdfast.v1.NeighborFamily
+	36,  // 24: holdfast.v1.Neighbor.last_reset:type_name -> holdfast.v1.Reset
+	33,  // 25: holdfast.v1.Neighbor.down:type_name -> holdfast.v1.Down
+	82,  // 26: holdfast.v1.Down.since:type_name -> google.protobuf.Timestamp
+	82,  // 27: holdfast.v1.Down.until:type_name -> google.protobuf.Timestamp
+	0,   // 28: holdfast.v1.NeighborFamily.family:type_name -> holdfast.v1.Family
+	35,  // 29: holdfast.v1.NeighborFamily.limit:type_name -> holdfast.v1.PrefixLimit
+	83,  // 30: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
+	82,  // 31: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
+	37,  // 32: holdfast.v1.Reset.notification:type_name -> holdfast.v1.Notification
+	83,  // 33: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
+	83,  // 34: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
+	83,  // 35: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
+	83,  // 36: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
+	39,  // 37: holdfast.v1.Negotiated.timers:type_name -> holdfast.v1.Timers
+	0,   // 38: holdfast.v1.Negotiated.families:type_name -> holdfast.v1.Family
+	0,   // 39: holdfast.v1.Negotiated.add_path_receive:type_name -> holdfast.v1.Family
+	41,  // 40: holdfast.v1.NeighborCounters.in:type_name -> holdfast.v1.MessageCounts
+	41,  // 41: holdfast.v1.NeighborCounters.out:type_name -> holdfast.v1.MessageCounts
+	38,  // 42: holdfast.v1.NeighborDetail.capabilities_sent:type_name -> holdfast.v1.Capability
+	38,  // 43: holdfast.v1.NeighborDetail.capabilities_received:type_name -> holdfast.v1.Capability
+	40,  // 44: holdfast.v1.NeighborDetail.negotiated:type_name -> holdfast.v1.Negotiated
+	39,  // 45: holdfast.v1.NeighborDetail.configured_timers:type_name -> holdfast.v1.Timers
+	42,  // 46: holdfast.v1.NeighborDetail.counters:type_name -> holdfast.v1.NeighborCounters
+	82,  // 47: holdfast.v1.NeighborDetail.last_established:type_name -> google.protobuf.Timestamp
+	82,  // 48: holdfast.v1.NeighborDetail.last_down:type_name -> google.protobuf.Timestamp
+	6,   // 49: holdfast.v1.RouteQuery.view:type_name -> holdfast.v1.RouteView
+	0,   // 50: holdfast.v1.RouteQuery.family:type_name -> holdfast.v1.Family
+	7,   // 51: holdfast.v1.RouteQuery.match:type_name -> holdfast.v1.PrefixMatch
+	44,  // 52: holdfast.v1.ListRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
+	19,  // 53: holdfast.v1.ListRoutesResponse.routes:type_name -> holdfast.v1.Route
+	44,  // 54: holdfast.v1.CountRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
+	19,  // 55: holdfast.v1.LookupResponse.routes:type_name -> holdfast.v1.Route
+	53,  // 56: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
+	19,  // 57: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
+	54,  // 58: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
+	57,  // 59: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
+	12,  // 60: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
+	58,  // 61: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
+	12,  // 62: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
+	8,   // 63: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
+	18,  // 64: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
+	2,   // 65: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
+	61,  // 66: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
+	18,  // 67: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
+	18,  // 68: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
+	13,  // 69: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
+	8,   // 70: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
+	62,  // 71: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
+	12,  // 72: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
+	9,   // 73: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
+	83,  // 74: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
+	82,  // 75: holdfast.v1.Announcement.since:type_name -> google.protobuf.Timestamp
+	82,  // 76: holdfast.v1.Announcement.until:type_name -> google.protobuf.Timestamp
+	69,  // 77: holdfast.v1.AnnounceRequest.announcements:type_name -> holdfast.v1.Announcement
+	83,  // 78: holdfast.v1.AnnounceRequest.lifetime:type_name -> google.protobuf.Duration
+	69,  // 79: holdfast.v1.ListAnnouncementsResponse.announcements:type_name -> holdfast.v1.Announcement
+	78,  // 80: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
+	10,  // 81: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
+	12,  // 82: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
+	78,  // 83: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
+	81,  // 84: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
+	11,  // 85: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
+	12,  // 86: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
+	20,  // 87: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
+	22,  // 88: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
+	25,  // 89: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
+	28,  // 90: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
+	30,  // 91: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
+	45,  // 92: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
+	47,  // 93: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
+	49,  // 94: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
+	51,  // 95: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
+	55,  // 96: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
+	59,  // 97: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
+	63,  // 98: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
+	65,  // 99: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
+	67,  // 100: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
+	70,  // 101: holdfast.v1.Holdfast.Announce:input_type -> holdfast.v1.AnnounceRequest
+	72,  // 102: holdfast.v1.Holdfast.Withdraw:input_type -> holdfast.v1.WithdrawRequest
+	74,  // 103: holdfast.v1.Holdfast.ListAnnouncements:input_type -> holdfast.v1.ListAnnouncementsRequest
+	76,  // 104: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
+	79,  // 105: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
+	21,  // 106: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
+	23,  // 107: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
+	26,  // 108: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
+	29,  // 109: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
+	31,  // 110: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
+	46,  // 111: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
+	48,  // 112: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
+	50,  // 113: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
+	52,  // 114: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
+	56,  // 115: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
+	60,  // 116: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
+	64,  // 117: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
+	66,  // 118: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
+	68,  // 119: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
+	71,  // 120: holdfast.v1.Holdfast.Announce:output_type -> holdfast.v1.AnnounceResponse
+	73,  // 121: holdfast.v1.Holdfast.Withdraw:output_type -> holdfast.v1.WithdrawResponse
+	75,  // 122: holdfast.v1.Holdfast.ListAnnouncements:output_type -> holdfast.v1.ListAnnouncementsResponse
+	77,  // 123: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
+	80,  // 124: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
+	106, // [106:125] is the sub-list for method output_type
+	87,  // [87:106] is the sub-list for method input_type
+	87,  // [87:87] is the sub-list for extension type_name
+	87,  // [87:87] is the sub-list for extension extendee
+	0,   // [0:87] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_proto_init() }
@@ -5703,13 +6156,14 @@ func file_holdfast_proto_init() {
 	}
 	file_holdfast_proto_msgTypes[6].OneofWrappers = []any{}
 	file_holdfast_proto_msgTypes[32].OneofWrappers = []any{}
+	file_holdfast_proto_msgTypes[57].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_proto_rawDesc), len(file_holdfast_proto_rawDesc)),
 			NumEnums:      12,
-			NumMessages:   63,
+			NumMessages:   70,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -64,6 +64,13 @@ const (
 	HoldfastDownNeighborProcedure = "/holdfast.v1.Holdfast/DownNeighbor"
 	// HoldfastEnableNeighborProcedure is the fully-qualified name of the Holdfast's EnableNeighbor RPC.
 	HoldfastEnableNeighborProcedure = "/holdfast.v1.Holdfast/EnableNeighbor"
+	// HoldfastAnnounceProcedure is the fully-qualified name of the Holdfast's Announce RPC.
+	HoldfastAnnounceProcedure = "/holdfast.v1.Holdfast/Announce"
+	// HoldfastWithdrawProcedure is the fully-qualified name of the Holdfast's Withdraw RPC.
+	HoldfastWithdrawProcedure = "/holdfast.v1.Holdfast/Withdraw"
+	// HoldfastListAnnouncementsProcedure is the fully-qualified name of the Holdfast's
+	// ListAnnouncements RPC.
+	HoldfastListAnnouncementsProcedure = "/holdfast.v1.Holdfast/ListAnnouncements"
 	// HoldfastReloadProcedure is the fully-qualified name of the Holdfast's Reload RPC.
 	HoldfastReloadProcedure = "/holdfast.v1.Holdfast/Reload"
 	// HoldfastCheckConfigProcedure is the fully-qualified name of the Holdfast's CheckConfig RPC.
@@ -92,6 +99,13 @@ type HoldfastClient interface {
 	// DownNeighbor ends a session and keeps it down, over restarts as well.
 	DownNeighbor(context.Context, *connect.Request[holdfastv1.DownNeighborRequest]) (*connect.Response[holdfastv1.DownNeighborResponse], error)
 	EnableNeighbor(context.Context, *connect.Request[holdfastv1.EnableNeighborRequest]) (*connect.Response[holdfastv1.EnableNeighborResponse], error)
+	// Announce makes routes of this router, each in the place of an earlier one
+	// for its prefix. When it returns they are on the disk and in the table: they
+	// outlive the process. Callers that call at once share the writing.
+	Announce(context.Context, *connect.Request[holdfastv1.AnnounceRequest]) (*connect.Response[holdfastv1.AnnounceResponse], error)
+	// Withdraw ends what Announce began. What does not stand is no error.
+	Withdraw(context.Context, *connect.Request[holdfastv1.WithdrawRequest]) (*connect.Response[holdfastv1.WithdrawResponse], error)
+	ListAnnouncements(context.Context, *connect.Request[holdfastv1.ListAnnouncementsRequest]) (*connect.Response[holdfastv1.ListAnnouncementsResponse], error)
 	// Reload makes the configuration file the running configuration.
 	Reload(context.Context, *connect.Request[holdfastv1.ReloadRequest]) (*connect.Response[holdfastv1.ReloadResponse], error)
 	// CheckConfig compares the configuration file with what is running.
@@ -193,6 +207,24 @@ func NewHoldfastClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 			connect.WithSchema(holdfastMethods.ByName("EnableNeighbor")),
 			connect.WithClientOptions(opts...),
 		),
+		announce: connect.NewClient[holdfastv1.AnnounceRequest, holdfastv1.AnnounceResponse](
+			httpClient,
+			baseURL+HoldfastAnnounceProcedure,
+			connect.WithSchema(holdfastMethods.ByName("Announce")),
+			connect.WithClientOptions(opts...),
+		),
+		withdraw: connect.NewClient[holdfastv1.WithdrawRequest, holdfastv1.WithdrawResponse](
+			httpClient,
+			baseURL+HoldfastWithdrawProcedure,
+			connect.WithSchema(holdfastMethods.ByName("Withdraw")),
+			connect.WithClientOptions(opts...),
+		),
+		listAnnouncements: connect.NewClient[holdfastv1.ListAnnouncementsRequest, holdfastv1.ListAnnouncementsResponse](
+			httpClient,
+			baseURL+HoldfastListAnnouncementsProcedure,
+			connect.WithSchema(holdfastMethods.ByName("ListAnnouncements")),
+			connect.WithClientOptions(opts...),
+		),
 		reload: connect.NewClient[holdfastv1.ReloadRequest, holdfastv1.ReloadResponse](
 			httpClient,
 			baseURL+HoldfastReloadProcedure,
@@ -210,22 +242,25 @@ func NewHoldfastClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 
 // holdfastClient implements HoldfastClient.
 type holdfastClient struct {
-	getVersion     *connect.Client[holdfastv1.GetVersionRequest, holdfastv1.GetVersionResponse]
-	getSummary     *connect.Client[holdfastv1.GetSummaryRequest, holdfastv1.GetSummaryResponse]
-	getMemory      *connect.Client[holdfastv1.GetMemoryRequest, holdfastv1.GetMemoryResponse]
-	listNeighbors  *connect.Client[holdfastv1.ListNeighborsRequest, holdfastv1.ListNeighborsResponse]
-	getNeighbor    *connect.Client[holdfastv1.GetNeighborRequest, holdfastv1.GetNeighborResponse]
-	listRoutes     *connect.Client[holdfastv1.ListRoutesRequest, holdfastv1.ListRoutesResponse]
-	countRoutes    *connect.Client[holdfastv1.CountRoutesRequest, holdfastv1.CountRoutesResponse]
-	lookup         *connect.Client[holdfastv1.LookupRequest, holdfastv1.LookupResponse]
-	explain        *connect.Client[holdfastv1.ExplainRequest, holdfastv1.ExplainResponse]
-	listPolicies   *connect.Client[holdfastv1.ListPoliciesRequest, holdfastv1.ListPoliciesResponse]
-	testPolicy     *connect.Client[holdfastv1.TestPolicyRequest, holdfastv1.TestPolicyResponse]
-	clearNeighbors *connect.Client[holdfastv1.ClearNeighborsRequest, holdfastv1.ClearNeighborsResponse]
-	downNeighbor   *connect.Client[holdfastv1.DownNeighborRequest, holdfastv1.DownNeighborResponse]
-	enableNeighbor *connect.Client[holdfastv1.EnableNeighborRequest, holdfastv1.EnableNeighborResponse]
-	reload         *connect.Client[holdfastv1.ReloadRequest, holdfastv1.ReloadResponse]
-	checkConfig    *connect.Client[holdfastv1.CheckConfigRequest, holdfastv1.CheckConfigResponse]
+	getVersion        *connect.Client[holdfastv1.GetVersionRequest, holdfastv1.GetVersionResponse]
+	getSummary        *connect.Client[holdfastv1.GetSummaryRequest, holdfastv1.GetSummaryResponse]
+	getMemory         *connect.Client[holdfastv1.GetMemoryRequest, holdfastv1.GetMemoryResponse]
+	listNeighbors     *connect.Client[holdfastv1.ListNeighborsRequest, holdfastv1.ListNeighborsResponse]
+	getNeighbor       *connect.Client[holdfastv1.GetNeighborRequest, holdfastv1.GetNeighborResponse]
+	listRoutes        *connect.Client[holdfastv1.ListRoutesRequest, holdfastv1.ListRoutesResponse]
+	countRoutes       *connect.Client[holdfastv1.CountRoutesRequest, holdfastv1.CountRoutesResponse]
+	lookup            *connect.Client[holdfastv1.LookupRequest, holdfastv1.LookupResponse]
+	explain           *connect.Client[holdfastv1.ExplainRequest, holdfastv1.ExplainResponse]
+	listPolicies      *connect.Client[holdfastv1.ListPoliciesRequest, holdfastv1.ListPoliciesResponse]
+	testPolicy        *connect.Client[holdfastv1.TestPolicyRequest, holdfastv1.TestPolicyResponse]
+	clearNeighbors    *connect.Client[holdfastv1.ClearNeighborsRequest, holdfastv1.ClearNeighborsResponse]
+	downNeighbor      *connect.Client[holdfastv1.DownNeighborRequest, holdfastv1.DownNeighborResponse]
+	enableNeighbor    *connect.Client[holdfastv1.EnableNeighborRequest, holdfastv1.EnableNeighborResponse]
+	announce          *connect.Client[holdfastv1.AnnounceRequest, holdfastv1.AnnounceResponse]
+	withdraw          *connect.Client[holdfastv1.WithdrawRequest, holdfastv1.WithdrawResponse]
+	listAnnouncements *connect.Client[holdfastv1.ListAnnouncementsRequest, holdfastv1.ListAnnouncementsResponse]
+	reload            *connect.Client[holdfastv1.ReloadRequest, holdfastv1.ReloadResponse]
+	checkConfig       *connect.Client[holdfastv1.CheckConfigRequest, holdfastv1.CheckConfigResponse]
 }
 
 // GetVersion calls holdfast.v1.Holdfast.GetVersion.
@@ -298,6 +333,21 @@ func (c *holdfastClient) EnableNeighbor(ctx context.Context, req *connect.Reques
 	return c.enableNeighbor.CallUnary(ctx, req)
 }
 
+// Announce calls holdfast.v1.Holdfast.Announce.
+func (c *holdfastClient) Announce(ctx context.Context, req *connect.Request[holdfastv1.AnnounceRequest]) (*connect.Response[holdfastv1.AnnounceResponse], error) {
+	return c.announce.CallUnary(ctx, req)
+}
+
+// Withdraw calls holdfast.v1.Holdfast.Withdraw.
+func (c *holdfastClient) Withdraw(ctx context.Context, req *connect.Request[holdfastv1.WithdrawRequest]) (*connect.Response[holdfastv1.WithdrawResponse], error) {
+	return c.withdraw.CallUnary(ctx, req)
+}
+
+// ListAnnouncements calls holdfast.v1.Holdfast.ListAnnouncements.
+func (c *holdfastClient) ListAnnouncements(ctx context.Context, req *connect.Request[holdfastv1.ListAnnouncementsRequest]) (*connect.Response[holdfastv1.ListAnnouncementsResponse], error) {
+	return c.listAnnouncements.CallUnary(ctx, req)
+}
+
 // Reload calls holdfast.v1.Holdfast.Reload.
 func (c *holdfastClient) Reload(ctx context.Context, req *connect.Request[holdfastv1.ReloadRequest]) (*connect.Response[holdfastv1.ReloadResponse], error) {
 	return c.reload.CallUnary(ctx, req)
@@ -330,6 +380,13 @@ type HoldfastHandler interface {
 	// DownNeighbor ends a session and keeps it down, over restarts as well.
 	DownNeighbor(context.Context, *connect.Request[holdfastv1.DownNeighborRequest]) (*connect.Response[holdfastv1.DownNeighborResponse], error)
 	EnableNeighbor(context.Context, *connect.Request[holdfastv1.EnableNeighborRequest]) (*connect.Response[holdfastv1.EnableNeighborResponse], error)
+	// Announce makes routes of this router, each in the place of an earlier one
+	// for its prefix. When it returns they are on the disk and in the table: they
+	// outlive the process. Callers that call at once share the writing.
+	Announce(context.Context, *connect.Request[holdfastv1.AnnounceRequest]) (*connect.Response[holdfastv1.AnnounceResponse], error)
+	// Withdraw ends what Announce began. What does not stand is no error.
+	Withdraw(context.Context, *connect.Request[holdfastv1.WithdrawRequest]) (*connect.Response[holdfastv1.WithdrawResponse], error)
+	ListAnnouncements(context.Context, *connect.Request[holdfastv1.ListAnnouncementsRequest]) (*connect.Response[holdfastv1.ListAnnouncementsResponse], error)
 	// Reload makes the configuration file the running configuration.
 	Reload(context.Context, *connect.Request[holdfastv1.ReloadRequest]) (*connect.Response[holdfastv1.ReloadResponse], error)
 	// CheckConfig compares the configuration file with what is running.
@@ -427,6 +484,24 @@ func NewHoldfastHandler(svc HoldfastHandler, opts ...connect.HandlerOption) (str
 		connect.WithSchema(holdfastMethods.ByName("EnableNeighbor")),
 		connect.WithHandlerOptions(opts...),
 	)
+	holdfastAnnounceHandler := connect.NewUnaryHandler(
+		HoldfastAnnounceProcedure,
+		svc.Announce,
+		connect.WithSchema(holdfastMethods.ByName("Announce")),
+		connect.WithHandlerOptions(opts...),
+	)
+	holdfastWithdrawHandler := connect.NewUnaryHandler(
+		HoldfastWithdrawProcedure,
+		svc.Withdraw,
+		connect.WithSchema(holdfastMethods.ByName("Withdraw")),
+		connect.WithHandlerOptions(opts...),
+	)
+	holdfastListAnnouncementsHandler := connect.NewUnaryHandler(
+		HoldfastListAnnouncementsProcedure,
+		svc.ListAnnouncements,
+		connect.WithSchema(holdfastMethods.ByName("ListAnnouncements")),
+		connect.WithHandlerOptions(opts...),
+	)
 	holdfastReloadHandler := connect.NewUnaryHandler(
 		HoldfastReloadProcedure,
 		svc.Reload,
@@ -469,6 +544,12 @@ func NewHoldfastHandler(svc HoldfastHandler, opts ...connect.HandlerOption) (str
 			holdfastDownNeighborHandler.ServeHTTP(w, r)
 		case HoldfastEnableNeighborProcedure:
 			holdfastEnableNeighborHandler.ServeHTTP(w, r)
+		case HoldfastAnnounceProcedure:
+			holdfastAnnounceHandler.ServeHTTP(w, r)
+		case HoldfastWithdrawProcedure:
+			holdfastWithdrawHandler.ServeHTTP(w, r)
+		case HoldfastListAnnouncementsProcedure:
+			holdfastListAnnouncementsHandler.ServeHTTP(w, r)
 		case HoldfastReloadProcedure:
 			holdfastReloadHandler.ServeHTTP(w, r)
 		case HoldfastCheckConfigProcedure:
@@ -536,6 +617,18 @@ func (UnimplementedHoldfastHandler) DownNeighbor(context.Context, *connect.Reque
 
 func (UnimplementedHoldfastHandler) EnableNeighbor(context.Context, *connect.Request[holdfastv1.EnableNeighborRequest]) (*connect.Response[holdfastv1.EnableNeighborResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.Holdfast.EnableNeighbor is not implemented"))
+}
+
+func (UnimplementedHoldfastHandler) Announce(context.Context, *connect.Request[holdfastv1.AnnounceRequest]) (*connect.Response[holdfastv1.AnnounceResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.Holdfast.Announce is not implemented"))
+}
+
+func (UnimplementedHoldfastHandler) Withdraw(context.Context, *connect.Request[holdfastv1.WithdrawRequest]) (*connect.Response[holdfastv1.WithdrawResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.Holdfast.Withdraw is not implemented"))
+}
+
+func (UnimplementedHoldfastHandler) ListAnnouncements(context.Context, *connect.Request[holdfastv1.ListAnnouncementsRequest]) (*connect.Response[holdfastv1.ListAnnouncementsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.Holdfast.ListAnnouncements is not implemented"))
 }
 
 func (UnimplementedHoldfastHandler) Reload(context.Context, *connect.Request[holdfastv1.ReloadRequest]) (*connect.Response[holdfastv1.ReloadResponse], error) {
