@@ -1,4 +1,4 @@
-.PHONY: check test race fuzz bench interop soak lint proto
+.PHONY: check test race fuzz bench interop soak lint proto deb
 
 FUZZTIME ?= 20s
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -12,3 +12,4 @@ interop: ; go test -tags interop -count=1 -timeout 15m ./testkit/netlab/... ./te
 soak: ; while go test -count=1 -timeout 0 ./internal/engine -run '^TestRandom$$' -steps 1000000 -seed $$(date +%s); do :; done
 lint: ; go run $(GOLANGCI) run ./...
 proto: ; internal/api/generate.sh
+deb: ; packaging/deb.sh

@@ -5,8 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-packages=(bird2 frr openbgpd gobgpd exabgp iproute2 gcc libc6-dev systemd)
-tools=(bird birdc vtysh /usr/lib/frr/bgpd /usr/lib/frr/zebra /usr/sbin/bgpd bgpctl gobgp gobgpd exabgp ip gcc systemd-analyze)
+packages=(bird2 frr openbgpd gobgpd exabgp iproute2 gcc libc6-dev systemd man-db)
+tools=(bird birdc vtysh /usr/lib/frr/bgpd /usr/lib/frr/zebra /usr/sbin/bgpd bgpctl gobgp gobgpd exabgp ip gcc systemd-analyze man dpkg-deb)
 
 step() { printf '\n== %s (%ss)\n' "$*" "$SECONDS"; }
 
@@ -76,5 +76,8 @@ fi
 
 step interop
 go test $race -tags interop -count=1 -timeout 15m ./testkit/netlab/... ./test/interop/...
+
+step the Debian package
+packaging/test.sh
 
 step all tests passed
