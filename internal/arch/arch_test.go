@@ -43,8 +43,9 @@ var rules = map[string]rule{
 	"internal/rib":    {machine: true, imports: "prefix slab wire packet attr"},
 	"internal/export": {machine: true, imports: "prefix slab wire packet attr rib policy"},
 	// The configuration is read from files.
-	"internal/config": {machine: true, imports: "prefix wire policy", also: "os"},
-	"internal/lint":   {machine: true, imports: "prefix wire policy config"},
+	"internal/config":  {machine: true, imports: "prefix wire policy", also: "os"},
+	"internal/lint":    {machine: true, imports: "prefix wire policy config"},
+	"internal/starter": {machine: true, imports: "prefix policy config"},
 
 	"internal/state":   {imports: "events"},
 	"internal/session": {imports: "events prefix wire packet fsm config"},
@@ -61,7 +62,7 @@ var rules = map[string]rule{
 	"internal/systemd":                          {imports: "events"},
 	"internal/daemon":                           {imports: "events prefix wire packet attr policy rib export config lint fsm session engine mrt api api/holdfastv1 metrics privilege systemd state"},
 	"internal/demo":                             {imports: "prefix wire config mrt api api/holdfastv1 view daemon replay"},
-	"internal/cli":                              {imports: "prefix wire config mrt api api/holdfastv1 view systemd daemon demo replay"},
+	"internal/cli":                              {imports: "prefix wire policy config starter mrt api api/holdfastv1 view systemd daemon demo replay"},
 }
 
 // forbidden to machines, and why.

@@ -156,11 +156,7 @@ func (a *app) formatted(name string, text []byte) ([]byte, error) {
 }
 
 func cannotFormat(name string, err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		err = p.Err
-	}
-	return fmt.Errorf("cannot format %s: %w", name, err)
+	return fmt.Errorf("cannot format %s: %w", name, reasonOf(err))
 }
 
 // format does one file and reports whether it was laid out in another way.

@@ -134,7 +134,7 @@ commands check configurations and talk to a running router through its socket.`,
 		{groupRouter, "A router:", []*cobra.Command{a.runCommand(), a.demoCommand()}},
 		{groupLook, "Look at the running router:", []*cobra.Command{a.showCommand(), a.lookupCommand(), a.explainCommand()}},
 		{groupAct, "Change the running router:", []*cobra.Command{a.reloadCommand(), a.clearCommand(), a.downCommand(), a.enableCommand(), a.announceCommand(), a.withdrawCommand()}},
-		{groupFiles, "Configuration files:", []*cobra.Command{a.checkCommand(), a.fmtCommand(), a.testCommand()}},
+		{groupFiles, "Configuration files:", []*cobra.Command{a.initCommand(), a.checkCommand(), a.fmtCommand(), a.testCommand()}},
 		{"", "", []*cobra.Command{a.replayCommand(), a.versionCommand(), a.completionCommand()}},
 	} {
 		if g.id != "" {
