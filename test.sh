@@ -75,7 +75,7 @@ if [ -n "$why_not" ]; then
 fi
 
 step interop
-go test $race -tags interop -count=1 -timeout 15m ./testkit/netlab/... ./test/interop/...
+go test $race -tags interop -count=1 -timeout 15m ./internal/kernel ./testkit/netlab/... ./test/interop/...
 
 step the Debian package
 packaging/test.sh

@@ -48,6 +48,7 @@ var rules = map[string]rule{
 	"internal/starter": {machine: true, imports: "prefix policy config"},
 
 	"internal/state":   {imports: "events"},
+	"internal/kernel":  {imports: "events prefix fib"},
 	"internal/session": {imports: "events prefix wire packet fsm config"},
 	"internal/engine":  {imports: "events prefix slab wire packet attr policy rib export config fsm session"},
 	"internal/mrt":     {imports: "prefix wire"},

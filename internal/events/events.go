@@ -59,6 +59,11 @@ const (
 	TableFull          ID = "table-full"          // routes are lost
 )
 
+// Of kernel routes.
+const (
+	KernelRouteHidden ID = "kernel-route-hidden" // the kernel does not say where a route of others goes
+)
+
 // Of the state directory.
 const (
 	StateUnwritable ID = "state-unwritable" // it cannot be written when the router starts

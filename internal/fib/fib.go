@@ -42,7 +42,7 @@ type Hop struct {
 type Forward struct {
 	Action Action
 	Source netip.Addr // preferred source of own packets; invalid: the kernel's choice
-	Hops   []Hop      // of Unicast, at least one; several are an equal-cost route
+	Hops   []Hop      // of Unicast, 1 to 64; several are an equal-cost route
 }
 
 // Route is a kernel route. Prefix, Table and Metric tell routes apart.
@@ -92,9 +92,14 @@ type Address struct {
 	Tentative bool
 }
 
-// Event is news from the kernel, in order. The first one is a Snapshot, and so
-// is every one after news were lost: it has everything, and what is not in it
-// is gone. IPv4 routes over a link that goes down go without a word of their own.
+// Event is news from the kernel, in order. The first one is a Snapshot, which has
+// everything: what is not in it is gone. Another one follows where news were
+// lost, and where the kernel drops IPv4 routes without a word: those over a link
+// that is taken down, and those that prefer an address that goes. Ours go the
+// same way, so after each Snapshot a look at what is left of them is due.
+//
+// A link that goes down, or an address that goes, and is back at once makes two
+// events.
 type Event struct {
 	Snapshot bool
 	Links    []Link
