@@ -154,7 +154,13 @@ func (r *reader) checkNeighbor(n *Neighbor, own, group *party) {
 		r.errorf(at("address"), "write the neighbor's address", "%s has our own address", who)
 	}
 	if t.LocalASN != r.cfg.Router.ASN && t.ASN == t.LocalASN {
-		r.errorf(at("local_asn"), "remove local_asn, or mend asn", "%s is in AS %d, which is also the local_asn: this is no session with another AS", who, t.ASN)
+		r.errorf(at("local_asn"), "remove local_asn, or mend asn; dual_as = true is for neighbors inside of an AS that changes its number",
+			"%s is in AS %d, which is also the local_asn: this is no session with another AS", who, t.ASN)
+	}
+	for _, name := range []string{"local_asn_options", "dual_as"} {
+		if place, given := r.where[own][name]; given && t.LocalASN == r.cfg.Router.ASN && t.OtherASN == 0 {
+			r.warnf(place, "add local_asn = 64502 with the other number", "%s does nothing for %s, which knows us by our own AS number only", name, who)
+		}
 	}
 	if t.HoldTime > 0 && t.Keepalive >= t.HoldTime {
 		r.errorf(at("keepalive"), "a third of the hold time is usual", "keepalive (%s) must be shorter than hold_time (%s)", seconds(t.Keepalive), seconds(t.HoldTime))
@@ -179,7 +185,7 @@ func (r *reader) checkNeighbor(n *Neighbor, own, group *party) {
 
 // Settings that make sense with neighbors of one kind only.
 var (
-	ebgpOnly = []string{"local_role", "as_override", "remove_private_as", "enforce_first_as"}
+	ebgpOnly = []string{"local_role", "local_asn_options", "as_override", "remove_private_as", "enforce_first_as"}
 	ibgpOnly = []string{"route_reflector_client"}
 )
 

@@ -90,6 +90,8 @@ type Neighbor struct {
 	Description    string
 	Tags           []string
 
+	SendBoth        bool // the router's AS stands behind LocalASN (RFC 7705 section 3.3)
+	PrependInbound  bool // LocalASN is put before what is received
 	EnforceFirstAS  bool
 	AllowOwnAS      uint8  // how often our AS may be in a path
 	MaxASPathLength uint32 // 0: any
@@ -107,21 +109,27 @@ type Neighbor struct {
 }
 
 // EBGP reports whether the session leaves our AS.
-func (n *Neighbor) EBGP() bool { return n.Transport.ASN != n.Transport.LocalASN }
+func (n *Neighbor) EBGP() bool {
+	t := &n.Transport
+	return t.ASN != t.LocalASN && t.ASN != t.OtherASN
+}
 
 // Transport is comparable with ==.
 type Transport struct {
 	ASN, LocalASN uint32 // LocalASN is the router's unless local_asn is set
-	RouterID      netip.Addr
-	Address       netip.Addr // with the interface as zone, if there is one
-	Port          uint16
-	LocalAddress  netip.Addr // invalid: the kernel chooses
-	Passive       bool
-	TTL           uint8 // of what is sent
-	MinTTL        uint8 // of what is received (RFC 5082); 0: any
-	Password      Secret
-	HoldTime      time.Duration
-	Keepalive     time.Duration
+	// OtherASN is the other one of the two with dual_as: the neighbor may know us
+	// by either (RFC 7705), and LocalASN is tried first. Else 0.
+	OtherASN     uint32
+	RouterID     netip.Addr
+	Address      netip.Addr // with the interface as zone, if there is one
+	Port         uint16
+	LocalAddress netip.Addr // invalid: the kernel chooses
+	Passive      bool
+	TTL          uint8 // of what is sent
+	MinTTL       uint8 // of what is received (RFC 5082); 0: any
+	Password     Secret
+	HoldTime     time.Duration
+	Keepalive    time.Duration
 
 	Families         [prefix.Families]bool
 	AddPathReceive   [prefix.Families]bool // RFC 7911

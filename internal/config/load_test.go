@@ -227,6 +227,27 @@ neighbor "i" {
 	}
 }
 
+// TestDualAS: which of our two AS numbers a neighbor is told first, and what
+// counts as our AS (RFC 7705). The router's is 64500.
+func TestDualAS(t *testing.T) {
+	for _, test := range []struct {
+		arguments    string
+		local, other uint32
+		ebgp         bool
+	}{
+		{"asn = 64601\n local_asn = 64510", 64510, 0, true},
+		{"asn = 64601\n local_asn = 64510\n dual_as = true", 64510, 64500, true},
+		{"asn = 64500\n local_asn = 64510\n dual_as = true", 64500, 64510, false},
+		{"asn = 64510\n local_asn = 64510\n dual_as = true", 64500, 64510, false},
+		{"asn = 64601\n local_asn = 64500\n dual_as = true", 64500, 0, true},
+	} {
+		n := parse(t, "neighbor \"n\" {\n address = \"192.0.2.9\"\n "+test.arguments+"\n}\n").Neighbors[0]
+		if l, o := n.Transport.LocalASN, n.Transport.OtherASN; l != test.local || o != test.other || n.EBGP() != test.ebgp {
+			t.Errorf("%s: AS %d, then %d, eBGP %v", test.arguments, l, o, n.EBGP())
+		}
+	}
+}
+
 func TestInheritance(t *testing.T) {
 	c := parse(t, `
 policy "a" {}

@@ -161,6 +161,13 @@ func resolve(router *Router, n *Neighbor, group *party) {
 		Passive: or(s.Passive, false), HoldTime: or(s.HoldTime, DefaultHoldTime),
 		Families: on, ExtendedMessages: or(s.ExtendedMessages, true), Role: or(s.LocalRole, NoRole),
 	}
+	if or(s.DualAS, false) && t.LocalASN != router.ASN {
+		t.OtherASN = router.ASN
+		if t.ASN == t.LocalASN || t.ASN == t.OtherASN {
+			// RFC 7705 section 4.2: inside our AS, its new number comes first.
+			t.LocalASN, t.OtherASN = t.OtherASN, t.LocalASN
+		}
+	}
 	if s.Interface != nil {
 		t.Address = t.Address.WithZone(*s.Interface)
 	}
@@ -187,6 +194,8 @@ func resolve(router *Router, n *Neighbor, group *party) {
 	down := or(s.Shutdown, shutdown{})
 	n.Shutdown, n.ShutdownReason = down.on, down.reason
 	n.Description, n.Tags = or(s.Description, ""), or(s.Tags, nil)
+	options := or(s.LocalASNOptions, nil)
+	n.SendBoth, n.PrependInbound = slices.Contains(options, sendBoth), slices.Contains(options, prependInbound)
 	n.EnforceFirstAS = or(s.EnforceFirstAS, n.EBGP())
 	n.AllowOwnAS, n.MaxASPathLength = or(s.AllowOwnAS, 0), or(s.MaxASPathLength, 0)
 	n.Prefixes, n.OriginASNs = or(s.Prefixes, Members[policy.PrefixSet]{}).Set, or(s.OriginASNs, Members[policy.ASSet]{}).Set

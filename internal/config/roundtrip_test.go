@@ -26,6 +26,8 @@ var samples = map[string][]string{
 	"shutdown":               {"true", "false", `"a reason"`},
 	"asn":                    {"64500", "64501", "4200000000"},
 	"local_asn":              {"64502", "64500"},
+	"local_asn_options":      {`"send-both"`, `["prepend-inbound", "send-both"]`, "[]"},
+	"dual_as":                {"true", "false"},
 	"local_role":             {`"provider"`, `"rs"`, `"rs-client"`, `"customer"`, `"peer"`, `"none"`},
 	"local_address":          {`"192.0.2.1"`, `"2001:db8::1"`},
 	"port":                   {"179", "65535"},

@@ -38,6 +38,8 @@ type Settings struct {
 	Limit     *uint16
 
 	ASN, LocalASN    *uint32
+	LocalASNOptions  *[]localASNOption
+	DualAS           *bool
 	Passive          *bool
 	Port             *uint16
 	LocalAddress     *netip.Addr
@@ -87,6 +89,14 @@ type shutdown struct {
 	reason string
 }
 
+// localASNOption is what local_asn does beside (RFC 7705 section 3.3).
+type localASNOption uint8
+
+const (
+	sendBoth localASNOption = iota
+	prependInbound
+)
+
 type limitCount uint8
 
 const (
@@ -125,6 +135,8 @@ var perSession = []argument[Settings]{
 	optional("shutdown", shutdowns, func(s *Settings) **shutdown { return &s.Shutdown }),
 	optional("asn", asNumber, func(s *Settings) **uint32 { return &s.ASN }),
 	optional("local_asn", asNumber, func(s *Settings) **uint32 { return &s.LocalASN }),
+	optional("local_asn_options", list(choice[localASNOption]("send-both", "prepend-inbound")), func(s *Settings) **[]localASNOption { return &s.LocalASNOptions }),
+	optional("dual_as", boolean, func(s *Settings) **bool { return &s.DualAS }),
 	optional("local_role", role, func(s *Settings) **Role { return &s.LocalRole }),
 	optional("local_address", address, func(s *Settings) **netip.Addr { return &s.LocalAddress }),
 	optional("port", number[uint16](1, math.MaxUint16), func(s *Settings) **uint16 { return &s.Port }),

@@ -23,12 +23,12 @@ type numbers struct {
 }
 
 type identity struct {
-	name          string
-	asn, localASN uint32
+	name                    string
+	asn, localASN, otherASN uint32
 }
 
 func identityOf(n *config.Neighbor) identity {
-	return identity{n.Name, n.Transport.ASN, n.Transport.LocalASN}
+	return identity{n.Name, n.Transport.ASN, n.Transport.LocalASN, n.Transport.OtherASN}
 }
 
 // find is 0 for a neighbor without an ID.

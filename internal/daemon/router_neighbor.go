@@ -83,7 +83,7 @@ func neighborLine(n *config.Neighbor, st *session.Status, s engine.NeighborState
 		out.Role = n.Transport.Role.String()
 	}
 	if e := st.Established; e != nil {
-		out.RouterID = addr4(e.RemoteID)
+		out.RouterID, out.ASN, out.LocalASN = addr4(e.RemoteID), e.RemoteASN, e.LocalASN
 	}
 	for _, f := range families {
 		if n.Transport.Families[f] {

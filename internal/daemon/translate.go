@@ -77,6 +77,7 @@ func engineNeighbor(cfg *config.Config, n *config.Neighbor, ids *numbers) (engin
 	t := &n.Transport
 	out := engine.Neighbor{
 		ID: id, Name: n.Name, Addr: t.Address, ASN: t.ASN, LocalASN: t.LocalASN, EBGP: n.EBGP(), Source: source(n),
+		SendBoth: n.SendBoth, PrependLocal: n.PrependInbound,
 		Checks: engine.Checks{EnforceFirstAS: n.EnforceFirstAS, AllowOwnAS: int(n.AllowOwnAS), MaxPathLength: int(n.MaxASPathLength)},
 	}
 	for f := range prefix.Family(prefix.Families) {
@@ -103,7 +104,7 @@ func sessionNeighbor(n *config.Neighbor, id packet.ID) session.Neighbor {
 	return session.Neighbor{
 		ID: id, Name: n.Name, Range: n.Range, Shutdown: n.Shutdown, ShutdownMessage: n.ShutdownReason,
 		Machine: fsm.Config{
-			LocalASN: t.LocalASN, RemoteASN: t.ASN, LocalID: id32(t.RouterID), Passive: t.Passive,
+			LocalASN: t.LocalASN, OtherASN: t.OtherASN, RemoteASN: t.ASN, LocalID: id32(t.RouterID), Passive: t.Passive,
 			HoldTime: t.HoldTime, KeepaliveTime: t.Keepalive, ConnectRetryTime: n.ConnectRetry, IdleHoldTime: n.IdleHold,
 			Families: t.Families, AddPathReceive: t.AddPathReceive,
 			ExtendedMessage: t.ExtendedMessages, ExtendedNextHop: t.ExtendedNextHop,

@@ -46,12 +46,16 @@ type Neighbor struct {
 	Addr     netip.Addr
 	ASN      uint32
 	LocalASN uint32
-	Source   policy.Source // of its routes
-	EBGP     bool
-	Client   bool // route reflector client (RFC 4456)
-	AddPath  bool // may send several paths for a prefix
-	Checks   Checks
-	Families [prefix.Families]Family
+	// Where LocalASN is not the router's own (RFC 7705 section 3.3): SendBoth
+	// puts the router's own behind it in what is sent, PrependLocal puts it before
+	// the path of what is received.
+	SendBoth, PrependLocal bool
+	Source                 policy.Source // of its routes
+	EBGP                   bool
+	Client                 bool // route reflector client (RFC 4456)
+	AddPath                bool // may send several paths for a prefix
+	Checks                 Checks
+	Families               [prefix.Families]Family
 }
 
 // Checks refuse routes whatever the policy says.

@@ -76,7 +76,7 @@ func (c *Core) setNeighbors(want []Neighbor) (e edits) {
 			c.sources = append(c.sources, export.Neighbor{})
 		}
 		n := c.neighbors[w.ID]
-		changed := n.Checks != w.Checks || n.ASN != w.ASN || n.LocalASN != w.LocalASN || n.EBGP != w.EBGP
+		changed := n.Checks != w.Checks || n.ASN != w.ASN || n.LocalASN != w.LocalASN || n.PrependLocal != w.PrependLocal || n.EBGP != w.EBGP
 		for f := range w.Families {
 			was, is := &n.Families[f], &w.Families[f]
 			var same bool
@@ -121,7 +121,7 @@ func keep(old, new *policy.Program) (p *policy.Program, same bool) {
 func sharedNeighborAS(neighbors []Neighbor) bool {
 	seen := map[uint32]bool{}
 	for _, n := range neighbors {
-		if !n.EBGP || n.AddPath || !n.Checks.EnforceFirstAS || seen[n.ASN] {
+		if !n.EBGP || n.AddPath || n.PrependLocal || !n.Checks.EnforceFirstAS || seen[n.ASN] {
 			return true
 		}
 		seen[n.ASN] = true

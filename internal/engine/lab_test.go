@@ -191,7 +191,7 @@ func program(t testing.TB, p *policy.Policy, from *policy.Source) *policy.Progra
 func established(i int) session.Established {
 	fams := [prefix.Families]bool{true, true}
 	return session.Established{
-		RemoteASN: 65000 + uint32(i), RemoteID: 0x0a000000 + uint32(i),
+		LocalASN: 65000, RemoteASN: 65000 + uint32(i), RemoteID: 0x0a000000 + uint32(i),
 		Local:   netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i), 1}), 179),
 		NextHop: [prefix.Families]netip.Addr{netip.AddrFrom4([4]byte{10, 1, byte(i), 1}), netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 14: byte(i), 15: 1})},
 		Read:    wire.Options{EBGP: true, AS4: true, Families: fams, ExtNH: true},

@@ -15,8 +15,10 @@ import (
 func (c *Core) Up(id packet.ID, est session.Established, out session.Out) {
 	n := c.neighbors[id]
 	c.finish(id)
-	if n.est.RemoteID != 0 && n.est.NextHop != est.NextHop { // not the first session
-		c.forgetImports(map[packet.ID]bool{id: true}) // our own address is none to take for a next hop
+	if n.est.RemoteID != 0 && (n.est.NextHop != est.NextHop || n.est.LocalASN != est.LocalASN) { // not the first session
+		// Our own address is none to take for a next hop, and our AS none to have
+		// in a path twice.
+		c.forgetImports(map[packet.ID]bool{id: true})
 	}
 	if n.est.RemoteID != est.RemoteID && !n.EBGP {
 		// What was reflected has the old one as ORIGINATOR_ID (RFC 4456 section 8).
@@ -154,9 +156,15 @@ func (c *Core) params(n *neighbor, f prefix.Family) (export.Params, *packet.Next
 	nextHop := &packet.NextHop{Own: ownAddress(n, f), Link: n.est.Link, Peer: n.Addr}
 	p := export.Params{
 		Family: f, EBGP: n.EBGP, Client: n.Client, AS4: n.est.Write.AS4, ExtMsg: n.est.Write.ExtMsg,
-		LocalASN: n.LocalASN, NextHop: fc.NextHop, NextHopLen: uint8(len(nextHop.Own)),
+		NextHop: fc.NextHop, NextHopLen: uint8(len(nextHop.Own)),
 		ForeignNextHop: f == prefix.IPv4 && n.est.Write.ExtNH,
 		RemovePrivate:  fc.RemovePrivate, DefaultOriginate: fc.DefaultOriginate,
+	}
+	if n.EBGP {
+		p.LocalASN = n.est.LocalASN
+		if n.SendBoth && p.LocalASN != c.cfg.ASN {
+			p.GlobalASN = c.cfg.ASN
+		}
 	}
 	if fc.ASOverride {
 		p.ASOverride = n.ASN

@@ -117,7 +117,7 @@ func (w *world) some(edit func(*Neighbor, *model.Neighbor)) {
 
 // editNeighbors changes one of the settings of neighbors.
 func (w *world) editNeighbors() {
-	k, f, on, n := w.r.IntN(10), prefix.Family(w.r.IntN(2)), w.r.IntN(2) == 0, w.r.IntN(5)
+	k, f, on, n := w.r.IntN(11), prefix.Family(w.r.IntN(2)), w.r.IntN(2) == 0, w.r.IntN(5)
 	both := func(x *Neighbor, set func(*Family)) {
 		for f := range x.Families {
 			set(&x.Families[f])
@@ -161,6 +161,9 @@ func (w *world) editNeighbors() {
 			x.Addr = netip.AddrFrom4([4]byte{10, byte(n), byte(x.ID), 2})
 			a := x.Addr.As16()
 			m.Addr = a[:]
+		case 10:
+			x.SendBoth, x.PrependLocal = on, n%2 == 0
+			m.SendBoth, m.PrependLocal = x.SendBoth, x.PrependLocal
 		}
 	})
 }

@@ -25,6 +25,9 @@ func (w *world) attrs(i int) wire.Attrs {
 	if r.IntN(8) == 0 {
 		path = append(path, 65000) // a loop
 	}
+	if r.IntN(16) == 0 {
+		path = append(path, oldASN) // for some
+	}
 	a.ASPath = []byte{2, byte(len(path))}
 	for _, asn := range path {
 		a.ASPath = binary.BigEndian.AppendUint32(a.ASPath, asn)

@@ -58,7 +58,10 @@ func (w *world) say(format string, args ...any) {
 	}
 }
 
-const worldNeighbors = 6
+const (
+	worldNeighbors = 6
+	oldASN         = 64998 // as which some know us
+)
 
 func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{t: t, r: rand.New(rand.NewPCG(seed, 7)), core: NewCore(quiet()), plain: seed%4 == 1}
@@ -91,7 +94,10 @@ func newWorld(t testing.TB, seed uint64) *world {
 		case i == 3:
 			n.ASN--
 		}
-		m.ASN = n.ASN
+		if n.EBGP && i%2 == 0 {
+			n.LocalASN = oldASN
+		}
+		m.ASN, m.LocalASN = n.ASN, n.LocalASN
 		n.AddPath = !w.plain && (i == 1 || i == 4)
 		w.far[i+1].addID = n.AddPath
 		w.twin.Neighbors = append(w.twin.Neighbors, m)
@@ -104,6 +110,10 @@ func (w *world) up(i int) {
 	n, m, x := &w.cfg.Neighbors[i-1], w.twin.Neighbors[i-1], &w.far[i]
 	*x = far{addID: x.addID, as2: w.r.IntN(4) == 0, enhanced: w.r.IntN(2) == 0, families: [prefix.Families]bool{true, w.r.IntN(8) > 0}}
 	est := established(i)
+	if est.LocalASN = n.LocalASN; w.r.IntN(4) == 0 {
+		est.LocalASN = 65000 // it knows us by both
+	}
+	m.KnownAs = est.LocalASN
 	est.Read.EBGP, est.Write.EBGP = n.EBGP, n.EBGP
 	est.Read.AS4, est.Write.AS4 = !x.as2, !x.as2
 	est.Read.Families, est.Write.Families = x.families, x.families

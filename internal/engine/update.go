@@ -231,7 +231,12 @@ func (c *Core) evaluate(n *neighbor, program *policy.Program, h attr.Handle, var
 		}
 		return attr.Result{To: h}
 	}
-	return c.verdict(h, a, program.Eval(variant, &policy.Route{Attrs: a, Weight: c.store.At(h).Key.Weight}, &c.scratch))
+	r := program.Eval(variant, &policy.Route{Attrs: a, Weight: c.store.At(h).Key.Weight}, &c.scratch)
+	if n.PrependLocal && n.est.LocalASN != c.cfg.ASN {
+		// RFC 7705 section 3.3. Policies see the path as it came.
+		a.ASPath, r.Changed = wire.Prepend(nil, a.ASPath, n.est.LocalASN, 1), true
+	}
+	return c.verdict(h, a, r)
 }
 
 // verdict is what a policy's result makes of a block, whose attributes are a by

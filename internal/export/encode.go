@@ -73,9 +73,13 @@ func (g *Group) transform(a *wire.Attrs, rec *attr.Record, buf []byte) []byte {
 		if g.ASOverride != 0 {
 			buf, a.ASPath = override(buf, a.ASPath, g.ASOverride, g.LocalASN)
 		}
-		at := len(buf)
-		buf = wire.Prepend(buf, a.ASPath, g.LocalASN, 1)
-		a.ASPath = buf[at:]
+		for _, asn := range [...]uint32{g.GlobalASN, g.LocalASN} {
+			if asn != 0 {
+				at := len(buf)
+				buf = wire.Prepend(buf, a.ASPath, asn, 1)
+				a.ASPath = buf[at:]
+			}
+		}
 		// RFC 4271 section 5.1.4: a MED that was received is not passed on;
 		// one that our own policy set is ours.
 		if !src.Local && !rec.Key.OwnMED {

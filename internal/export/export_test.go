@@ -221,6 +221,8 @@ func TestWhatEachKindOfNeighborIsSent(t *testing.T) {
 			"path [65000 65001 64512 65009] via 0a000001 other e0c8020102"},
 		{"private AS numbers removed", 1, with(ebgp, func(p *Params) { p.RemovePrivate = true; p.LocalASN = 1 }),
 			"path [1] via 0a090909 other e0c8020102"},
+		{"both AS numbers", 1, with(ebgp, func(p *Params) { p.LocalASN, p.GlobalASN = 64998, 65000 }),
+			"path [64998 65000 65001 64512 65009] via 0a090909 other e0c8020102"},
 		{"AS override", 1, with(ebgp, func(p *Params) { p.ASOverride = 65009 }),
 			"path [65000 65001 64512 65000] via 0a090909 other e0c8020102"},
 		{"own route to eBGP: MED is ours", 0, ebgp,

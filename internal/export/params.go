@@ -38,7 +38,9 @@ type Params struct {
 	AS4      bool
 	ExtMsg   bool
 	LocalASN uint32 // prepended towards eBGP neighbors
-	NextHop  NextHopKind
+	// GlobalASN is prepended before LocalASN, if it is not 0 (RFC 7705 section 3.3).
+	GlobalASN uint32
+	NextHop   NextHopKind
 	// NextHopLen is the length of the members' own next hop: 4, 16 or 32, and
 	// 0 if they have none in this family, so that nothing that needs it is sent.
 	NextHopLen uint8

@@ -10,8 +10,11 @@ import (
 // other than HoldTime and KeepaliveTime stand for the defaults below.
 type Config struct {
 	LocalASN, RemoteASN uint32
-	LocalID             uint32 // BGP identifier, big-endian value of the four bytes
-	Passive             bool   // wait for the neighbor to connect
+	// OtherASN is another AS that the neighbor may know us by (RFC 7705), tried
+	// where it refuses LocalASN; 0: none. A neighbor in either is in our AS.
+	OtherASN uint32
+	LocalID  uint32 // BGP identifier, big-endian value of the four bytes
+	Passive  bool   // wait for the neighbor to connect
 
 	HoldTime      time.Duration // that we offer; 0: none, and no KEEPALIVEs
 	KeepaliveTime time.Duration // at the most; 0: a third of the hold time
@@ -72,4 +75,4 @@ func (c *Config) idleHold() time.Duration {
 }
 
 // EBGP reports whether the session leaves our AS.
-func (c *Config) EBGP() bool { return c.LocalASN != c.RemoteASN }
+func (c *Config) EBGP() bool { return c.RemoteASN != c.LocalASN && c.RemoteASN != c.OtherASN }

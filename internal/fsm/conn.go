@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -53,7 +54,8 @@ func (m *Machine) connected(now time.Time) {
 }
 
 func (m *Machine) sendOpen(now time.Time, c Conn) {
-	cn := conn{state: OpenSent, since: now, cfg: m.cfg, ours: m.cfg.ours(&m.dropped), hold: now.Add(LargeHold)}
+	cfg := m.current()
+	cn := conn{state: OpenSent, since: now, cfg: cfg, ours: cfg.ours(&m.dropped), hold: now.Add(LargeHold)}
 	cn.sent = wire.AppendOpen(nil, &cn.ours)
 	m.conns[c] = cn
 	m.emit(Action{Kind: Send, Conn: c, Msg: cn.sent})
@@ -173,6 +175,9 @@ func (m *Machine) notified(now time.Time, c Conn, body []byte) {
 		(n.Subcode == openParameter || n.Subcode == openCapability) && m.fallBack(n) {
 		m.damping = m.cfg.idleHold() // what follows is a new attempt, not the same again
 	}
+	if m.conns[c].state < EstablishedState && n.Code == wire.CodeOpen && n.Subcode == openBadAS && m.switchAS(c) {
+		m.damping = m.cfg.idleHold() // likewise
+	}
 	if n.Code == wire.CodeCease && n.Subcode == wire.CeaseCollision && m.conns[c].state < EstablishedState {
 		// The neighbor has closed the loser of a collision. The winner may be
 		// ahead of its OPEN, or about to be accepted: no reason to go Idle.
@@ -183,6 +188,29 @@ func (m *Machine) notified(now time.Time, c Conn, body []byte) {
 		return
 	}
 	m.drop(now, c, nil, r)
+}
+
+// current is the configuration for the next connection.
+func (m *Machine) current() Config {
+	c := m.cfg
+	if m.other {
+		c.LocalASN, c.OtherASN = c.OtherASN, c.LocalASN
+	}
+	return c
+}
+
+// switchAS makes the next attempt with the other one of our AS numbers, as the
+// neighbor has refused that of c (RFC 7705 section 4.2). False if both have been
+// tried, or there is only one.
+func (m *Machine) switchAS(c Conn) bool {
+	if m.cfg.OtherASN == 0 {
+		return false
+	}
+	if m.conns[c].cfg.LocalASN == m.current().LocalASN {
+		m.other = !m.other
+		m.emit(Action{Kind: Note, Text: fmt.Sprintf("the neighbor does not know us as AS %d: trying AS %d", m.conns[c].cfg.LocalASN, m.current().LocalASN)})
+	}
+	return m.other
 }
 
 // fallBack leaves out what the neighbor complains about, so that the next

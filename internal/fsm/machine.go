@@ -154,6 +154,7 @@ type Machine struct {
 	retry    time.Duration // the next delay after a failed connect
 	attempts int           // ConnectRetryCounter
 	dropped  dropped
+	other    bool // OtherASN is tried
 
 	actions []Action
 }
@@ -167,7 +168,7 @@ func New(cfg Config, random func() float64) *Machine {
 // once, where there is no session.
 func (m *Machine) SetConfig(cfg Config) {
 	m.cfg = cfg
-	m.dropped = dropped{}
+	m.dropped, m.other = dropped{}, false
 	m.damping = cfg.idleHold()
 }
 

@@ -105,7 +105,8 @@ func (c *Config) check(ours, theirs *wire.Open) *wire.Error {
 	bad := func(sub uint8, format string, args ...any) *wire.Error {
 		return &wire.Error{Code: wire.CodeOpen, Subcode: sub, Why: fmt.Sprintf(format, args...)}
 	}
-	if theirs.ASN != c.RemoteASN {
+	// RFC 7705 section 4.2: inside our AS, either number is right.
+	if theirs.ASN != c.RemoteASN && (c.EBGP() || theirs.ASN != c.LocalASN && theirs.ASN != c.OtherASN) {
 		return bad(openBadAS, "the neighbor is in AS %d, configured is %d", theirs.ASN, c.RemoteASN)
 	}
 	// RFC 6286 section 2.2: equal identifiers are an error within an AS only.
@@ -162,7 +163,7 @@ func RoleName(role uint8) string {
 func (c *Config) negotiate(ours, theirs *wire.Open) Established {
 	a, b := &ours.Capabilities, &theirs.Capabilities
 	e := Established{
-		LocalASN: c.LocalASN, RemoteASN: c.RemoteASN, LocalID: c.LocalID, RemoteID: theirs.ID,
+		LocalASN: c.LocalASN, RemoteASN: theirs.ASN, LocalID: c.LocalID, RemoteID: theirs.ID,
 		// RFC 4271 section 4.2: the smaller one; 0 does without.
 		Hold:            min(c.HoldTime, time.Duration(theirs.HoldTime)*time.Second),
 		Refresh:         a.RouteRefresh && b.RouteRefresh,

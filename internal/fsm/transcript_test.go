@@ -259,6 +259,8 @@ func (p *player) config(words []string) error {
 		switch k {
 		case "as":
 			p.cfg.LocalASN, err = number(v)
+		case "other-as":
+			p.cfg.OtherASN, err = number(v)
 		case "id":
 			p.cfg.LocalID, err = id(v)
 		case "remote":

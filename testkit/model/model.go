@@ -29,6 +29,8 @@ type Neighbor struct {
 	ID             int
 	EBGP, Client   bool
 	ASN            uint32
+	LocalASN       uint32 // ours, as it is configured for it
+	KnownAs        uint32 // and as the session has it
 	RouterID       uint32
 	Addr           []byte // 16 bytes
 	Import, Export Policy // nil: none configured
@@ -37,6 +39,7 @@ type Neighbor struct {
 	EnforceFirstAS bool
 	// What it is sent.
 	RemovePrivate, ASOverride, DefaultOriginate bool
+	SendBoth, PrependLocal                      bool // RFC 7705
 	NextHopSelf, NextHopUnchanged               bool // neither: by the kind of neighbor
 	Up                                          bool
 	NextHop                                     []byte       // what it is told as our own
@@ -160,7 +163,7 @@ func (r *Router) accept(n *Neighbor, p prefix.Prefix, a *Route) bool {
 	if n.MaxPathLength > 0 && wire.PathLen(a.ASPath) > n.MaxPathLength {
 		return false
 	}
-	if wire.PathContains(a.ASPath, r.ASN) > n.AllowOwnAS {
+	if wire.PathContains(a.ASPath, r.ASN) > n.AllowOwnAS || wire.PathContains(a.ASPath, n.LocalASN) > n.AllowOwnAS {
 		return false
 	}
 	if !n.EBGP {
@@ -177,7 +180,11 @@ func (r *Router) accept(n *Neighbor, p prefix.Prefix, a *Route) bool {
 	if n.Import == nil {
 		return !n.EBGP
 	}
-	return n.Import(p, a)
+	ok := n.Import(p, a)
+	if n.PrependLocal && n.KnownAs != r.ASN {
+		a.ASPath = wire.Prepend(nil, a.ASPath, n.KnownAs, 1)
+	}
+	return ok
 }
 
 // Best is the best path of a prefix, nil if there is none.
@@ -315,7 +322,10 @@ func (r *Router) send(n, from *Neighbor, a Route, ownMED bool) *wire.Attrs {
 			a.Has &^= wire.HasMED
 		}
 		a.ASPath = r.rewrite(n, a.ASPath)
-		a.ASPath = wire.Prepend(nil, a.ASPath, r.ASN, 1)
+		if n.SendBoth && n.KnownAs != r.ASN {
+			a.ASPath = wire.Prepend(nil, a.ASPath, r.ASN, 1)
+		}
+		a.ASPath = wire.Prepend(nil, a.ASPath, n.KnownAs, 1)
 		a.Has &^= wire.HasLocalPref | wire.HasOriginatorID | wire.HasAIGP
 		a.ClusterList = nil
 	} else {
@@ -354,7 +364,7 @@ func (r *Router) rewrite(n *Neighbor, path []byte) []byte {
 		switch {
 		case n.RemovePrivate && private:
 		case n.ASOverride && it.ASN == n.ASN:
-			asns = append(asns, r.ASN)
+			asns = append(asns, n.KnownAs)
 		default:
 			asns = append(asns, it.ASN)
 		}

@@ -142,6 +142,8 @@ neighbor "everything" {
   address              = "192.0.2.9"
   asn                  = 64501
   local_asn            = 64502
+  local_asn_options    = ["send-both", "prepend-inbound"]
+  dual_as              = true
   local_role           = "provider"
   local_address        = "192.0.2.1"
   port                 = 1179
