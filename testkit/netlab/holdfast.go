@@ -248,6 +248,7 @@ func (h *HoldfastRouter) text() string {
 		}
 		p("  families = [%s]\n  import = policy.in\n  export = policy.out\n}", strings.Join(families, ", "))
 	}
+	s.WriteString(c.Blocks)
 	return s.String()
 }
 
@@ -292,6 +293,7 @@ func (h *HoldfastRouter) AskRefresh(session string) {
 // NeighborDetail is what tests read of "show neighbor".
 type NeighborDetail struct {
 	Neighbor struct {
+		ASN       uint32 `json:"asn"`
 		State     string `json:"state"`
 		LastReset *struct {
 			Reason       string `json:"reason"`
@@ -346,13 +348,13 @@ func (h *HoldfastRouter) Session(name string) (State, error) {
 
 // Received returns the Adj-RIB-In of a session.
 func (h *HoldfastRouter) Received(session string) ([]Route, error) {
-	n, err := findSession(h.config, session)
+	d, err := h.Detail(session)
 	if err != nil {
 		return nil, err
 	}
 	routes, err := h.routes("--received", "--neighbor", session)
 	for i := range routes {
-		if n.AS != h.config.AS {
+		if d.Neighbor.ASN != h.config.AS {
 			routes[i].LocalPref = nil
 		}
 	}

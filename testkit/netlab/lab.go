@@ -9,10 +9,12 @@ package netlab
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,6 +22,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Lab is one switch and the nodes on it.
@@ -147,6 +151,35 @@ func (n *Node) Output(name string, args ...string) (string, error) {
 		return "", fmt.Errorf("%s: %s %s: %w\n%s", n.Name, name, strings.Join(args, " "), err, out)
 	}
 	return string(out), nil
+}
+
+// Dial connects from the node, in this process.
+func (n *Node) Dial(from netip.Addr, to netip.AddrPort) (net.Conn, error) {
+	type result struct {
+		c   net.Conn
+		err error
+	}
+	done := make(chan result)
+	go func() {
+		// Never unlocked: the thread, which is in the namespace, ends with the
+		// goroutine.
+		runtime.LockOSThread()
+		f, err := os.Open("/run/netns/" + n.ns)
+		if err != nil {
+			done <- result{nil, err}
+			return
+		}
+		defer f.Close()
+		if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
+			done <- result{nil, err}
+			return
+		}
+		d := net.Dialer{Timeout: Patience, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
+		c, err := d.Dial("tcp", to.String())
+		done <- result{c, err}
+	}()
+	r := <-done
+	return r.c, r.err
 }
 
 // Run is Output for commands that must succeed.

@@ -15,6 +15,7 @@ type Config struct {
 	Sessions []Session
 	Routes   []Route // originated from the start
 	Import   string  // of holdfast only: rules before the one that accepts the rest
+	Blocks   string  // of holdfast only: further blocks; policies "in" and "out" take and send all
 }
 
 // Session is one neighbor of a router.
