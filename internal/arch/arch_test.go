@@ -63,7 +63,7 @@ var rules = map[string]rule{
 	"internal/systemd":                          {imports: "events"},
 	"internal/daemon":                           {imports: "events prefix wire packet attr policy rib export config lint fsm session engine mrt api api/holdfastv1 metrics privilege systemd state"},
 	"internal/demo":                             {imports: "prefix wire config mrt api api/holdfastv1 view daemon replay"},
-	"internal/cli":                              {imports: "prefix wire policy config starter mrt api api/holdfastv1 view systemd daemon demo replay"},
+	"internal/cli":                              {imports: "events prefix wire policy config starter mrt api api/holdfastv1 view systemd daemon demo replay"},
 }
 
 // forbidden to machines, and why.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/daemon"
+	"holdfast/internal/events"
 	"holdfast/internal/systemd"
 )
 
@@ -25,7 +26,15 @@ does. What happens is logged to standard error.`,
 		Args:        between(0, 0),
 		Annotations: map[string]string{here: "the router itself"},
 		RunE: func(c *cobra.Command, _ []string) error {
-			log, err := logger(a.Err, format, level)
+			direct, err := logger(a.Err, format, level)
+			if err != nil {
+				return err
+			}
+			queue := startLines(a.Err, func(n uint64) {
+				direct.Warn("lines of the log are lost: standard error was not read", "event", events.LogLost, "lines", n)
+			})
+			defer queue.stop()
+			log, err := logger(queue, format, level)
 			if err != nil {
 				return err
 			}

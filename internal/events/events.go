@@ -14,6 +14,7 @@ const (
 	ProcessOpen        ID = "process-open"        // the kernel cannot confine it
 	WatchdogSilent     ID = "watchdog-silent"     // a part of the router does not answer
 	ManagerLost        ID = "manager-lost"        // the service manager does not read what it is told
+	LogLost            ID = "log-lost"            // nobody has read standard error for a while
 	ConfigApplied      ID = "config-applied"      // a configuration is in force
 	ConfigRefused      ID = "config-refused"      // a reload has changed nothing
 	ConfigIncomplete   ID = "config-incomplete"   // something of what is in force could not be had

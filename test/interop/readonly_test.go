@@ -37,6 +37,7 @@ var trials = map[string]struct {
 	"test policy": {looks, "all 203.0.113.0/24"},
 
 	"reload": {refused, ""}, "clear neighbor": {refused, "all"}, "down": {refused, "n maintenance"}, "enable": {refused, "n"},
+	"announce": {refused, "203.0.113.0/24"}, "withdraw": {refused, "203.0.113.0/24"}, "show announcements": {looks, ""},
 	"check": {refused, "--running"},
 
 	"fmt": {apart, "--check CONFIG"}, "run": {apart, "--config CONFIG --state STATE"}, "completion": {apart, "bash"},
