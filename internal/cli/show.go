@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -42,15 +43,23 @@ func show[T any](m *connect.Response[T], err error, how func(*T) error) error {
 }
 
 func (a *app) showNeighbors() *cobra.Command {
-	return &cobra.Command{
+	var tags []string
+	c := &cobra.Command{
 		Use: "neighbors", Short: "All neighbors with state and counts", Args: between(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {
 				m, err := r.ListNeighbors(ctx, connect.NewRequest(&pb.ListNeighborsRequest{}))
+				if err == nil {
+					m.Msg.Neighbors = slices.DeleteFunc(m.Msg.Neighbors, func(n *pb.Neighbor) bool {
+						return slices.ContainsFunc(tags, func(tag string) bool { return !slices.Contains(n.Tags, tag) })
+					})
+				}
 				return show(m, err, a.view().Neighbors)
 			})
 		},
 	}
+	c.Flags().StringArrayVar(&tags, "tag", nil, "only those with this `tag`; all of them if repeated")
+	return c
 }
 
 func (a *app) showNeighbor() *cobra.Command {

@@ -9,8 +9,8 @@ package lint
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"holdfast/internal/config"
@@ -24,9 +24,13 @@ func Check(c *config.Config) config.Diagnostics {
 	for _, g := range c.Groups {
 		l.groups[g.Name] = g
 	}
+	l.all = slices.Clone(c.Neighbors)
+	for _, g := range c.Ranges {
+		l.all = append(l.all, examples(c, g)...)
+	}
 	l.collectOwn()
 	l.oddOnes()
-	for _, n := range c.Neighbors {
+	for _, n := range l.all {
 		if l.outside(n) {
 			l.settings(n)
 			l.accepted(n)
@@ -36,11 +40,33 @@ func Check(c *config.Config) config.Diagnostics {
 	return l.diagnostics()
 }
 
+// examples are neighbors that might connect from a range, one of each family.
+func examples(c *config.Config, g *config.Range) (all []*config.Neighbor) {
+	var seen [prefix.Families]bool
+	for _, p := range g.Addresses {
+		f := family(p.Addr())
+		if seen[f] {
+			continue
+		}
+		seen[f] = true
+		all = append(all, c.Member(g, p.Addr().Next(), g.Example.Transport.ASN))
+	}
+	return all
+}
+
+func family(a netip.Addr) prefix.Family {
+	if a.Is4() {
+		return prefix.IPv4
+	}
+	return prefix.IPv6
+}
+
 type linter struct {
 	cfg    *config.Config
 	groups map[string]*config.Group
-	own    []prefix.Prefix // that nobody else may announce to us
-	odd    map[oddity]bool // told already
+	all    []*config.Neighbor // with those of ranges
+	own    []prefix.Prefix    // that nobody else may announce to us
+	odd    map[oddity]bool    // told already
 
 	findings []*finding
 	said     map[key]*finding
@@ -188,7 +214,7 @@ func families(n *config.Neighbor) (all []prefix.Family) {
 
 func (l *linter) diagnostics() (ds config.Diagnostics) {
 	for _, f := range l.findings {
-		message, fix := l.text(f)
+		message, fix := f.text()
 		ds = append(ds, config.Diagnostic{Severity: config.Warning, Pos: l.place(f), Message: message, Fix: fix})
 	}
 	ds.Sort()
@@ -205,7 +231,7 @@ func (l *linter) place(f *finding) config.Pos {
 
 // members are the neighbors of a group that are not shut down.
 func (l *linter) members(group string) (all []*config.Neighbor) {
-	for _, n := range l.cfg.Neighbors {
+	for _, n := range l.all {
 		if n.Group == group && !n.Shutdown {
 			all = append(all, n)
 		}
@@ -213,14 +239,15 @@ func (l *linter) members(group string) (all []*config.Neighbor) {
 	return all
 }
 
-func (l *linter) text(f *finding) (message, fix string) {
-	who, what := l.names(f.who), strings.Join(f.what[:min(len(f.what), 2)], " and ")
+func (f *finding) text() (message, fix string) {
+	who, several := names(f.who)
+	have := "has"
+	if several {
+		have = "have"
+	}
+	what := strings.Join(f.what[:min(len(f.what), 2)], " and ")
 	if more := len(f.what) - 2; more > 0 && f.kind == ownAccepted {
 		what += fmt.Sprintf(" and %d more", more)
-	}
-	have := "has"
-	if len(f.who) > 1 {
-		have = "have"
 	}
 	rule := fmt.Sprintf("rule %q of policy %q", f.rule.Rule, f.rule.Policy)
 	switch f.kind {
@@ -255,28 +282,39 @@ func (l *linter) text(f *finding) (message, fix string) {
 	return what, "make it like the others, or give it a group of its own"
 }
 
-// names are the neighbors of a warning, without listing many.
-func (l *linter) names(who []*config.Neighbor) string {
+// names are the neighbors of a warning, without listing many, and whether they
+// are several.
+func names(who []*config.Neighbor) (text string, several bool) {
 	const most = 3
-	group := who[0].Group
+	group, kind := who[0].Group, "neighbors "
+	var all []string
 	for _, n := range who {
+		name := fmt.Sprintf("neighbor %q", n.Name)
+		if n.Range != "" {
+			name, kind = fmt.Sprintf("neighbor_range %q", n.Range), ""
+		}
 		if n.Group != group {
 			group = ""
 		}
+		if !slices.Contains(all, name) { // a range may be there for each family
+			all = append(all, name)
+		}
 	}
-	if len(who) == 1 {
-		return "neighbor " + strconv.Quote(who[0].Name)
+	more := len(all) - most
+	switch {
+	case len(all) == 1:
+		return all[0], false
+	case more > 0 && group != "":
+		return fmt.Sprintf("%d neighbors of group %q", len(all), group), true
 	}
-	if len(who) > most && group != "" {
-		return fmt.Sprintf("%d neighbors of group %s", len(who), strconv.Quote(group))
+	if kind != "" {
+		for i := range all {
+			all[i] = strings.TrimPrefix(all[i], "neighbor ")
+		}
 	}
-	var names []string
-	for _, n := range who[:min(len(who), most)] {
-		names = append(names, strconv.Quote(n.Name))
+	if more > 0 {
+		return fmt.Sprintf("%s%s and %d more", kind, strings.Join(all[:most], ", "), more), true
 	}
-	if more := len(who) - most; more > 0 {
-		return fmt.Sprintf("neighbors %s and %d more", strings.Join(names, ", "), more)
-	}
-	last := len(names) - 1
-	return "neighbors " + strings.Join(names[:last], ", ") + " and " + names[last]
+	last := len(all) - 1
+	return kind + strings.Join(all[:last], ", ") + " and " + all[last], true
 }

@@ -32,7 +32,7 @@ func (l *linter) oddOnes() {
 	}
 	for r := config.RoleProvider; r <= config.RolePeer; r++ {
 		var alike, single []*config.Neighbor
-		for _, n := range l.cfg.Neighbors {
+		for _, n := range l.all {
 			if l.outside(n) && n.Transport.Role == r {
 				alike = append(alike, n)
 				if n.Group == "" {
@@ -89,7 +89,8 @@ func (l *linter) compare(alike, some []*config.Neighbor, which string) {
 	has(theRole, alike, func(n *config.Neighbor) bool { return !l.outside(n) || l.hasRole(n) })
 	for _, n := range some {
 		if len(lacks[n]) > 0 {
-			what := fmt.Sprintf("neighbor %q is the odd one among the %d %s: %s", n.Name, len(alike), which, strings.Join(lacks[n], "; "))
+			who, _ := names([]*config.Neighbor{n})
+			what := fmt.Sprintf("%s is the odd one among the %d %s: %s", who, len(alike), which, strings.Join(lacks[n], "; "))
 			l.say(finding{kind: oddOne, at: n.Pos}, key{oddOne, what, n.Pos}, n, what)
 		}
 	}

@@ -173,7 +173,7 @@ func (l *linter) collectOwn() {
 			continue
 		}
 		for e := range p.Prefixes.Set.All() {
-			if !slices.ContainsFunc(l.cfg.Neighbors, func(n *config.Neighbor) bool { return n.Prefixes != nil && n.Prefixes.Contains(e.Prefix) }) {
+			if !slices.ContainsFunc(l.all, func(n *config.Neighbor) bool { return n.Prefixes != nil && n.Prefixes.Contains(e.Prefix) }) {
 				all = append(all, e.Prefix)
 			}
 		}
@@ -317,7 +317,7 @@ func (l *linter) leaks() {
 	}
 	var routes [prefix.Families][]route
 	seen := [prefix.Families]map[origin]bool{{}, {}}
-	for _, n := range l.cfg.Neighbors {
+	for _, n := range l.all {
 		if !l.outside(n) || !upwards(n) {
 			continue
 		}
@@ -341,7 +341,7 @@ func (l *linter) leaks() {
 			}
 		}
 	}
-	for _, n := range l.cfg.Neighbors {
+	for _, n := range l.all {
 		if !l.outside(n) || !upwards(n) {
 			continue
 		}

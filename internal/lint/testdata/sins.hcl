@@ -99,6 +99,14 @@ neighbor "customer" {
   export       = policy.all
 }
 
+# Whoever connects: nothing limits them.
+neighbor_range "access" {
+  addresses = ["192.0.2.128/25", "2001:db8:7::/64"]
+  asns      = ["3500-3600"]
+  import    = policy.exact
+  export    = policy.ours
+}
+
 # Half of what is protected is a customer's.
 neighbor "halves" {
   address      = "192.0.2.7"
