@@ -229,7 +229,7 @@ func PolicyTestOf(m *pb.TestPolicyRequest) (PolicyTest, error) {
 		return t, err
 	}
 	switch {
-	case m.Source < 0 || m.Source > pb.RouteSource_ROUTE_SOURCE_PEER:
+	case m.Source < 0 || m.Source > pb.RouteSource_ROUTE_SOURCE_CONNECTED:
 		return t, Invalid("there is no source %d", m.Source)
 	case m.Source == pb.RouteSource_ROUTE_SOURCE_UNSPECIFIED:
 		t.Source = SourceEBGP

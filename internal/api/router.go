@@ -293,6 +293,8 @@ const (
 	SourceCustomer
 	SourceProvider
 	SourcePeer
+	SourceStatic
+	SourceConnected
 )
 
 // Status is what has become of a path.

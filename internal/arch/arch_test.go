@@ -50,7 +50,7 @@ var rules = map[string]rule{
 	"internal/state":   {imports: "events"},
 	"internal/kernel":  {imports: "events prefix fib"},
 	"internal/session": {imports: "events prefix wire packet fsm config"},
-	"internal/engine":  {imports: "events prefix slab wire packet attr policy rib export config fsm session"},
+	"internal/engine":  {imports: "events prefix fib slab wire packet attr policy rib export config fsm session"},
 	"internal/mrt":     {imports: "prefix wire"},
 	"internal/replay":  {imports: "prefix wire packet fsm session mrt"},
 

@@ -46,6 +46,7 @@ type Record struct {
 	MED          uint32 // 0 where missing
 	NeighborAS   uint32 // first AS number of the path, 0 if it has none
 	OriginatorID uint32 // 0 where missing
+	Hop          uint32 // number of the next hop, by Store.HopOf
 	PathLen      uint16
 	Has          uint16 // wire.Has bits
 	ClusterLen   uint8
@@ -61,6 +62,10 @@ type Store struct {
 
 	// OnFree is told every handle that is freed, before it may be reused.
 	OnFree func(Handle)
+	// HopOf numbers the next hop of a new block and HopGone is told when one that
+	// it has numbered is freed; nil where next hops are not tracked.
+	HopOf   func(k Key, nextHop []byte) uint32
+	HopGone func(uint32)
 }
 
 // NewStore returns an empty store.
@@ -101,6 +106,9 @@ func (s *Store) Release(h Handle) {
 
 func (s *Store) drop(h Handle, r *Record) {
 	s.OnFree(h)
+	if r.Hop != 0 {
+		s.HopGone(r.Hop)
+	}
 	s.unslot(h, r.hash)
 	s.bytes.release(r.loc, int(r.size)+int(r.nhLen))
 	s.records.Free(uint32(h))
@@ -148,7 +156,17 @@ func (s *Store) describe(r *Record, block, nextHop []byte) {
 	r.PathLen = uint16(min(wire.PathLen(a.ASPath), 0xffff))
 	r.NeighborAS, _ = wire.FirstAS(a.ASPath)
 	r.ClusterLen = uint8(min(len(a.ClusterList)/4, 0xff))
+	if s.HopOf != nil {
+		r.Hop = s.HopOf(r.Key, a.NextHop)
+	}
 	*a = wire.Attrs{}
+}
+
+// HopOfBlock numbers the next hop of a block once more.
+func (s *Store) HopOfBlock(h Handle) uint32 {
+	var a wire.Attrs
+	s.Parse(h, &a)
+	return s.HopOf(s.At(h).Key, a.NextHop)
 }
 
 func (s *Store) hash(k Key, block, nextHop []byte) uint32 {

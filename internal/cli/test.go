@@ -25,7 +25,7 @@ type testFlags struct {
 
 var origins = []string{"igp", "egp", "incomplete"}
 
-var sources = []string{"originated", "kernel", "ibgp", "ebgp", "customer", "provider", "peer"}
+var sources = []string{"originated", "kernel", "ibgp", "ebgp", "customer", "provider", "peer", "static", "connected"}
 
 func (a *app) testCommand() *cobra.Command {
 	o := &testFlags{}

@@ -218,7 +218,7 @@ var matchBlock = schema[policy.Match]{arguments: []argument[policy.Match]{
 
 var sourceWord = func() codec[policy.SourceName] {
 	var words []string
-	for s := policy.FromOriginated; s <= policy.FromPeer; s++ {
+	for s := policy.FromOriginated; s <= policy.FromConnected; s++ {
 		words = append(words, s.String())
 	}
 	return choice[policy.SourceName](words...)

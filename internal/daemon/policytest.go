@@ -95,6 +95,10 @@ func policySource(s api.Source) policy.Source {
 		return policy.Source{Kind: policy.Kernel}
 	case api.SourceIBGP:
 		return policy.Source{Kind: policy.IBGP}
+	case api.SourceStatic:
+		return policy.Source{Kind: policy.Static}
+	case api.SourceConnected:
+		return policy.Source{Kind: policy.Connected}
 	case api.SourceCustomer:
 		return policy.Source{Kind: policy.EBGP, Relation: policy.Customer}
 	case api.SourceProvider:

@@ -239,6 +239,8 @@ func (s *selection) info(x *engine.Route) (api.RouteInfo, bool) {
 	switch {
 	case x.Rejected:
 		out.Status, out.Reason = api.StatusRejected, engine.ReasonText(x.Reason)
+	case x.Unreachable != "":
+		out.Status, out.Reason = api.StatusUnreachable, x.Unreachable
 	case x.Best:
 		out.Status = api.StatusBest
 	}
@@ -273,6 +275,10 @@ func apiSource(s policy.Source) api.Source {
 		return api.SourceKernel
 	case s.Kind == policy.IBGP:
 		return api.SourceIBGP
+	case s.Kind == policy.Static:
+		return api.SourceStatic
+	case s.Kind == policy.Connected:
+		return api.SourceConnected
 	case s.Relation == policy.Customer:
 		return api.SourceCustomer
 	case s.Relation == policy.Provider:

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"holdfast/internal/attr"
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
 	"holdfast/internal/rib"
@@ -15,13 +14,13 @@ import (
 // seen.
 func (c *Core) Announce(o Origination) {
 	t := c.tables[o.Table][o.Prefix.Family]
-	h, old := c.local(t, policy.Originated, o.Attrs), t.announced[o.Prefix]
+	h, old := c.local(t, policy.Originated, policy.NextHopDefault, o.Attrs), t.announced[o.Prefix]
 	if h == old || h == 0 {
 		c.store.Release(h)
 		return
 	}
 	if t.announced == nil {
-		t.announced = map[prefix.Prefix]attr.Handle{}
+		t.announced = handles{}
 	}
 	t.announced[o.Prefix] = h
 	c.setLocal(t, o.Prefix, localOriginated, h, rib.NewCause(rib.CauseOperator, 0))

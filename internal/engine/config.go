@@ -24,11 +24,19 @@ type Config struct {
 	Neighbors []Neighbor
 	Originate []Origination
 	Aggregate []Aggregate
+	Static    []Static
 }
 
 // Table is a routing table.
 type Table struct {
 	Name string
+	// Install says which routes go to the kernel; nil: none.
+	Install *Install
+	// Resolve are the kernel's tables by which next hops are resolved.
+	Resolve []uint32
+	// Redistribute selects routes of others in the kernel table From; nil: none.
+	Redistribute *policy.Program
+	From         uint32
 }
 
 // Leak copies the best routes of a table into another. There is one at most from
@@ -42,6 +50,7 @@ type Leak struct {
 type Neighbor struct {
 	ID       packet.ID // stays the same as long as the neighbor is configured
 	Name     string
+	Shutdown bool    // by the configuration: it is not to come up
 	Table    TableID // that its routes are in
 	Addr     netip.Addr
 	ASN      uint32
@@ -99,6 +108,18 @@ type Origination struct {
 	Table  TableID
 	Prefix prefix.Prefix
 	Attrs  wire.Attrs // NextHop empty: our own address
+	// WhileInKernel, if not 0, is the kernel's table in which somebody else must
+	// have a route for the prefix.
+	WhileInKernel uint32
+}
+
+// Static is a route that the configuration has a way for.
+type Static struct {
+	Table     TableID
+	Prefix    prefix.Prefix
+	NextHop   netip.Addr // invalid: the destination is on Interface itself
+	Interface string     // "" where the next hop tells it
+	Discard   bool       // instead of both
 }
 
 // Aggregate is a route that exists as long as a more specific one does.

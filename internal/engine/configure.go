@@ -43,7 +43,10 @@ func (c *Core) Configure(cfg Config) {
 	if again {
 		c.redecide(cause)
 	}
+	c.setInstallers()
 	c.setOriginations(cfg.Originate, cause)
+	c.setStatics(cfg.Static, cause)
+	c.setRedistribution(cause)
 	c.setAggregates(cfg.Aggregate, cause)
 	c.setLeaks(cfg.Leaks, e.sources, cause)
 	c.distribute() // what has happened is known before groups give prefixes back
@@ -137,7 +140,7 @@ func sharedNeighborAS(neighbors []Neighbor) bool {
 // setDefault makes the block and the pinned prefix of default-originate.
 func (c *Core) setDefault(t *table) {
 	if c.wantsDefault(t) && t.env.DefaultRoute == 0 {
-		t.env.DefaultRoute = c.local(t, policy.Originated, wire.Attrs{})
+		t.env.DefaultRoute = c.local(t, policy.Originated, policy.NextHopDefault, wire.Attrs{})
 		t.Pin(prefix.Prefix{Family: t.Family()})
 	}
 }

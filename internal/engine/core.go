@@ -12,6 +12,7 @@ import (
 	"holdfast/internal/attr"
 	"holdfast/internal/events"
 	"holdfast/internal/export"
+	"holdfast/internal/fib"
 	"holdfast/internal/packet"
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
@@ -44,6 +45,15 @@ type Core struct {
 	sources   []export.Neighbor
 
 	imports   *attr.Memo
+	hops      *hops         // nil without a kernel
+	zones     []string      // names of interfaces, by the numbers in next hops of our own
+	writer    *kernelWriter // nil without a kernel, as the following
+	forwards  *forwards
+	orphans   []fib.Change            // routes of an earlier run that no table wants
+	waitUntil uint32                  // such routes stay until then; 0: there are none
+	retryAt   uint32                  // what the kernel has refused is tried again then
+	kernelBad uint32                  // when a refusal was last logged, in seconds, + 1
+	present   map[fib.Key]Origination // originations that want a kernel route
 	leaks     []*leak
 	jobs      []job
 	now       uint32 // seconds since the start
@@ -107,7 +117,7 @@ type job struct {
 
 // NewCore returns a machine without neighbors.
 func NewCore(log *slog.Logger) *Core {
-	c := &Core{log: log, pace: pace{walk: 4096, drain: 8192, catchUp: 4096}, store: attr.NewStore()}
+	c := &Core{present: map[fib.Key]Origination{}, log: log, pace: pace{walk: 4096, drain: 8192, catchUp: 4096}, store: attr.NewStore()}
 	c.imports = attr.NewMemo(c.store)
 	c.store.OnFree = c.forget
 	c.neighbors = []*neighbor{{}}
@@ -124,6 +134,9 @@ func (c *Core) forget(h attr.Handle) {
 		l.memo.Forget(h)
 	}
 	c.all(func(t *table) {
+		if t.install != nil {
+			t.install.memo.Forget(h)
+		}
 		for _, g := range t.groups {
 			g.Forget(h)
 		}
@@ -139,7 +152,11 @@ func (c *Core) unsendable(g *export.Group, p prefix.Prefix) {
 }
 
 // SetNow tells the time, in seconds since the start.
-func (c *Core) SetNow(now uint32) { c.now = now }
+func (c *Core) SetNow(now uint32) {
+	if c.now = now; c.writer != nil {
+		c.kernelTime()
+	}
+}
 
 // Work does a slice of what is to be done besides input and reports whether
 // there was anything. When it reports false, only input, or a session that has
@@ -154,6 +171,9 @@ func (c *Core) Work() bool {
 	}
 	c.distribute()
 	c.all(func(t *table) {
+		if t.install != nil {
+			busy = t.install.drain(c, kernelBatch) || busy
+		}
 		for _, g := range t.groups {
 			busy = g.Drain(c.pace.drain) || busy
 			for _, m := range g.Members() {
@@ -189,8 +209,13 @@ func (c *Core) distribute() {
 // tell is distribute for some changes of a table.
 func (c *Core) tell(t *table, changes []rib.Change) {
 	for _, ch := range changes {
-		for _, g := range t.groups {
-			g.Touch(ch.ID)
+		if t.install != nil {
+			t.install.touch(ch.ID)
+		}
+		if t.install == nil || t.Best(ch.ID) == nil { // else once the kernel has it
+			for _, g := range t.groups {
+				g.Touch(ch.ID)
+			}
 		}
 		if len(t.aggregates) > 0 {
 			c.contribute(t, ch)
@@ -199,7 +224,10 @@ func (c *Core) tell(t *table, changes []rib.Change) {
 			l.pass(c, ch.ID, ch.Cause)
 		}
 	}
-	if len(t.groups) > 0 {
+	if c.hops != nil {
+		c.noticeHops(t, changes)
+	}
+	if len(t.groups) > 0 || t.install != nil {
 		return // they give prefixes back once they have withdrawn them
 	}
 	for _, ch := range changes {

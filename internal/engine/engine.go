@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,9 @@ type Engine struct {
 	done  chan struct{}
 	start time.Time                // of Run
 	spent [activities]atomic.Int64 // nanoseconds
+
+	kernel  Kernel // nil without
+	batches chan *Batch
 }
 
 // What the loop does when it does not wait.
@@ -67,6 +71,13 @@ func New(log *slog.Logger) *Engine {
 func (e *Engine) Run(ctx context.Context) {
 	defer close(e.done)
 	e.start = time.Now()
+	if e.kernel != nil {
+		var writer sync.WaitGroup
+		stop, cancel := context.WithCancel(ctx)
+		writer.Go(func() { e.writeKernel(stop) })
+		defer writer.Wait()
+		defer cancel()
+	}
 	idle := false
 	var since time.Duration
 	lap := func(activity int) {

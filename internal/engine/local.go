@@ -2,6 +2,8 @@ package engine
 
 import (
 	"holdfast/internal/attr"
+	"holdfast/internal/events"
+	"holdfast/internal/fib"
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
 	"holdfast/internal/rib"
@@ -70,17 +72,20 @@ func (c *Core) setLocal(t *table, p prefix.Prefix, k localKind, h attr.Handle, c
 
 // local makes the block of a route of this router. It returns 0 for one whose
 // attributes fit no message.
-func (c *Core) local(t *table, kind policy.SourceKind, a wire.Attrs) attr.Handle {
+func (c *Core) local(t *table, kind policy.SourceKind, nextHop policy.NextHopMode, a wire.Attrs) attr.Handle {
 	a.Has |= wire.HasOrigin | wire.HasASPath
-	return c.intern(attr.Key{Family: t.Family(), Source: kind, Table: uint8(t.id)}, &a)
+	return c.intern(attr.Key{Family: t.Family(), Source: kind, NextHop: nextHop, Table: uint8(t.id)}, &a)
 }
 
-// locals are blocks of routes of our own that are to stand, with references.
-type locals map[*table]map[prefix.Prefix]attr.Handle
+// handles are blocks by prefix, with references.
+type handles map[prefix.Prefix]attr.Handle
+
+// locals are routes of our own that are to stand.
+type locals map[*table]handles
 
 func (l locals) put(s *attr.Store, t *table, p prefix.Prefix, h attr.Handle) {
 	if l[t] == nil {
-		l[t] = map[prefix.Prefix]attr.Handle{}
+		l[t] = handles{}
 	}
 	s.Release(l[t][p])
 	l[t][p] = h
@@ -106,12 +111,38 @@ func (c *Core) stand(k localKind, want locals, cause rib.Cause) {
 	})
 }
 
+// standOne makes h the block of one route of a kind, or with h 0 withdraws it. It
+// takes the reference.
+func (c *Core) standOne(t *table, k localKind, p prefix.Prefix, h attr.Handle, cause rib.Cause) {
+	old := t.standing[k][p]
+	switch {
+	case h == 0:
+		delete(t.standing[k], p)
+	case t.standing[k] == nil:
+		t.standing[k] = handles{p: h}
+	default:
+		t.standing[k][p] = h
+	}
+	if h != old {
+		c.setLocal(t, p, k, h, cause)
+	}
+	c.store.Release(old)
+}
+
 // setOriginations makes the configured originations those that stand.
 func (c *Core) setOriginations(want []Origination, cause rib.Cause) {
 	l := locals{}
+	clear(c.present)
 	for _, o := range want {
+		if c.hops != nil && o.WhileInKernel != 0 {
+			c.present[fib.Key{Table: o.WhileInKernel, Prefix: o.Prefix}] = o
+			if !c.inKernel(&o) {
+				c.log.Warn("origination inactive: the kernel has no route for the prefix", "event", events.OriginationInactive, "prefix", o.Prefix, "table", o.WhileInKernel)
+				continue
+			}
+		}
 		t := c.tables[o.Table][o.Prefix.Family]
-		l.put(c.store, t, o.Prefix, c.local(t, policy.Originated, o.Attrs))
+		l.put(c.store, t, o.Prefix, c.local(t, policy.Originated, policy.NextHopDefault, o.Attrs))
 	}
 	c.stand(localOriginated, l, cause)
 }
@@ -125,7 +156,7 @@ func (c *Core) setAggregates(want []Aggregate, cause rib.Cause) {
 		t.aggregates = nil
 		for _, w := range want {
 			if c.tables[w.Table][w.Prefix.Family] == t {
-				t.aggregates = append(t.aggregates, &aggregate{prefix: w.Prefix, block: c.local(t, policy.Originated, w.Attrs)})
+				t.aggregates = append(t.aggregates, &aggregate{prefix: w.Prefix, block: c.local(t, policy.Originated, policy.NextHopDefault, w.Attrs)})
 			}
 		}
 		if len(t.aggregates) > 0 || len(old) > 0 {

@@ -15,6 +15,7 @@ import (
 func (c *Core) Up(id packet.ID, est session.Established, out session.Out) {
 	n := c.neighbors[id]
 	c.finish(id)
+	zone := n.est.Interface
 	if n.est.RemoteID != 0 && (n.est.NextHop != est.NextHop || n.est.LocalASN != est.LocalASN) { // not the first session
 		// Our own address is none to take for a next hop, and our AS none to have
 		// in a path twice.
@@ -29,6 +30,9 @@ func (c *Core) Up(id packet.ID, est session.Established, out session.Out) {
 		})
 	}
 	n.up, n.closing, n.est, n.out = true, false, est, out
+	if zone != est.Interface {
+		c.rezone(id)
+	}
 	info := &c.infos[id]
 	info.Gone = false
 	info.RouterID = est.RemoteID
@@ -80,7 +84,7 @@ func (c *Core) Down(id packet.ID, _ session.Reason) {
 // removeRoutes withdraws a neighbor's routes, in slices.
 func (c *Core) removeRoutes(n *neighbor, f prefix.Family, cause rib.Cause, done func()) {
 	from := rib.ID(1)
-	c.soon(n, func() bool {
+	c.soon(n.ID, func() bool {
 		next, d := c.of(n, f).RemoveNeighbor(from, c.pace.walk, n.ID, cause)
 		c.count(n, f, d)
 		if from = next; from == 0 {
@@ -113,7 +117,7 @@ func (c *Core) endRefresh(n *neighbor, f prefix.Family) {
 	}
 	s.running = true
 	from, round := rib.ID(0), uint8(0)
-	c.soon(n, func() bool {
+	c.soon(n.ID, func() bool {
 		if from == 0 {
 			from, round, s.again = 1, s.ended, false
 		}
@@ -126,14 +130,14 @@ func (c *Core) endRefresh(n *neighbor, f prefix.Family) {
 	})
 }
 
-// soon adds a job about a neighbor's routes.
-func (c *Core) soon(n *neighbor, step func() bool) {
+// soon adds a job about a neighbor's routes, or about next hops.
+func (c *Core) soon(about packet.ID, step func() bool) {
 	// Ahead of walks for edits of policies: what is gone must go at once.
 	at := slices.IndexFunc(c.jobs, func(j job) bool { return j.neighbor == 0 })
 	if at < 0 {
 		at = len(c.jobs)
 	}
-	c.jobs = slices.Insert(c.jobs, at, job{n.ID, step})
+	c.jobs = slices.Insert(c.jobs, at, job{about, step})
 }
 
 // finish completes the jobs about a neighbor.

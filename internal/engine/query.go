@@ -70,6 +70,9 @@ type Route struct {
 	Best     bool
 	Rejected bool
 	Reason   uint8 // why rejected
+	// Unreachable is why its next hop cannot be reached, "" if it can.
+	Unreachable string
+	Interface   string // of the next hop of a route of our own
 	// Judged: a policy accepted or rejected it. Rule did so; if it is zero, the
 	// end of the policies.
 	Judged  bool
@@ -352,9 +355,19 @@ func (c *Core) copy(q *Query, id rib.ID, p *rib.Path, h attr.Handle, pg *page) {
 		r.Rule, r.Judged = m.Group().AcceptedBy(id)
 		return
 	}
+	if p != nil && p.Post != 0 && !t.Reachable(p) {
+		r.Unreachable = c.hops.list[c.store.At(p.Post).Hop].Why
+	}
 	c.ruling(q.Family, r, p)
 	r.Discard = rec.Key.NextHop == policy.NextHopDiscard
 	block, nextHop := c.store.Block(h)
+	if len(nextHop) == localHopLen {
+		var a netip.Addr
+		a, r.Interface = c.localHop(nextHop)
+		if nextHop = nil; !a.IsUnspecified() {
+			nextHop = a.Unmap().AsSlice()
+		}
+	}
 	r.at, r.size, r.nextHop = len(pg.data), len(block), len(nextHop)
 	pg.data = append(append(pg.data, block...), nextHop...)
 }

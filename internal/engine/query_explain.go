@@ -59,6 +59,12 @@ func (c *Core) explain(q *Query, p prefix.Prefix, pg *page) (lost []*Lost) {
 		}
 		lost = append(lost, l)
 	}
+	c.each(q, id, func(path *rib.Path, h attr.Handle) {
+		if !t.Reachable(path) {
+			c.copy(q, id, path, h, pg)
+			lost = append(lost, nil)
+		}
+	})
 	q.View = ViewRejected
 	c.each(q, id, func(path *rib.Path, h attr.Handle) {
 		c.copy(q, id, path, h, pg)
@@ -82,6 +88,8 @@ func (c *Core) compared(step rib.Step, won, lost *rib.Path) string {
 		return wire.OriginName(rw.Origin) + " < " + wire.OriginName(rl.Origin)
 	case rib.StepMED:
 		return fmt.Sprintf("%d < %d", rw.MED, rl.MED)
+	case rib.StepIGPCost:
+		return fmt.Sprintf("%d < %d", c.hops.states[rw.Hop].Cost, c.hops.states[rl.Hop].Cost)
 	case rib.StepRouterID:
 		return fmt.Sprintf("%s < %s", addr4(cmp.Or(rw.OriginatorID, nw.RouterID)), addr4(cmp.Or(rl.OriginatorID, nl.RouterID)))
 	case rib.StepClusterLen:

@@ -129,7 +129,8 @@ func (w *world) checkTable(f prefix.Family) {
 		e, stop := running(w.core)
 		n := 0
 		_, err := e.Explain(context.Background(), 0, p, func(c *Candidate) error {
-			if (n == 0 && !c.Rejected) != c.Best || (c.Lost == nil) != (c.Best || c.Rejected) {
+			out := c.Rejected || c.Unreachable != ""
+			if (n == 0 && !out) != c.Best || (c.Lost == nil) != (c.Best || out) {
 				w.fail("%v: candidate %d is %+v", p, n, c)
 			}
 			if !c.Rejected {

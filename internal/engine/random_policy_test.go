@@ -101,7 +101,8 @@ var imports = []twin{
 		rule(nextHop(policy.NextHopSelf), policy.Accept, policy.Condition{Kind: policy.CondCommunity, Communities: []*policy.CommunitySet{communities("65000:1")}}),
 		rule(policy.Actions{}, policy.Accept)}},
 		func(p prefix.Prefix, a *model.Route) bool {
-			if a.Own = p.Bits >= 24 && p.Bits <= 48; !a.Own {
+			a.Discard = p.Bits >= 24 && p.Bits <= 48
+			if a.Own = a.Discard; !a.Own {
 				a.NextHop = addressesOf[p.Family].AsSlice()
 				a.Own = has(&a.Attrs, 65000, 1)
 			}

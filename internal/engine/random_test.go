@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"holdfast/internal/fib"
 	"holdfast/internal/packet"
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
@@ -35,7 +36,9 @@ type world struct {
 	far   []far   // by ID
 	peers []*peer // by ID; nil while down
 	slow  []bool
-	plain bool // no two paths come through one AS
+	plain bool                       // no two paths come through one AS
+	k     *fakeKernel                // nil: without a kernel
+	ways  map[netip.Addr]fib.Foreign // of k to the next hops
 	log   []string
 	// Routes of the router's own, of the configuration and of operators.
 	originated, announced map[prefix.Prefix]wire.Attrs
@@ -73,6 +76,9 @@ func newWorld(t testing.TB, seed uint64) *world {
 	w.twin = model.Router{ASN: 65000, RouterID: 1, ClusterID: 1, DefaultLocalPref: 100,
 		Local: map[prefix.Prefix]wire.Attrs{}, Aggregates: map[prefix.Prefix]wire.Attrs{}}
 	w.originated, w.announced = map[prefix.Prefix]wire.Attrs{}, map[prefix.Prefix]wire.Attrs{}
+	if seed%5 >= 3 {
+		w.withKernel()
+	}
 	w.twin.AlwaysCompareMED = seed%3 == 0
 	w.cfg.Decision.AlwaysCompareMED = w.twin.AlwaysCompareMED
 	w.peers = make([]*peer, worldNeighbors+1)
@@ -150,6 +156,7 @@ func (w *world) settle() {
 	for {
 		w.core.Settle()
 		moved := w.reap()
+		moved = w.k != nil && w.k.answer() || moved
 		for i, p := range w.peers {
 			if p != nil && !w.slow[i] && len(p.queue) > 0 {
 				p.read()
@@ -234,6 +241,9 @@ func (w *world) check() {
 		if table.BestCount() != best[f] {
 			w.fail("%v: %d prefixes with a best path, want %d", prefix.Family(f), table.BestCount(), best[f])
 		}
+	}
+	if w.k != nil {
+		w.checkKernel()
 	}
 	for i, peer := range w.peers {
 		if peer == nil {
@@ -328,6 +338,8 @@ func (w *world) step() {
 		w.apply()
 	case k < 36:
 		w.refresh(i)
+	case k < 50 && w.k != nil:
+		w.kernelStep()
 	case k < 80:
 		w.withdraw(i)
 	default:
@@ -376,7 +388,10 @@ func (w *world) leave() {
 		w.far[i].gone = true // also the default routes for them
 	}
 	w.apply()
-	w.core.Settle()
+	w.settle()
+	if w.k != nil && len(w.k.routes)+len(w.core.hops.by)+len(w.core.forwards.by) > 0 {
+		w.fail("the kernel still has %s, and there are next hops %v", w.k.text(), w.core.hops.by)
+	}
 	if u := w.core.store.Usage(); u.Blocks != 0 {
 		w.fail("%d blocks are left", u.Blocks)
 	}

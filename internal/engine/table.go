@@ -3,7 +3,6 @@ package engine
 import (
 	"slices"
 
-	"holdfast/internal/attr"
 	"holdfast/internal/export"
 	"holdfast/internal/prefix"
 	"holdfast/internal/rib"
@@ -19,15 +18,19 @@ type table struct {
 	env        *export.Env
 	groups     []*export.Group
 	aggregates []*aggregate
-	leaks      []*leak // out of this table
+	leaks      []*leak    // out of this table
+	install    *installer // nil where nothing goes to the kernel
 	// standing are the blocks of this router's own routes, but for aggregates.
-	standing [localKinds]map[prefix.Prefix]attr.Handle
+	standing [localKinds]handles
 	// announced are those that operators stand in the place of originated ones.
-	announced map[prefix.Prefix]attr.Handle
+	announced handles
 }
 
 func (c *Core) newTable(id TableID, f prefix.Family) *table {
 	t := &table{Table: rib.New(f, c.store, &c.infos), id: id}
+	if c.hops != nil {
+		t.Hops = &c.hops.states
+	}
 	t.env = &export.Env{Store: c.store, Table: t.Table, Neighbors: &c.infos, Sources: &c.sources,
 		Unsendable: c.unsendable, Referenced: t.referenced}
 	return t
@@ -64,7 +67,7 @@ func (t *table) referenced(id rib.ID) bool {
 			return true
 		}
 	}
-	return false
+	return t.install != nil && t.install.needs(id)
 }
 
 // group finds an update group with these parameters, nil if there is none.

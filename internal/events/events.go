@@ -58,6 +58,10 @@ const (
 	RouteWithdrawn     ID = "route-withdrawn"     // by an operator or a program
 	RouteExpired       ID = "route-expired"       // an announcement has come to its end
 	TableFull          ID = "table-full"          // routes are lost
+
+	OriginationInactive ID = "origination-inactive" // the kernel has no route for an origination that wants one
+	OriginationActive   ID = "origination-active"   // it has one again
+	KernelRefused       ID = "kernel-refused"       // the kernel does not take a route: it is not announced
 )
 
 // Of kernel routes.

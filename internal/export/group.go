@@ -28,7 +28,8 @@ type Group struct {
 	pending []rib.ID // to look at, each once
 	done    int      // of pending
 	queued  slab.Bits
-	force   bool // the same block is a change as well: encoding has changed
+	force   bool      // the same block is a change as well: encoding has changed
+	owed    slab.Bits // likewise, of prefixes that wait for the kernel
 
 	packer packer
 }
@@ -261,6 +262,12 @@ func (g *Group) route(id rib.ID) attr.Result {
 	r := attr.Result{Reason: NotBestRoute}
 	if best := g.env.Table.Best(id); best != nil {
 		r = g.judge(best.Post, id)
+		if r.To != 0 && g.env.Installed != nil {
+			// RFC 4271 section 9.1.3: nothing is announced that we cannot forward.
+			if reason := g.env.Installed(id); reason != Sent {
+				r = attr.Result{Reason: reason}
+			}
+		}
 	}
 	if r.To == 0 && g.DefaultOriginate && g.env.Table.Prefix(id).Bits == 0 {
 		// A real one that may not pass takes ours away from nobody.
@@ -357,10 +364,17 @@ func (g *Group) update(id rib.ID, b *bucket) {
 	r := g.route(id)
 	cell := g.out.At(uint32(id))
 	old := *cell
+	if r.Reason == NotYetInstalled {
+		if g.force {
+			g.owed.Set(uint32(id))
+		}
+		return // the kernel's answer leads here again
+	}
+	force := g.owed.Clear(uint32(id)) || g.force
 	if r.Reason == TooLarge {
 		e.Unsendable(g, e.Table.Prefix(id))
 	}
-	if r.To == old && !(g.force && old != 0) {
+	if r.To == old && !(force && old != 0) {
 		return
 	}
 	if r.To != 0 {

@@ -81,6 +81,9 @@ type Env struct {
 	DefaultRoute attr.Handle
 	// Unsendable is told of a route that does not fit a group's messages.
 	Unsendable func(g *Group, p prefix.Prefix)
+	// Installed says whether the best route of a prefix is in the kernel: Sent,
+	// NotYetInstalled or NotInstalled. nil where nothing waits for a kernel.
+	Installed func(rib.ID) uint8
 	// Referenced reports whether anybody beside the table needs an ID.
 	Referenced func(rib.ID) bool
 
@@ -91,22 +94,25 @@ type Env struct {
 
 // Reasons for which a route is not sent, beside an export policy's verdict.
 const (
-	Sent          = iota
-	ByPolicy      // rejected by the export policy
-	NoPolicy      // eBGP without a policy (RFC 8212)
-	IBGPSplit     // from iBGP to iBGP without reflection (RFC 4271 9.2, RFC 4456)
-	ByCommunity   // NO_EXPORT or NO_ADVERTISE (RFC 1997)
-	NoNextHop     // the session has no address of the family to announce
-	TooLarge      // does not fit the neighbor's messages
-	SplitHorizon  // it came from this very neighbor
-	NotBestRoute  // there is no best path
-	reasonsLength // how many there are
+	Sent            = iota
+	ByPolicy        // rejected by the export policy
+	NoPolicy        // eBGP without a policy (RFC 8212)
+	IBGPSplit       // from iBGP to iBGP without reflection (RFC 4271 9.2, RFC 4456)
+	ByCommunity     // NO_EXPORT or NO_ADVERTISE (RFC 1997)
+	NoNextHop       // the session has no address of the family to announce
+	TooLarge        // does not fit the neighbor's messages
+	SplitHorizon    // it came from this very neighbor
+	NotBestRoute    // there is no best path
+	NotYetInstalled // the kernel has yet to acknowledge it
+	NotInstalled    // the kernel has refused it
+	reasonsLength   // how many there are
 )
 
 var reasons = [reasonsLength]string{"sent", "rejected by the export policy",
 	"no export policy, so nothing passes (RFC 8212)", "from iBGP, and neither side is a route reflector client",
 	"has the community NO_EXPORT or NO_ADVERTISE", "the session has no local address of this family: set next_hop",
-	"too large for the neighbor's messages", "it came from this neighbor", "there is no best path"}
+	"too large for the neighbor's messages", "it came from this neighbor", "there is no best path",
+	"the kernel has not acknowledged it yet", "the kernel does not take it"}
 
 // ReasonText is a reason for people.
 func ReasonText(r uint8) string { return reasons[r] }

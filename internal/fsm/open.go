@@ -49,6 +49,9 @@ type Established struct {
 	// neighbor is to be one hop away: next hops on it are the neighbor's as well
 	// (RFC 4271 section 5.1.3).
 	Link netip.Prefix
+	// Interface is the name of that interface; "" unless the neighbor is
+	// directly connected.
+	Interface string
 }
 
 // Subcodes of OPEN errors (RFC 4271 section 6.2, RFC 5492, RFC 9234).

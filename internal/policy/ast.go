@@ -174,10 +174,12 @@ const (
 	FromCustomer // an eBGP neighbor that is our customer, by local_role
 	FromProvider
 	FromPeer
+	FromStatic    // static blocks, and static routes of the kernel
+	FromConnected // networks on interfaces
 	sourceNames
 )
 
-var sourceWords = [sourceNames]string{"originated", "kernel", "ibgp", "ebgp", "customer", "provider", "peer"}
+var sourceWords = [sourceNames]string{"originated", "kernel", "ibgp", "ebgp", "customer", "provider", "peer", "static", "connected"}
 
 func (s SourceName) String() string { return sourceWords[s] }
 

@@ -7,9 +7,11 @@ type SourceKind uint8
 
 const (
 	Originated SourceKind = iota // by this router
-	Kernel
+	Kernel                       // a route that somebody else gave to the kernel
 	IBGP
 	EBGP
+	Static    // of a static block, or static in the kernel
+	Connected // of a network on an interface
 )
 
 // Relation is what an eBGP neighbor is to us (RFC 9234), the other side of the

@@ -207,6 +207,10 @@ func (s *Source) words() uint32 {
 		return 1 << FromKernel
 	case IBGP:
 		return 1 << FromIBGP
+	case Static:
+		return 1 << FromStatic
+	case Connected:
+		return 1 << FromConnected
 	}
 	switch s.Relation {
 	case Customer:

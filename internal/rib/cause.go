@@ -18,9 +18,11 @@ const (
 	CauseOperator      // subject: the neighbor that a command was about, or 0
 	CauseRefresh       // subject: the neighbor that asked for its routes again
 	CauseLimit         // subject: the neighbor that sent too many prefixes
+	CauseNextHop       // a next hop can be reached another way, or not, or again
+	CauseKernel        // a route of others in the kernel has come or gone
 )
 
-var kindNames = [...]string{"none", "update from", "session down with", "session up with", "revision", "operator", "refresh for", "prefix limit of"}
+var kindNames = [...]string{"none", "update from", "session down with", "session up with", "revision", "operator", "refresh for", "prefix limit of", "next hop", "kernel route"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {

@@ -33,14 +33,15 @@ const (
 	StepOrigin          // 5: lower ORIGIN (b)
 	StepMED             // 6: lower MULTI_EXIT_DISC within a neighbor AS (c)
 	StepEBGP            // 7: eBGP before iBGP (d)
-	StepRouterID        // 8: lower BGP identifier or ORIGINATOR_ID (f, RFC 4456 section 9)
-	StepClusterLen      // 9: shorter CLUSTER_LIST (RFC 4456 section 9)
-	StepAddress         // 10: lower neighbor address (g)
-	StepPathID          // 11: lower path identifier (RFC 7911)
+	StepIGPCost         // 8: lower cost of the way to the next hop (e)
+	StepRouterID        // 9: lower BGP identifier or ORIGINATOR_ID (f, RFC 4456 section 9)
+	StepClusterLen      // 10: shorter CLUSTER_LIST (RFC 4456 section 9)
+	StepAddress         // 11: lower neighbor address (g)
+	StepPathID          // 12: lower path identifier (RFC 7911)
 )
 
 var stepNames = [...]string{"", "higher weight", "higher local preference", "originated here", "shorter AS path",
-	"lower origin", "lower MED", "eBGP before iBGP", "lower router ID", "shorter cluster list",
+	"lower origin", "lower MED", "eBGP before iBGP", "lower cost to the next hop", "lower router ID", "shorter cluster list",
 	"lower neighbor address", "lower path ID"}
 
 func (s Step) String() string { return stepNames[s] }
@@ -87,6 +88,11 @@ func (t *Table) lower(a, b *Path, ra, rb *attr.Record) verdict {
 	na, nb := &(*t.Neighbors)[a.Neighbor], &(*t.Neighbors)[b.Neighbor]
 	if na.EBGP != nb.EBGP {
 		return verdict{first(na.EBGP), StepEBGP}
+	}
+	if t.Hops != nil {
+		if c := cmp.Compare((*t.Hops)[ra.Hop].Cost, (*t.Hops)[rb.Hop].Cost); c != 0 {
+			return verdict{c, StepIGPCost}
+		}
 	}
 	if c := cmp.Compare(routerID(ra, na), routerID(rb, nb)); c != 0 {
 		return verdict{c, StepRouterID}

@@ -73,6 +73,12 @@ type NeighborInfo struct {
 	Round [prefix.Families]uint8
 }
 
+// Hop is what the decision needs of a next hop.
+type Hop struct {
+	Unreachable bool
+	Cost        uint32 // of the way to it
+}
+
 // Table holds the routes of one family. Not safe for concurrent use.
 type Table struct {
 	family  prefix.Family
@@ -89,6 +95,11 @@ type Table struct {
 
 	// Neighbors is indexed by packet.ID and shared with the owner.
 	Neighbors *[]NeighborInfo
+	// Hops are the next hops by attr.Record.Hop, shared with the owner; nil where
+	// next hops are not tracked.
+	Hops *[]Hop
+	// NoteAll has every change of a path noted, not those of best ones only.
+	NoteAll bool
 	// Decision are the options of the ladder.
 	Decision Options
 }
@@ -232,7 +243,12 @@ func (t *Table) Best(id ID) *Path {
 }
 
 func (t *Table) usable(p *Path) bool {
-	return p.Post != 0 && !(*t.Neighbors)[p.Neighbor].Gone
+	return p.Post != 0 && !(*t.Neighbors)[p.Neighbor].Gone && (t.Hops == nil || !(*t.Hops)[t.store.At(p.Post).Hop].Unreachable)
+}
+
+// Reachable reports whether the next hop of an accepted path can be reached.
+func (t *Table) Reachable(p *Path) bool {
+	return t.Hops == nil || !(*t.Hops)[t.store.At(p.Post).Hop].Unreachable
 }
 
 // announce adds or replaces a path.
@@ -258,6 +274,7 @@ func (t *Table) announce(o *Op, now uint32, cause Cause, d *Delta) {
 		t.paths++
 		p = t.push(e, new)
 		t.promote(o.id, e, p, cause)
+		t.noteOther(o.id, cause)
 		return
 	}
 	old := *p
@@ -270,6 +287,7 @@ func (t *Table) announce(o *Op, now uint32, cause Cause, d *Delta) {
 		d.Accepted--
 	}
 	t.settle(o.id, e, p, old, cause)
+	t.noteOther(o.id, cause)
 	t.release(old)
 }
 
@@ -344,6 +362,13 @@ func (t *Table) rescan(id ID, e *entry, cause Cause, was attr.Handle) {
 	}
 }
 
+// noteOther notes a change that need not be one of the best path.
+func (t *Table) noteOther(id ID, cause Cause) {
+	if t.NoteAll {
+		t.note(id, cause)
+	}
+}
+
 func (t *Table) note(id ID, cause Cause) { t.journal = append(t.journal, Change{id, cause}) }
 
 // withdraw removes a path, if it is there.
@@ -380,6 +405,7 @@ func (t *Table) remove(id ID, e *entry, p *Path, cause Cause, d *Delta) {
 	case !t.total(e):
 		t.rescan(id, e, cause, e.first.Post)
 	}
+	t.noteOther(id, cause)
 	t.release(old)
 }
 

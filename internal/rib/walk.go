@@ -111,9 +111,52 @@ func (t *Table) Revise(from ID, limit int, cause Cause, want func(packet.ID) boo
 			old := *p
 			p.Post, p.Reason = post, reason
 			t.settle(id, e, p, old, cause)
+			t.noteOther(id, cause)
 			t.store.Release(old.Post)
 			count(k.n, d)
 		}
+	})
+}
+
+// Equal calls f for the best path of a prefix and then for those that tie with
+// it down to the cost of the next hop, in no order, until f returns false.
+func (t *Table) Equal(id ID, f func(*Path) bool) {
+	best := t.Best(id)
+	if best == nil || !f(best) {
+		return
+	}
+	rb := t.store.At(best.Post)
+	e := t.entries.At(uint32(id))
+	t.find(e, func(p *Path) bool {
+		if p == best || !t.usable(p) {
+			return false
+		}
+		rp := t.store.At(p.Post)
+		if t.upper(best, p, rb, rp).order != 0 || t.Decision.AlwaysCompareMED && rp.MED != rb.MED {
+			return false
+		}
+		if v := t.lower(best, p, rb, rp); v.step == StepEBGP || v.step == StepIGPCost {
+			return false
+		}
+		if !t.Decision.AlwaysCompareMED && !t.total(e) && t.medLoser(e, p, best) != nil {
+			return false
+		}
+		return !f(p)
+	})
+}
+
+// RedecideIf chooses the best path anew of those of limit prefixes that have a
+// path for whose block it is asked, and notes each of them: its next hop is
+// another one now. It returns where to go on, 0 at the end.
+func (t *Table) RedecideIf(from ID, limit int, cause Cause, f func(attr.Handle) bool) ID {
+	return t.walk(from, limit, func(id ID, e *entry) {
+		if t.find(e, func(p *Path) bool { return p.Post != 0 && f(p.Post) }) == nil {
+			return
+		}
+		if best := t.decide(e); best != nil && best != &e.first {
+			*best, e.first = e.first, *best
+		}
+		t.note(id, cause)
 	})
 }
 

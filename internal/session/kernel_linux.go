@@ -265,7 +265,7 @@ func (Kernel) Addresses(local, remote netip.Addr) (found Addresses) {
 			mine = mine || ip == local.WithZone("") && (local.Zone() == "" || local.Zone() == i.Name)
 		}
 		if mine {
-			return pick(prefixes, local, remote)
+			return pick(i.Name, prefixes, local, remote)
 		}
 	}
 	return found
@@ -273,7 +273,7 @@ func (Kernel) Addresses(local, remote netip.Addr) (found Addresses) {
 
 // pick chooses among the addresses of an interface: of the connection's own
 // family the local end of the connection, of others the first.
-func pick(prefixes []netip.Prefix, local, remote netip.Addr) (found Addresses) {
+func pick(name string, prefixes []netip.Prefix, local, remote netip.Addr) (found Addresses) {
 	connected := remote.IsLinkLocalUnicast()
 	for _, p := range prefixes {
 		a := p.Addr()
@@ -297,7 +297,9 @@ func pick(prefixes []netip.Prefix, local, remote netip.Addr) (found Addresses) {
 			found.Global[f] = a
 		}
 	}
-	if !connected {
+	if connected {
+		found.Interface = name
+	} else {
 		found.LinkLocal = netip.Addr{}
 	}
 	return found

@@ -275,7 +275,7 @@ func TestPick(t *testing.T) {
 		{"2001:db8::1", "2001:db8::2", "192.0.2.1", "2001:db8::1", "fe80::1", "2001:db8::/64"},
 		{"fe80::1%eth0", "fe80::2%eth0", "192.0.2.1", "2001:db8::1", "fe80::1", "invalid Prefix"},
 	} {
-		a := pick(ps, netip.MustParseAddr(test.local), netip.MustParseAddr(test.remote))
+		a := pick("eth0", ps, netip.MustParseAddr(test.local), netip.MustParseAddr(test.remote))
 		if a.Global[prefix.IPv4].String() != test.v4 || a.Global[prefix.IPv6].String() != test.v6 || a.LinkLocal.String() != test.linkLocal || a.Link.String() != test.link {
 			t.Errorf("from %s to %s: %+v", test.local, test.remote, a)
 		}

@@ -27,4 +27,5 @@ type Addresses struct {
 	Global    [prefix.Families]netip.Addr // invalid: none
 	LinkLocal netip.Addr                  // without zone; invalid: none, or the neighbor is not directly connected
 	Link      netip.Prefix                // the subnet of both ends of the connection; invalid: they have none in common
+	Interface string                      // "" if the neighbor is not directly connected
 }

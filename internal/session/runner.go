@@ -438,7 +438,7 @@ func (r *runner) up(c *conn, e *Established) {
 func (r *runner) nextHops(e *Established, t *Transport) {
 	local := e.Local.Addr()
 	found := r.manager.net.Addresses(local, e.Remote.Addr())
-	e.NextHop, e.LinkLocal = found.Global, found.LinkLocal
+	e.NextHop, e.LinkLocal, e.Interface = found.Global, found.LinkLocal, found.Interface
 	if t.oneHop() {
 		e.Link = found.Link
 	}

@@ -22,6 +22,8 @@ type Route struct {
 	wire.Attrs
 	Own  bool // whoever it is sent to is told our own address
 	Kept bool // and here the one that it has
+	// Discard: its packets go nowhere, which needs no way to the next hop.
+	Discard bool
 }
 
 // Neighbor is one as the model knows it.
@@ -53,9 +55,12 @@ type Router struct {
 	ASN, RouterID, ClusterID uint32
 	DefaultLocalPref         uint32
 	AlwaysCompareMED         bool
-	Neighbors                []*Neighbor
-	Local                    map[prefix.Prefix]wire.Attrs
-	Aggregates               map[prefix.Prefix]wire.Attrs
+	// Cost is that of the way to a next hop, false if there is none; nil where
+	// every next hop can be reached at no cost.
+	Cost       func(nextHop []byte) (cost uint32, ok bool)
+	Neighbors  []*Neighbor
+	Local      map[prefix.Prefix]wire.Attrs
+	Aggregates map[prefix.Prefix]wire.Attrs
 
 	best map[prefix.Prefix]*Path // what Best has found since Changed
 }
@@ -142,12 +147,24 @@ func (r *Router) Paths(p prefix.Prefix) (paths []Path) {
 			continue
 		}
 		for id, a := range n.routes[p] {
-			if x := (Route{Attrs: a}); r.accept(n, p, &x) {
-				paths = append(paths, Path{n, id, x})
+			x := Path{n, id, Route{Attrs: a}}
+			if !r.accept(n, p, &x.Route) {
+				continue
+			}
+			if _, ok := r.cost(x); ok {
+				paths = append(paths, x)
 			}
 		}
 	}
 	return paths
+}
+
+// cost is that of the way to a path's next hop (RFC 4271 section 9.1.2.2 e).
+func (r *Router) cost(x Path) (cost uint32, ok bool) {
+	if r.Cost == nil || x.From == nil || x.Discard {
+		return 0, true
+	}
+	return r.Cost(x.Attrs.NextHop)
 }
 
 func (r *Router) hasMoreSpecific(p prefix.Prefix) bool {
@@ -240,6 +257,10 @@ func (r *Router) decide(p prefix.Prefix) *Path {
 		})
 	})
 	keep(func(x Path) int64 { return flag(x.From != nil && x.From.EBGP) })
+	keep(func(x Path) int64 {
+		cost, _ := r.cost(x)
+		return int64(cost)
+	})
 	keep(func(x Path) int64 {
 		switch {
 		case x.Attrs.Has&wire.HasOriginatorID != 0:

@@ -147,6 +147,8 @@ const (
 	RouteSource_ROUTE_SOURCE_CUSTOMER    RouteSource = 5
 	RouteSource_ROUTE_SOURCE_PROVIDER    RouteSource = 6
 	RouteSource_ROUTE_SOURCE_PEER        RouteSource = 7
+	RouteSource_ROUTE_SOURCE_STATIC      RouteSource = 8
+	RouteSource_ROUTE_SOURCE_CONNECTED   RouteSource = 9
 )
 
 // Enum value maps for RouteSource.
@@ -160,6 +162,8 @@ var (
 		5: "ROUTE_SOURCE_CUSTOMER",
 		6: "ROUTE_SOURCE_PROVIDER",
 		7: "ROUTE_SOURCE_PEER",
+		8: "ROUTE_SOURCE_STATIC",
+		9: "ROUTE_SOURCE_CONNECTED",
 	}
 	RouteSource_value = map[string]int32{
 		"ROUTE_SOURCE_UNSPECIFIED": 0,
@@ -170,6 +174,8 @@ var (
 		"ROUTE_SOURCE_CUSTOMER":    5,
 		"ROUTE_SOURCE_PROVIDER":    6,
 		"ROUTE_SOURCE_PEER":        7,
+		"ROUTE_SOURCE_STATIC":      8,
+		"ROUTE_SOURCE_CONNECTED":   9,
 	}
 )
 
@@ -5830,7 +5836,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x14SESSION_STATE_ACTIVE\x10\x03\x12\x1b\n" +
 	"\x17SESSION_STATE_OPEN_SENT\x10\x04\x12\x1e\n" +
 	"\x1aSESSION_STATE_OPEN_CONFIRM\x10\x05\x12\x1d\n" +
-	"\x19SESSION_STATE_ESTABLISHED\x10\x06*\xdc\x01\n" +
+	"\x19SESSION_STATE_ESTABLISHED\x10\x06*\x91\x02\n" +
 	"\vRouteSource\x12\x1c\n" +
 	"\x18ROUTE_SOURCE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17ROUTE_SOURCE_ORIGINATED\x10\x01\x12\x17\n" +
@@ -5839,7 +5845,9 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x11ROUTE_SOURCE_EBGP\x10\x04\x12\x19\n" +
 	"\x15ROUTE_SOURCE_CUSTOMER\x10\x05\x12\x19\n" +
 	"\x15ROUTE_SOURCE_PROVIDER\x10\x06\x12\x15\n" +
-	"\x11ROUTE_SOURCE_PEER\x10\a*\x94\x01\n" +
+	"\x11ROUTE_SOURCE_PEER\x10\a\x12\x17\n" +
+	"\x13ROUTE_SOURCE_STATIC\x10\b\x12\x1a\n" +
+	"\x16ROUTE_SOURCE_CONNECTED\x10\t*\x94\x01\n" +
 	"\vRouteStatus\x12\x1c\n" +
 	"\x18ROUTE_STATUS_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11ROUTE_STATUS_BEST\x10\x01\x12\x17\n" +

@@ -65,7 +65,7 @@ policy "chain" {
     match {
       neighbor = neighbor.everything
       group    = [group.internal, group["with space"]]
-      source   = ["originated", "kernel", "ibgp", "ebgp", "customer", "provider", "peer"]
+      source   = ["originated", "kernel", "ibgp", "ebgp", "customer", "provider", "peer", "static", "connected"]
       origin   = ["igp", "egp", "incomplete"]
       family   = ["ipv4", "ipv6"]
     }

@@ -1,0 +1,334 @@
+package engine
+
+import (
+	"net/netip"
+	"slices"
+
+	"holdfast/internal/attr"
+	"holdfast/internal/export"
+	"holdfast/internal/fib"
+	"holdfast/internal/policy"
+	"holdfast/internal/prefix"
+	"holdfast/internal/rib"
+	"holdfast/internal/slab"
+	"holdfast/internal/wire"
+)
+
+// installer keeps a kernel table as our table says. Like an update group it has
+// for each prefix what is out, and looks at each changed one once; what the
+// kernel has not acknowledged is not announced (RFC 4271 section 9.1.3).
+type installer struct {
+	t *table
+	Install
+	forwards *forwards
+	writer   *kernelWriter
+	memo     *attr.Memo // of Policy
+
+	state   slab.Array[uint32] // by rib.ID: the forward that the kernel has, 0 for none
+	pending []rib.ID           // to look at, each once
+	queued  slab.Bits
+	flying  slab.Bits // the kernel has yet to answer
+	// doubtful ones were lost while flying: they are written again.
+	doubtful slab.Bits
+	// stale routes are of an earlier run of this program, as they were found.
+	// What is better known replaces them; the rest goes when waiting ends.
+	stale   slab.Bits
+	waiting bool
+	failed  map[rib.ID]error
+	closing bool // all routes are to go
+	count   int  // routes in the kernel
+}
+
+// Install says which routes of a table go to the kernel, and how.
+type Install struct {
+	Kernel    uint32                      // table of the kernel
+	Metric    uint32                      // of the routes, but for those that discard
+	Source    [prefix.Families]netip.Addr // preferred source
+	Multipath int                         // how many equal paths are used; 0 counts as 1
+	Policy    *policy.Program             // which best routes; nil: all
+}
+
+// discardMetric is that of routes that only catch what no other route of the
+// same prefix takes.
+const discardMetric = 1<<32 - 2
+
+func newInstaller(t *table, s Install, store *attr.Store, f *forwards, w *kernelWriter) *installer {
+	return &installer{t: t, Install: s, forwards: f, writer: w, memo: attr.NewMemo(store), failed: map[rib.ID]error{}}
+}
+
+// touch says that what a prefix needs in the kernel may be different now.
+func (x *installer) touch(id rib.ID) {
+	if x.queued.Set(uint32(id)) {
+		x.pending = append(x.pending, id)
+	}
+}
+
+// touchAll looks at every prefix again.
+func (x *installer) touchAll() {
+	for id := rib.ID(1); id <= x.t.Top(); id++ {
+		if x.t.Live(id) {
+			x.touch(id)
+		}
+	}
+}
+
+// needs reports whether there is still something to do about a prefix.
+func (x *installer) needs(id rib.ID) bool {
+	return x.state.Get(uint32(id)) != 0 || x.queued.Has(uint32(id)) || x.flying.Has(uint32(id))
+}
+
+// readiness says whether a prefix's best route may be announced.
+func (x *installer) readiness(c *Core, id rib.ID) uint8 {
+	want := x.want(c, id)
+	switch {
+	case want == 0 || x.state.Get(uint32(id)) == want:
+		return export.Sent
+	case x.failed[id] != nil:
+		return export.NotInstalled
+	}
+	return export.NotYetInstalled
+}
+
+// want is the forward that the kernel should have for a prefix.
+func (x *installer) want(c *Core, id rib.ID) uint32 {
+	best := x.t.Best(id)
+	if best == nil || x.closing || !x.passes(c, best, id) {
+		return 0
+	}
+	rec := c.store.At(best.Post)
+	f := fib.Forward{Source: x.Source[x.t.Family()]}
+	metric := x.Metric
+	switch {
+	case best.Neighbor == 0 && best.PathID == uint32(localKernel):
+		return 0 // it is there already
+	case rec.Key.NextHop == policy.NextHopDiscard:
+		f.Action = fib.Blackhole
+	case best.Neighbor == 0 && best.PathID == uint32(localAggregate):
+		f.Action, metric = fib.Unreachable, discardMetric
+	case rec.Hop == 0:
+		return 0 // we are the destination
+	default:
+		f.Hops = c.hops.list[rec.Hop].Hops
+		if x.Multipath > 1 && best.Neighbor != 0 {
+			f.Hops = x.multipath(c, id)
+		}
+	}
+	if f.Action != fib.Unicast {
+		f.Source = netip.Addr{}
+	} else if len(f.Hops) == 0 {
+		return 0
+	}
+	return x.forwards.number(f, x.Kernel, metric)
+}
+
+// multipath are the ways of the best path and of those that are as good.
+func (x *installer) multipath(c *Core, id rib.ID) (hops []fib.Hop) {
+	n := 0
+	x.t.Equal(id, func(p *rib.Path) bool {
+		for _, h := range c.hops.list[c.store.At(p.Post).Hop].Hops {
+			if !slices.Contains(hops, h) {
+				hops = append(hops, h)
+			}
+		}
+		n++
+		return n < x.Multipath
+	})
+	// The order in which paths came makes no other route of it.
+	slices.SortFunc(hops, func(a, b fib.Hop) int {
+		if a.Link != b.Link {
+			return a.Link - b.Link
+		}
+		return a.Gateway.Compare(b.Gateway)
+	})
+	return hops
+}
+
+// passes asks the policy.
+func (x *installer) passes(c *Core, best *rib.Path, id rib.ID) bool {
+	if x.Policy == nil {
+		return true
+	}
+	variant := uint32(0)
+	if x.Policy.Variants() > 1 {
+		variant = x.Policy.Variant(x.t.Prefix(id))
+	}
+	r, ok := x.memo.Get(best.Post, variant)
+	if !ok {
+		var a wire.Attrs
+		c.store.Parse(best.Post, &a)
+		rec := c.store.At(best.Post)
+		source := c.source(rec)
+		res := x.Policy.Eval(variant, &policy.Route{Attrs: &a, Source: &source, Weight: rec.Key.Weight}, &c.scratch)
+		r.Trace = res.Trace
+		if res.Accept {
+			r.To = best.Post
+		}
+		x.memo.Put(best.Post, variant, r)
+		x.Policy.Count(r.Trace, 1)
+	}
+	return r.To != 0
+}
+
+// drain hands the kernel up to limit changes and reports whether it did
+// anything.
+func (x *installer) drain(c *Core, limit int) bool {
+	if len(x.pending) == 0 || !x.writer.room() {
+		return false
+	}
+	todo := x.pending[:min(limit, len(x.pending))]
+	for _, id := range todo {
+		x.queued.Clear(uint32(id))
+		x.update(c, id)
+	}
+	if x.pending = x.pending[len(todo):]; len(x.pending) == 0 {
+		x.pending = nil
+	}
+	x.writer.flush()
+	x.forwards.sweep()
+	return true
+}
+
+func (x *installer) update(c *Core, id rib.ID) {
+	if x.flying.Has(uint32(id)) {
+		return // looked at again with the answer
+	}
+	want, have := x.want(c, id), x.state.Get(uint32(id))
+	delete(x.failed, id)
+	switch {
+	case want == have:
+		x.stale.Clear(uint32(id))
+		x.settled(c, id)
+		return
+	case want == 0 && x.waiting && x.stale.Has(uint32(id)):
+		return // what is to come may want it
+	}
+	x.flying.Set(uint32(id))
+	x.forwards.retain(want)
+	p := x.t.Prefix(id)
+	if want != 0 {
+		x.writer.put(x, id, want, fib.Change{Route: x.route(p, want)}, have == 0 || x.forwards.samePlace(have, want))
+	}
+	if have != 0 && (want == 0 || !x.forwards.samePlace(have, want)) {
+		// Another metric is another route: it goes once the new one is there.
+		x.writer.put(x, id, want, fib.Change{Route: x.route(p, have), Delete: true}, true)
+	}
+}
+
+// route is a forward as a kernel route.
+func (x *installer) route(p prefix.Prefix, forward uint32) fib.Route {
+	f := &x.forwards.list[forward]
+	return fib.Route{Table: f.table, Metric: f.metric, Prefix: p, Forward: f.Forward}
+}
+
+// answered takes the kernel's answer to one change.
+func (x *installer) answered(c *Core, a *answer) {
+	id := a.id
+	if a.err != nil {
+		if x.failed[id] == nil {
+			x.failed[id] = a.err
+		}
+		c.complainKernel(x, id, a.err)
+	}
+	if !a.last {
+		return
+	}
+	x.flying.Clear(uint32(id))
+	x.stale.Clear(uint32(id))
+	have := a.forward
+	if err := x.failed[id]; err != nil {
+		have = x.state.Get(uint32(id)) // as far as we know
+		x.forwards.release(a.forward)
+	} else {
+		old := x.set(id, have)
+		x.forwards.release(old)
+	}
+	if x.doubtful.Clear(uint32(id)) {
+		x.forwards.release(x.set(id, 0))
+		x.touch(id)
+		return
+	}
+	if x.failed[id] == nil && x.want(c, id) != have {
+		x.touch(id)
+		return
+	}
+	x.settled(c, id)
+}
+
+// set notes what the kernel has and returns what it had.
+func (x *installer) set(id rib.ID, forward uint32) (old uint32) {
+	x.state.Grow(uint32(id))
+	cell := x.state.At(uint32(id))
+	old, *cell = *cell, forward
+	if old == 0 && forward != 0 {
+		x.count++
+	} else if old != 0 && forward == 0 {
+		x.count--
+	}
+	return old
+}
+
+// settled lets those have a prefix that have waited for the kernel.
+func (x *installer) settled(c *Core, id rib.ID) {
+	for _, g := range x.t.groups {
+		g.Touch(id)
+	}
+	if x.t.Live(id) && x.t.Best(id) == nil && !x.t.referenced(id) {
+		x.t.Collect(id)
+	}
+}
+
+// adopt takes over a route that was found in the kernel.
+func (x *installer) adopt(r *fib.Route) {
+	id := x.t.Lookup(r.Prefix)
+	if id == 0 {
+		if id = x.t.Pin(r.Prefix); id == 0 {
+			return
+		}
+		x.t.Unpin(id) // the state holds it
+	}
+	n := x.forwards.number(r.Forward, r.Table, r.Metric)
+	x.forwards.retain(n)
+	x.forwards.release(x.set(id, n))
+	x.stale.Set(uint32(id))
+}
+
+// endWaiting lets stale routes go.
+func (x *installer) endWaiting() {
+	x.waiting = false
+	for id, ok := x.stale.Next(0); ok; id, ok = x.stale.Next(id + 1) {
+		x.touch(rib.ID(id))
+	}
+}
+
+// lost says that somebody else has removed or changed a route of ours.
+func (x *installer) lost(r *fib.Route) {
+	id := x.t.Lookup(r.Prefix)
+	have := uint32(0)
+	if id != 0 {
+		have = x.state.Get(uint32(id))
+	}
+	if id != 0 && x.flying.Has(uint32(id)) {
+		x.doubtful.Set(uint32(id)) // before or after what is under way
+		return
+	}
+	if f := &x.forwards.list[have]; have == 0 || f.table != r.Table || f.metric != r.Metric {
+		return
+	}
+	x.forwards.release(x.set(id, 0))
+	x.touch(id)
+}
+
+// retry looks at those again that the kernel has refused.
+func (x *installer) retry() {
+	for id := range x.failed {
+		x.touch(id)
+	}
+}
+
+// idle reports whether the kernel has all that it should.
+func (x *installer) idle() bool { return len(x.pending) == 0 && x.flying.Len() == 0 }
+
+// bytes is the memory that it takes.
+func (x *installer) bytes() uint64 {
+	return x.state.Bytes(4) + x.queued.Bytes() + x.flying.Bytes() + x.stale.Bytes() + uint64(cap(x.pending))*4 + x.memo.Bytes()
+}

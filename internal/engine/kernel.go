@@ -1,0 +1,276 @@
+package engine
+
+import (
+	"slices"
+
+	"holdfast/internal/events"
+	"holdfast/internal/fib"
+	"holdfast/internal/rib"
+)
+
+// kernelBatch is how many changes go to the kernel together, and kernelAhead how
+// many batches it may be behind.
+const (
+	kernelBatch = 4096
+	kernelAhead = 2
+)
+
+// Batch is changes of kernel routes that belong together. Whoever carries it out
+// fills in Errs and gives it back to Written.
+type Batch struct {
+	Changes []fib.Change
+	Errs    []error // nil where the kernel has it
+	answers []answer
+}
+
+// answer is what a change was for.
+type answer struct {
+	to      *installer
+	id      rib.ID
+	forward uint32 // that the prefix has then
+	last    bool   // of the changes about the prefix
+	err     error
+}
+
+// kernelWriter collects changes into batches.
+type kernelWriter struct {
+	out   func(*Batch)
+	next  *Batch
+	spare []*Batch
+	ahead int
+}
+
+func (w *kernelWriter) room() bool { return w.ahead < kernelAhead }
+
+func (w *kernelWriter) put(to *installer, id rib.ID, forward uint32, ch fib.Change, last bool) {
+	if w.next == nil {
+		w.next = &Batch{}
+		if n := len(w.spare); n > 0 {
+			w.next, w.spare = w.spare[n-1], w.spare[:n-1]
+		}
+	}
+	w.next.Changes = append(w.next.Changes, ch)
+	w.next.answers = append(w.next.answers, answer{to: to, id: id, forward: forward, last: last})
+}
+
+func (w *kernelWriter) flush() {
+	if w.next == nil {
+		return
+	}
+	b := w.next
+	w.next = nil
+	w.ahead++
+	b.Errs = slices.Grow(b.Errs[:0], len(b.Changes))[:len(b.Changes)]
+	clear(b.Errs)
+	w.out(b)
+}
+
+// UseKernel connects the core with the kernel: next hops are resolved by it, and
+// out is given what is to be written, which Written gets back. It comes before
+// the first Configure.
+func (c *Core) UseKernel(out func(*Batch)) {
+	c.writer = &kernelWriter{out: out}
+	c.forwards = newForwards()
+	c.track()
+}
+
+// Written takes back a batch that has been carried out.
+func (c *Core) Written(b *Batch) {
+	c.writer.ahead--
+	for i := range b.answers {
+		a := &b.answers[i]
+		a.err = b.Errs[i]
+		a.to.answered(c, a)
+	}
+	b.Changes, b.answers = b.Changes[:0], b.answers[:0]
+	c.writer.spare = append(c.writer.spare, b)
+}
+
+// Adopt takes over the routes of ours that are in the kernel from an earlier
+// run, after the first Configure. They stay until it is known that nobody
+// announces them any more: when all neighbors that are up have sent their
+// End-of-RIB, or after wait seconds.
+func (c *Core) Adopt(routes []fib.Route, wait uint32) {
+	for i := range routes {
+		r := &routes[i]
+		if x := c.installerOf(r); x != nil {
+			x.waiting = true
+			x.adopt(r)
+		} else {
+			c.orphans = append(c.orphans, fib.Change{Route: *r, Delete: true})
+		}
+	}
+	if len(routes) > 0 {
+		c.waitUntil = c.now + wait + 1
+	}
+}
+
+// installerOf is whose route a kernel route of ours is, nil if nobody's.
+func (c *Core) installerOf(r *fib.Route) (found *installer) {
+	c.all(func(t *table) {
+		if x := t.install; x != nil && x.Kernel == r.Table && t.Family() == r.Prefix.Family {
+			found = x
+		}
+	})
+	return found
+}
+
+// checkWaiting ends the time in which routes of an earlier run stay.
+func (c *Core) checkWaiting() {
+	if c.waitUntil == 0 || c.now < c.waitUntil && !c.converged() {
+		return
+	}
+	c.waitUntil = 0
+	c.all(func(t *table) {
+		if t.install != nil {
+			t.install.endWaiting()
+		}
+	})
+	for len(c.orphans) > 0 {
+		b := &Batch{Changes: c.orphans, Errs: make([]error, len(c.orphans))}
+		c.orphans = nil
+		c.writer.ahead++
+		c.writer.out(b)
+	}
+}
+
+// converged reports whether all neighbors are up that are to come up, and have
+// sent all their routes.
+func (c *Core) converged() bool {
+	for _, n := range c.cfg.Neighbors {
+		s := c.neighbors[n.ID]
+		if !s.up {
+			if n.Shutdown {
+				continue
+			}
+			return false
+		}
+		for f, on := range s.est.Read.Families {
+			if on && !s.counts[f].endOfRIB {
+				return false
+			}
+		}
+	}
+	return len(c.jobs) == 0
+}
+
+// setInstallers makes the kernel routes those of the configuration.
+func (c *Core) setInstallers() {
+	if c.writer == nil {
+		return
+	}
+	c.all(func(t *table) {
+		var want *Install
+		if int(t.id) < len(c.cfg.Tables) {
+			want = c.cfg.Tables[t.id].Install
+		}
+		x := t.install
+		switch {
+		case want == nil && x == nil:
+			return
+		case want == nil:
+			x.closing = true
+			x.touchOut()
+			return
+		case x == nil:
+			x = newInstaller(t, *want, c.store, c.forwards, c.writer)
+			t.install = x
+			t.env.Installed = func(id rib.ID) uint8 { return x.readiness(c, id) }
+		default:
+			s := *want
+			program, same := keep(x.Policy, s.Policy)
+			if s.Policy = program; !same {
+				x.memo.Reset()
+			} else if s == x.Install && !x.closing {
+				return
+			}
+			x.Install, x.closing = s, false
+		}
+		t.NoteAll = x.Multipath > 1
+		x.touchAll()
+	})
+}
+
+// touchOut looks at all prefixes that are in the kernel.
+func (x *installer) touchOut() {
+	for i := range x.state.Len() {
+		if *x.state.At(i) != 0 {
+			x.touch(rib.ID(i))
+		}
+	}
+}
+
+// FlushKernel has all kernel routes removed. It is the end: KernelIdle tells when
+// it has been done.
+func (c *Core) FlushKernel() {
+	c.waitUntil = 0
+	c.all(func(t *table) {
+		if x := t.install; x != nil {
+			x.closing, x.waiting = true, false
+			x.touchOut()
+		}
+	})
+}
+
+// KernelIdle reports whether the kernel has all that it is to have.
+func (c *Core) KernelIdle() bool {
+	idle := c.writer == nil || c.writer.ahead == 0
+	c.all(func(t *table) { idle = idle && (t.install == nil || t.install.idle()) })
+	return idle
+}
+
+// kernelTables are the tables of the kernel by which next hops of a table are
+// resolved.
+func (c *Core) kernelTables(id TableID) []uint32 {
+	if int(id) < len(c.cfg.Tables) {
+		return c.cfg.Tables[id].Resolve
+	}
+	return nil
+}
+
+// KernelNews takes in what the kernel tells.
+func (c *Core) KernelNews(e fib.Event) {
+	changed := c.hops.view.Update(e)
+	for i := range e.OwnLost {
+		if x := c.installerOf(&e.OwnLost[i]); x != nil {
+			x.lost(&e.OwnLost[i])
+		}
+	}
+	if e.Snapshot {
+		// What was lost may have been about our own routes: see that they are there.
+		c.all(func(t *table) {
+			if t.install != nil {
+				t.install.retry()
+			}
+		})
+	}
+	c.reresolveAll()
+	c.redistribute(changed)
+	c.checkPresence(changed)
+}
+
+// kernelTime does what is due by the clock.
+func (c *Core) kernelTime() {
+	const pause = 10 // seconds
+	c.checkWaiting()
+	if c.now < c.retryAt {
+		return
+	}
+	c.retryAt = c.now + pause
+	c.all(func(t *table) {
+		if t.install != nil {
+			t.install.retry()
+		}
+	})
+}
+
+// complainKernel logs that the kernel has refused a route, once a second at the
+// most.
+func (c *Core) complainKernel(x *installer, id rib.ID, err error) {
+	if c.kernelBad == c.now+1 {
+		return
+	}
+	c.kernelBad = c.now + 1
+	c.log.Error("the kernel does not take a route: it is not announced, and tried again", "event", events.KernelRefused,
+		"prefix", x.t.Prefix(id), "table", x.Kernel, "error", err, "routes", len(x.failed))
+}

@@ -1,0 +1,59 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"holdfast/internal/fib"
+)
+
+// Kernel takes kernel routes.
+type Kernel interface {
+	// Write carries a batch out; errs[i] is nil where the kernel has it. One
+	// caller at a time.
+	Write(batch []fib.Change, errs []error)
+}
+
+// UseKernel connects the engine with the kernel. It comes before Run and before
+// the first configuration.
+func (e *Engine) UseKernel(k Kernel) {
+	e.kernel = k
+	e.batches = make(chan *Batch, kernelAhead+1) // one more for orphans
+	e.core.UseKernel(func(b *Batch) { e.batches <- b })
+}
+
+// writeKernel carries batches out, and lets the loop see the clock, until ctx
+// ends.
+func (e *Engine) writeKernel(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case b := <-e.batches:
+			e.kernel.Write(b.Changes, b.Errs)
+			e.post(event{run: func(c *Core) { c.Written(b) }})
+		case <-tick.C:
+			e.post(event{})
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// FlushKernel removes all our routes from the kernel and returns when that is
+// done, or when ctx ends.
+func (e *Engine) FlushKernel(ctx context.Context) {
+	e.Do((*Core).FlushKernel)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for idle := false; !idle; {
+		select {
+		case <-tick.C:
+			if !e.Do(func(c *Core) { idle = c.KernelIdle() }) {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,355 @@
+package engine
+
+import (
+	"net/netip"
+	"slices"
+
+	"holdfast/internal/attr"
+	"holdfast/internal/fib"
+	"holdfast/internal/packet"
+	"holdfast/internal/policy"
+	"holdfast/internal/prefix"
+	"holdfast/internal/rib"
+)
+
+// Next hops are tracked where there is a kernel: each distinct one has a number,
+// which the blocks with it carry, so that the decision finds in one look whether
+// it can be reached and at what cost. A next hop is resolved by the kernel's
+// routes that are not ours, or by a longer prefix of our own table and then by
+// the next hop of that (RFC 4271 section 5.1.3).
+
+// hops are the next hops of all blocks. Number 0 is none.
+type hops struct {
+	view   fib.View
+	list   []hop
+	states []rib.Hop // of list, for the decision
+	by     map[hopKey]uint32
+	free   []uint32
+	// far has those that are on no link: routes of our own may lead to them.
+	far     map[uint32]bool
+	blocks  [1 << 16]bool // of far: by the first 16 bits of IPv4, folded bits of IPv6
+	stale   bool          // blocks must be built again
+	moved   map[uint32]bool
+	walking bool // a job looks at the prefixes of moved ones
+}
+
+// hopKey tells next hops apart. The zone of the address is an interface.
+type hopKey struct {
+	table TableID
+	addr  netip.Addr
+}
+
+type hop struct {
+	hopKey
+	refs int
+	fib.Resolution
+	via uint32 // that our own table leads to it by
+}
+
+func newHops() *hops {
+	return &hops{list: make([]hop, 1), states: make([]rib.Hop, 1), by: map[hopKey]uint32{}, far: map[uint32]bool{}, moved: map[uint32]bool{}}
+}
+
+// track begins to track next hops. Blocks must not be there yet.
+func (c *Core) track() {
+	c.hops = newHops()
+	c.store.HopOf, c.store.HopGone = c.hopOf, c.hopGone
+	c.all(func(t *table) { t.Hops = &c.hops.states })
+}
+
+// maxVia bounds how many routes of our own lead to a next hop one by the other.
+const maxVia = 8
+
+// hopOf numbers the next hop of a block.
+func (c *Core) hopOf(k attr.Key, nextHop []byte) uint32 {
+	key, ok := c.hopKey(k, nextHop)
+	if !ok {
+		return 0
+	}
+	hs := c.hops
+	id := hs.by[key]
+	if id == 0 {
+		if n := len(hs.free); n > 0 {
+			id, hs.free = hs.free[n-1], hs.free[:n-1]
+		} else {
+			id = uint32(len(hs.list))
+			hs.list, hs.states = append(hs.list, hop{}), append(hs.states, rib.Hop{})
+		}
+		hs.list[id] = hop{hopKey: key}
+		hs.by[key] = id
+		c.resolve(id)
+	}
+	hs.list[id].refs++
+	return id
+}
+
+// hopGone gives up what hopOf has counted.
+func (c *Core) hopGone(id uint32) {
+	hs := c.hops
+	h := &hs.list[id]
+	if h.refs--; h.refs > 0 {
+		return
+	}
+	delete(hs.by, h.hopKey)
+	delete(hs.moved, id)
+	hs.setFar(id, false)
+	*h, hs.states[id] = hop{}, rib.Hop{}
+	hs.free = append(hs.free, id)
+}
+
+// hopKey is what a block's next hop is tracked as; false for none.
+func (c *Core) hopKey(k attr.Key, b []byte) (hopKey, bool) {
+	key := hopKey{table: TableID(k.Table)}
+	zone := ""
+	if k.Neighbor != 0 {
+		n := c.neighbors[k.Neighbor]
+		key.table, zone = n.Table, n.est.Interface
+	}
+	if k.NextHop == policy.NextHopDiscard {
+		return key, false // what is dropped needs no way
+	}
+	switch len(b) {
+	case 4:
+		key.addr = netip.AddrFrom4([4]byte(b))
+	case 16:
+		key.addr = netip.AddrFrom16([16]byte(b))
+	case 32:
+		// RFC 2545 section 3: what shares the link is reached by the link-local
+		// address.
+		key.addr = netip.AddrFrom16([16]byte(b[:16]))
+		if zone != "" || key.addr.IsUnspecified() {
+			key.addr = netip.AddrFrom16([16]byte(b[16:]))
+		}
+	case localHopLen:
+		key.addr, zone = c.localHop(b)
+		if zone != "" {
+			key.addr = key.addr.WithZone(zone)
+		}
+		return key, true
+	default:
+		return key, false
+	}
+	if key.addr.IsLinkLocalUnicast() && key.addr.Is6() {
+		key.addr = key.addr.WithZone(zone)
+	}
+	return key, !key.addr.IsUnspecified()
+}
+
+// Routes of our own may have a next hop on an interface, which no message could
+// carry: 16 bytes of address and the number of the interface's name.
+const localHopLen = 20
+
+// setLocalHop is what a static or redistributed route has as its next hop.
+func (c *Core) setLocalHop(a netip.Addr, zone string) []byte {
+	if a.IsValid() && zone == "" {
+		return a.AsSlice()
+	}
+	if !a.IsValid() {
+		a = netip.IPv6Unspecified()
+	}
+	b := a.As16()
+	i := slices.Index(c.zones, zone)
+	if i < 0 {
+		i = len(c.zones)
+		c.zones = append(c.zones, zone)
+	}
+	return append(b[:], byte(i>>24), byte(i>>16), byte(i>>8), byte(i))
+}
+
+func (c *Core) localHop(b []byte) (netip.Addr, string) {
+	a := netip.AddrFrom16([16]byte(b[:16])).Unmap()
+	i := int(b[16])<<24 | int(b[17])<<16 | int(b[18])<<8 | int(b[19])
+	if a.Is4() {
+		a = netip.AddrFrom16(a.As16()) // a zone needs IPv6
+	}
+	return a, c.zones[i]
+}
+
+// resolve finds the way to a next hop and reports whether it is another one.
+func (c *Core) resolve(id uint32) (changed bool) {
+	hs := c.hops
+	h := &hs.list[id]
+	a, zone := h.addr.WithZone("").Unmap(), h.addr.Zone()
+	r, via := hs.view.Resolve(c.kernelTables(h.table), a, zone), uint32(0)
+	if a.Is6() && a.IsLinkLocalUnicast() && zone == "" {
+		r = fib.Resolution{Why: "the interface of the link-local address is not known"}
+	}
+	near := zone != "" || r.OnLink
+	if !near {
+		r, via = c.resolveByOwn(id, a, r)
+	}
+	hs.setFar(id, !near)
+	changed = r.Cost != h.Cost || r.Why != h.Why || r.OnLink != h.OnLink || !slices.Equal(r.Hops, h.Hops)
+	h.Resolution, h.via = r, via
+	hs.states[id] = rib.Hop{Unreachable: r.Hops == nil, Cost: r.Cost}
+	return changed
+}
+
+// resolveByOwn looks for a route of our own that is longer than the kernel's.
+// A default route of ours leads to no next hop: it would hide that one is gone.
+func (c *Core) resolveByOwn(id uint32, a netip.Addr, r fib.Resolution) (fib.Resolution, uint32) {
+	p := prefix.FromNetip(netip.PrefixFrom(a, a.BitLen()))
+	t := c.tables[c.hops.list[id].table][p.Family]
+	for bits := p.Bits; bits > r.Bits; bits-- {
+		at := t.Lookup(p.Truncate(bits))
+		if at == 0 {
+			continue
+		}
+		best := t.Best(at)
+		if best == nil {
+			continue
+		}
+		via := c.store.At(best.Post).Hop
+		if via != 0 && !c.dependsOn(via, id) {
+			return c.hops.list[via].Resolution, via
+		}
+	}
+	return r, 0
+}
+
+// dependsOn reports whether the way to a next hop leads by another one.
+func (c *Core) dependsOn(id, on uint32) bool {
+	for range maxVia {
+		if id == on {
+			return true
+		}
+		if id = c.hops.list[id].via; id == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (hs *hops) setFar(id uint32, far bool) {
+	switch {
+	case far && !hs.far[id]:
+		hs.far[id] = true
+		hs.blocks[block(prefix.FromNetip(netip.PrefixFrom(hs.list[id].addr.WithZone(""), hs.list[id].addr.BitLen())))] = true
+	case !far && hs.far[id]:
+		delete(hs.far, id)
+		hs.stale = true
+	}
+}
+
+// block is where a prefix, of 16 bits or 32 at least, falls among hops.blocks.
+func block(p prefix.Prefix) uint16 {
+	if p.Family == prefix.IPv4 {
+		return uint16(p.Hi >> 48)
+	}
+	return uint16(p.Hi>>48) ^ uint16(p.Hi>>32)*0x9e3b
+}
+
+// leadsTo reports whether a next hop that is on no link may be in a prefix.
+func (hs *hops) leadsTo(p prefix.Prefix) bool {
+	if len(hs.far) == 0 {
+		return false
+	}
+	if hs.stale {
+		hs.stale, hs.blocks = false, [1 << 16]bool{}
+		for id := range hs.far {
+			a := hs.list[id].addr.WithZone("")
+			hs.blocks[block(prefix.FromNetip(netip.PrefixFrom(a, a.BitLen())))] = true
+		}
+	}
+	if p.Family == prefix.IPv4 && p.Bits >= 16 || p.Bits >= 32 {
+		return hs.blocks[block(p)]
+	}
+	return true
+}
+
+// noticeHops looks again at the next hops that changed prefixes may lead to.
+func (c *Core) noticeHops(t *table, changes []rib.Change) {
+	var changed []prefix.Prefix
+	for _, ch := range changes {
+		if t.Live(ch.ID) && c.hops.leadsTo(t.Prefix(ch.ID)) {
+			changed = append(changed, t.Prefix(ch.ID))
+		}
+	}
+	if changed == nil {
+		return
+	}
+	for id := range c.hops.far {
+		a := c.hops.list[id].addr.WithZone("")
+		if slices.ContainsFunc(changed, func(p prefix.Prefix) bool { return p.Netip().Contains(a) }) {
+			c.reresolve(id)
+		}
+	}
+	c.walkMoved()
+}
+
+// reresolve looks at a next hop again, and at those whose way leads by it.
+func (c *Core) reresolve(id uint32) {
+	todo := []uint32{id}
+	for n := 0; len(todo) > 0 && n < 1<<16; n++ {
+		id, todo = todo[0], todo[1:]
+		if !c.resolve(id) {
+			continue
+		}
+		c.hops.moved[id] = true
+		for far := range c.hops.far {
+			if c.hops.list[far].via == id {
+				todo = append(todo, far)
+			}
+		}
+	}
+}
+
+// reresolveAll looks at all next hops again.
+func (c *Core) reresolveAll() {
+	for id := range c.hops.list {
+		if id > 0 && c.hops.list[id].refs > 0 {
+			c.reresolve(uint32(id))
+		}
+	}
+	c.walkMoved()
+}
+
+// walkMoved has the prefixes decided again whose paths have a next hop that is
+// another one now. There is one job, which goes round as long as there are any.
+func (c *Core) walkMoved() {
+	hs := c.hops
+	if hs.walking || len(hs.moved) == 0 {
+		return
+	}
+	hs.walking = true
+	cause := rib.NewCause(rib.CauseNextHop, 0)
+	var moved []bool // by number, of this round
+	which := func(h attr.Handle) bool {
+		n := c.store.At(h).Hop
+		return int(n) < len(moved) && moved[n]
+	}
+	at, from := 0, rib.ID(0)
+	c.soon(0, func() bool {
+		if from == 0 {
+			at, from, moved = 0, 1, make([]bool, len(hs.list))
+			for id := range hs.moved {
+				moved[id] = true
+			}
+			clear(hs.moved)
+		}
+		t := c.tables[at/prefix.Families][at%prefix.Families]
+		if from = t.RedecideIf(from, c.pace.walk, cause, which); from == 0 && at+1 < len(c.tables)*prefix.Families {
+			at, from = at+1, 1
+		}
+		hs.walking = from != 0 || len(hs.moved) > 0
+		return !hs.walking
+	})
+}
+
+// rezone tracks the next hops of a neighbor's blocks anew: its session is on
+// another interface.
+func (c *Core) rezone(id packet.ID) {
+	if c.hops == nil {
+		return
+	}
+	c.store.Each(func(h attr.Handle, r *attr.Record) {
+		if r.Key.Neighbor != id {
+			return
+		}
+		old := r.Hop
+		r.Hop = c.store.HopOfBlock(h)
+		if old != 0 {
+			c.hopGone(old)
+		}
+	})
+}
