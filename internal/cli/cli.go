@@ -106,8 +106,9 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "holdfast",
 		Short: "A BGP router that holds fast",
-		Long: `holdfast is a BGP router for Linux. "holdfast run" is the router; the other
-commands check configurations and talk to a running router through its socket.`,
+		Long: `holdfast is a BGP router for Linux. "holdfast init" writes a first configuration,
+"holdfast check" says what is wrong with one, and "holdfast run" is the router;
+most other commands talk to a running router through its socket.`,
 		Args:              cobra.ArbitraryArgs,
 		SilenceErrors:     true,
 		SilenceUsage:      true,

@@ -11,6 +11,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+
+	"holdfast/internal/policy"
 )
 
 // codec reads and writes values of one kind.
@@ -116,6 +118,14 @@ func number[V ~uint8 | ~uint16 | ~uint32](low, high V) codec[V] {
 // asNumber refuses the numbers that no router may have.
 var asNumber = codec[uint32]{
 	read: func(v value) (uint32, bool) {
+		word, ok := v.bare()
+		if !ok {
+			word, _ = v.text()
+		}
+		if n, err := policy.ParseASN(word); err == nil && word != strconv.FormatUint(uint64(n), 10) { // AS64500, "1.10"
+			v.fail(fmt.Sprintf("write %s = %d", v.name, n), "%s wants a number, not %s", v.name, v.describe())
+			return 0, false
+		}
 		n, ok := v.number(1, math.MaxUint32)
 		switch {
 		case !ok:

@@ -172,10 +172,26 @@ func (s sources) at(d Diagnostic, r hcl.Range) Diagnostic {
 	return d
 }
 
+// elsewhere has words of other routers' configurations, and ours for them.
+var elsewhere = map[string][]string{
+	"as": {"asn"}, "remote_as": {"asn"}, "peer_as": {"asn"}, "neighbor_as": {"asn"}, "local_as": {"local_asn", "asn"}, "router_id": {"id"},
+	"in": {"import"}, "out": {"export"}, "password": {"password_file"}, "md5": {"password_file"}, "ebgp_multihop": {"multihop"}, "holdtime": {"hold_time"},
+	"permit": {"accept"}, "allow": {"accept"}, "pass": {"accept"}, "deny": {"reject"}, "drop": {"reject"}, "block": {"reject"}, "next": {"continue"},
+	"action": {"then"}, "if": {"match"}, "from": {"match"}, "term": {"rule"}, "statement": {"rule"},
+	"peer": {"neighbor"}, "neighbour": {"neighbor"}, "bgp": {"router"}, "template": {"group"}, "peer_group": {"group"},
+	"route_map": {"policy"}, "filter": {"policy"}, "prefix_list": {"prefix_set"}, "network": {"originate"}, "networks": {"prefixes"},
+	"localpref": {"local_pref"}, "local_preference": {"local_pref"}, "metric": {"med"},
+}
+
 // suggest is the one of known that given was most likely meant to be, or "".
 func suggest(given string, known []string) string {
 	given = strings.ToLower(given)
-	best, distance := "", max(2, len(given)/4)+1
+	for _, ours := range elsewhere[strings.ReplaceAll(given, "-", "_")] {
+		if slices.Contains(known, ours) {
+			return ours
+		}
+	}
+	best, distance := "", min(max(2, len(given)/4), max(1, len(given)/2))+1
 	for _, k := range known {
 		if d := editDistance(given, k); d < distance && d < len(k) {
 			best, distance = k, d

@@ -184,6 +184,13 @@ var plainer = map[string][2]string{
 	"Invalid multi-line string":                {"a string does not end on its line", `add the closing "`},
 	"Unclosed configuration block":             {"this block is not closed", "add its }"},
 	"Argument definition required":             {"a block on one line cannot have another block inside", "give the inner block its own line"},
+	"Invalid block definition":                 {"a block does not begin like this", `write its type, its name in quotes if it has one, and a { on the same line`},
+	"Argument or block definition required":    {"this is neither an argument nor a block", `an argument is name = value, a block TYPE "NAME" { … }`},
+	"Invalid argument name":                    {"the name of an argument has no quotes", `write name = value; the members of a list stand in brackets: name = ["…", "…"]`},
+	"Missing newline after argument":           {"an argument ends with its line", `give each its own line; text stands in quotes, and several values in brackets: ["…", "…"]`},
+	"Missing item separator":                   {"a list goes on without a comma, or has no end", `put a comma between its members, and a ] behind the last`},
+	"Invalid number literal":                   {"this is no number", `addresses and prefixes stand in quotes: "192.0.2.9"`},
+	"Invalid expression":                       {"here is no value", `write one behind the =, text in quotes`},
 	"Invalid single-argument block definition": {"a block on one line can have one argument only", "give each argument its own line, and the closing brace too"},
 }
 
@@ -301,7 +308,7 @@ func (r *reader) known(given string, names []string, plural string) string {
 		return "did you mean " + quote(s) + "?"
 	}
 	if len(names) == 0 {
-		return "it has no " + plural + " at all"
+		return "it can have no " + plural
 	}
 	if len(names) > 12 {
 		return "docs/configuration.md lists its " + plural
