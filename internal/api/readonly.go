@@ -29,6 +29,7 @@ var readOnly = map[string]bool{
 	holdfastv1connect.HoldfastListPoliciesProcedure:      true,
 	holdfastv1connect.HoldfastTestPolicyProcedure:        true,
 	holdfastv1connect.HoldfastListAnnouncementsProcedure: true,
+	holdfastv1connect.HoldfastTraceNeighborProcedure:     true,
 
 	holdfastv1connect.HoldfastClearNeighborsProcedure: false,
 	holdfastv1connect.HoldfastDownNeighborProcedure:   false,

@@ -56,6 +56,9 @@ type Router interface {
 	// Enable undoes Down, and starts a session that is held. Refused for one that
 	// the configuration shuts down.
 	Enable(ctx context.Context, neighbor string) error
+	// Trace calls fn with what happens to a neighbor from now on, until ctx ends
+	// or the neighbor goes.
+	Trace(ctx context.Context, neighbor string, fn func([]TraceEvent) error) error
 	// Announce makes routes of this router until Withdraw, or for lifetime if that
 	// is not 0, each in the place of an earlier one. They outlive the process.
 	Announce(ctx context.Context, all []Announcement, lifetime time.Duration) error

@@ -268,6 +268,16 @@ func (s *server) EnableNeighbor(ctx context.Context, req *connect.Request[pb.Ena
 	return answer(&pb.EnableNeighborResponse{}, s.r.Enable(ctx, req.Msg.Neighbor), same)
 }
 
+func (s *server) TraceNeighbor(ctx context.Context, req *connect.Request[pb.TraceNeighborRequest], out *connect.ServerStream[pb.TraceNeighborResponse]) error {
+	err := s.r.Trace(ctx, req.Msg.Neighbor, func(some []TraceEvent) error {
+		return out.Send(&pb.TraceNeighborResponse{Events: each(some, traceEvent)})
+	})
+	if err != nil {
+		return failed(err)
+	}
+	return nil
+}
+
 func (s *server) Announce(ctx context.Context, req *connect.Request[pb.AnnounceRequest]) (*connect.Response[pb.AnnounceResponse], error) {
 	m := req.Msg
 	if len(m.Announcements) == 0 {

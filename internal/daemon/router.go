@@ -19,6 +19,7 @@ type sessions interface {
 	// Each is false for a neighbor that there is none of.
 	Enable(id packet.ID) bool
 	Reset(id packet.ID, c session.Close) bool
+	Trace(id packet.ID) (*session.Trace, error)
 }
 
 // router answers operators about the running router. It has no state of its

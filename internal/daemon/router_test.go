@@ -118,6 +118,8 @@ func (b *bench) note(id packet.ID, format string, args ...any) bool {
 	return b.status[id] != nil
 }
 
+func (b *bench) Trace(packet.ID) (*session.Trace, error) { return nil, nil }
+
 func (b *bench) Enable(id packet.ID) bool { return b.note(id, "enable") }
 func (b *bench) Reset(id packet.ID, c session.Close) bool {
 	return b.note(id, "reset %d/%d", c.Code, c.Subcode)

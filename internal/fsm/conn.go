@@ -124,8 +124,8 @@ func (m *Machine) open(now time.Time, c Conn, body []byte) {
 		return
 	}
 	cn.agreed = cn.cfg.negotiate(&cn.ours, &theirs)
-	cn.agreed.Sent = capabilities(cn.sent[wire.HeaderLen:])
-	cn.agreed.Received = capabilities(body)
+	cn.agreed.Sent = wire.OpenCapabilities(cn.sent[wire.HeaderLen:])
+	cn.agreed.Received = wire.OpenCapabilities(body)
 	cn.opened = true
 	if m.collide(now, c, theirs.ID) {
 		m.confirm(now, c)

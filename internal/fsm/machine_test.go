@@ -127,7 +127,7 @@ func TestCapabilitiesAsSent(t *testing.T) {
 		for i := range n {
 			o.Capabilities.Unknown = append(o.Capabilities.Unknown, wire.Capability{Code: uint8(180 + i%8), Value: make([]byte, i)})
 		}
-		got := capabilities(wire.AppendOpen(nil, &o)[wire.HeaderLen:])
+		got := wire.OpenCapabilities(wire.AppendOpen(nil, &o)[wire.HeaderLen:])
 		if len(got) != n {
 			t.Fatalf("%d capabilities sent, %d listed", n, len(got))
 		}
@@ -138,7 +138,7 @@ func TestCapabilitiesAsSent(t *testing.T) {
 		}
 	}
 	for n := range 40 {
-		capabilities(make([]byte, n)) // must not run over
+		wire.OpenCapabilities(make([]byte, n)) // must not run over
 	}
 }
 

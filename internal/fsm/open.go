@@ -207,32 +207,6 @@ func (c *Config) negotiate(ours, theirs *wire.Open) Established {
 	return e
 }
 
-// capabilities lists those of an OPEN's body that the codec has accepted, as
-// they stand there.
-func capabilities(body []byte) []Capability {
-	if len(body) < 10 {
-		return nil
-	}
-	p, head := body[10:], 2
-	if len(p) >= 3 && body[9] != 0 && p[0] == 255 { // RFC 9072
-		p, head = p[3:], 3
-	}
-	var all []Capability
-	for len(p) >= head {
-		n := int(p[1])
-		if head == 3 {
-			n = int(binary.BigEndian.Uint16(p[1:]))
-		}
-		v := p[head:]
-		v, p = v[:min(n, len(v))], v[min(n, len(v)):]
-		for len(v) >= 2 && int(v[1]) <= len(v)-2 {
-			all = append(all, Capability{Code: v[0], Value: slices.Clone(v[2 : 2+v[1]])})
-			v = v[2+v[1]:]
-		}
-	}
-	return all
-}
-
 func addr4(id uint32) netip.Addr {
 	var b [4]byte
 	binary.BigEndian.PutUint32(b[:], id)

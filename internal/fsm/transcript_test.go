@@ -216,7 +216,7 @@ func message(msg []byte) string {
 			return fmt.Sprintf(" OPEN with %v", err)
 		}
 		var codes []uint8
-		for _, c := range capabilities(body) {
+		for _, c := range wire.OpenCapabilities(body) {
 			codes = append(codes, c.Code)
 		}
 		return fmt.Sprintf(" OPEN AS %d, hold %d, id %v, capabilities %v", o.ASN, o.HoldTime, addr4(o.ID), codes)

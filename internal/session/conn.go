@@ -56,6 +56,8 @@ type conn struct {
 	// beside KEEPALIVEs, as durations since the start of the manager.
 	heard, wrote atomic.Int64
 	sendHoldTime atomic.Int64 // as negotiated, or for the OPEN
+
+	est atomic.Pointer[Established] // for traces; nil until the session is established
 }
 
 // event is what a connection tells its runner.

@@ -204,6 +204,7 @@ func (m *Manager) incoming(nc net.Conn) {
 	n := r.current()
 	if err := m.net.Accepted(nc, n.Transport); err != nil {
 		nc.Close()
+		r.note("closed a connection of the neighbor: "+err.Error(), addrPort(nc.LocalAddr()), remote)
 		if more, ok := r.turnedAway.allow(time.Now()); ok {
 			m.log.Warn("closed a connection", "event", events.ConnectionRejected, "neighbor", n.Name, "error", err, "more", more)
 		}

@@ -107,6 +107,7 @@ func (r *reader) readOnce(fd uintptr) bool {
 func (r *reader) deal() bool {
 	c := r.conn
 	b := r.buf.Data
+	c.trace(false, b)
 	for !c.up {
 		n, ok := r.one(b)
 		if !ok {

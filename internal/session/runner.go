@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"holdfast/internal/events"
@@ -31,6 +32,8 @@ type runner struct {
 	done   chan struct{} // closed at the end
 
 	turnedAway suppressor
+
+	traces atomic.Pointer[[]*Trace] // nil if there are none
 
 	// What others leave for the goroutine; wake says that there is something.
 	mu       sync.Mutex
@@ -319,6 +322,7 @@ func (r *runner) do(actions []fsm.Action) {
 
 // connect begins an attempt.
 func (r *runner) connect() {
+	r.note("connecting", netip.AddrPort{}, r.applied.Transport.remote())
 	ctx, cancel := context.WithCancel(r.manager.ctx)
 	a := &attempt{r.applied, cancel}
 	r.dial = a
@@ -353,9 +357,11 @@ func (r *runner) connected(d dialed) {
 }
 
 func (r *runner) adopt(which fsm.Conn, c candidate, made Neighbor) {
+	local, remote := addrPort(c.nc.LocalAddr()), addrPort(c.nc.RemoteAddr())
+	r.note(map[fsm.Conn]string{fsm.Out: "connected", fsm.In: "the neighbor has connected"}[which], local, remote)
 	r.conns[which] = newConn(r, c, which, made)
 	r.mu.Lock()
-	r.status.Local, r.status.Remote = addrPort(c.nc.LocalAddr()), addrPort(c.nc.RemoteAddr())
+	r.status.Local, r.status.Remote = local, remote
 	r.mu.Unlock()
 }
 
@@ -369,6 +375,9 @@ func (r *runner) refuse(nc net.Conn, msg []byte) {
 	}
 	r.manager.wg.Go(func() {
 		defer func() { <-r.refusing }()
+		if all := r.traces.Load(); all != nil {
+			traceMessages(*all, TraceEvent{Sent: true, Local: addrPort(nc.LocalAddr()), Remote: addrPort(nc.RemoteAddr())}, msg)
+		}
 		nc.SetWriteDeadline(time.Now().Add(grace))
 		if _, err := nc.Write(msg); err != nil {
 			nc.Close()
@@ -413,6 +422,7 @@ func (r *runner) up(c *conn, e *Established) {
 	if e.Read.ExtMsg {
 		c.maxLen = wire.MaxExtendedLen
 	}
+	c.est.Store(e)
 	c.heard.Store(int64(r.manager.elapsed()))
 	c.sendHoldTime.Store(int64(e.SendHold))
 	c.out.allow(e)
@@ -460,6 +470,7 @@ func (r *runner) down(why Reason) {
 	s.Local, s.Remote = netip.AddrPort{}, netip.AddrPort{}
 	r.mu.Unlock()
 	r.publish()
+	r.note("the session has ended: "+why.String(), netip.AddrPort{}, netip.AddrPort{})
 	r.manager.log.Warn("neighbor down", append(r.ended(events.NeighborDown, why), "lasted", lasted.Round(time.Second))...)
 	r.manager.routes.Down(r.id, why)
 }
@@ -467,6 +478,7 @@ func (r *runner) down(why Reason) {
 // failed: an attempt at a session has ended. The same failure again and again
 // is said once.
 func (r *runner) failed(why Reason) {
+	r.note("no session: "+why.String(), netip.AddrPort{}, netip.AddrPort{})
 	collision := why.Code == wire.CodeCease && why.Subcode == wire.CeaseCollision
 	r.mu.Lock()
 	again := collision || r.status.LastError != nil && r.status.LastError.Reason == why
@@ -507,6 +519,9 @@ func (r *runner) publish() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := &r.status
+	if state := r.machine.State(); state != s.State {
+		r.note("the session is "+state.String(), netip.AddrPort{}, netip.AddrPort{})
+	}
 	s.State, s.Attempts, s.Stopped, s.Refusing = r.machine.State(), r.machine.Attempts(), !r.machine.Started(), r.machine.Limited()
 	if r.conns[fsm.Out] == nil && r.conns[fsm.In] == nil {
 		s.Local, s.Remote = netip.AddrPort{}, netip.AddrPort{}

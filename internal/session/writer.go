@@ -90,6 +90,7 @@ func (w *writer) finish() {
 	if final == nil {
 		return
 	}
+	w.conn.trace(true, final)
 	if _, err := w.conn.nc.Write(final); err == nil {
 		w.conn.runner.out.types[final[18]].Add(1)
 		w.conn.runner.out.bytes.Add(uint64(len(final)))
@@ -136,6 +137,9 @@ var errSendHold = errors.New("send hold timer expired")
 // at which it is seen whether any message got through meanwhile (RFC 9687).
 func (w *writer) write(parts int) error {
 	c := w.conn
+	for _, p := range w.parts[:parts] {
+		c.trace(true, p) // before the neighbor can answer
+	}
 	copy(w.iov[:], w.parts[:parts])
 	w.bufs = w.iov[:parts]
 	hold := c.sendHold()

@@ -67,6 +67,11 @@ func (v *jsonView) Withdrawn(m *pb.WithdrawResponse) error              { return
 func (v *jsonView) Reloaded(m *pb.ReloadResponse) error                 { return v.write(m) }
 func (v *jsonView) Checked(m *pb.CheckConfigResponse, _ bool) error     { return v.write(m) }
 
+func (v *jsonView) TraceEvent(m *pb.TraceEvent) error {
+	_, err := v.w.Write(append(appendMessage(nil, m.ProtoReflect()), '\n'))
+	return err
+}
+
 func (v *jsonView) Done(string) error {
 	_, err := io.WriteString(v.w, "{}\n")
 	return err

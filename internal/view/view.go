@@ -27,6 +27,8 @@ type View interface {
 	PolicyTest(*pb.TestPolicyResponse) error
 	Memory(*pb.GetMemoryResponse) error
 	Cleared(*pb.ClearNeighborsResponse) error
+	// TraceEvent shows one of a trace as it comes; JSON has one on each line.
+	TraceEvent(*pb.TraceEvent) error
 	Announcements(*pb.ListAnnouncementsResponse) error
 	Withdrawn(*pb.WithdrawResponse) error
 	Reloaded(*pb.ReloadResponse) error

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"io"
 	"os"
@@ -65,6 +66,22 @@ func list(t *testing.T, c *api.Client, q *pb.RouteQuery) []*pb.Route {
 	return all
 }
 
+func traceOf(t *testing.T, c *api.Client) (all []*pb.TraceEvent) {
+	t.Helper()
+	s, err := c.TraceNeighbor(t.Context(), connect.NewRequest(&pb.TraceNeighborRequest{Neighbor: "transit-a"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for s.Receive() {
+		all = append(all, s.Msg().Events...)
+	}
+	if s.Err() != nil {
+		t.Fatal(s.Err())
+	}
+	return all
+}
+
 // TestGolden shows the fake router's answers, which came over a socket, to
 // people and to programs.
 func TestGolden(t *testing.T) {
@@ -115,6 +132,7 @@ func TestGolden(t *testing.T) {
 	rejected := call(t, c.TestPolicy, refused)
 	memory := call(t, c.GetMemory, &pb.GetMemoryRequest{})
 	announcements := call(t, c.ListAnnouncements, &pb.ListAnnouncementsRequest{})
+	traced := traceOf(t, c)
 	cleared := call(t, c.ClearNeighbors, &pb.ClearNeighborsRequest{All: true, Mode: pb.ClearMode_CLEAR_MODE_SOFT_IN})
 	reloaded := call(t, c.Reload, &pb.ReloadRequest{})
 	checked := call(t, c.CheckConfig, &pb.CheckConfigRequest{})
@@ -156,6 +174,14 @@ func TestGolden(t *testing.T) {
 		"withdrawn-one": func(v view.View) error {
 			return v.Withdrawn(&pb.WithdrawResponse{Withdrawn: []string{"203.0.113.0/24"}})
 		},
+		"trace": func(v view.View) error {
+			for _, e := range traced {
+				if err := v.TraceEvent(e); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
 		"withdrawn-none": func(v view.View) error { return v.Withdrawn(&pb.WithdrawResponse{}) },
 		"cleared":        func(v view.View) error { return v.Cleared(cleared) },
 		"cleared-none":   func(v view.View) error { return v.Cleared(&pb.ClearNeighborsResponse{}) },
@@ -183,8 +209,13 @@ func TestGolden(t *testing.T) {
 			if err := show(view.JSON(&doc)); err != nil {
 				t.Fatal(err)
 			}
-			if !json.Valid(doc.Bytes()) {
-				t.Errorf("this is no JSON:\n%s", doc.Bytes())
+			for d := json.NewDecoder(bytes.NewReader(doc.Bytes())); ; { // a trace has a document on each line
+				var v map[string]any
+				if err := d.Decode(&v); errors.Is(err, io.EOF) {
+					break
+				} else if err != nil {
+					t.Fatalf("this is no JSON: %v\n%s", err, doc.Bytes())
+				}
 			}
 			golden(t, name+".txt", human.Bytes())
 			golden(t, name+".json", doc.Bytes())

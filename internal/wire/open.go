@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // Subcodes of OPEN Message Error (RFC 4271 section 6.2, RFC 5492, RFC 9234).
@@ -134,4 +135,30 @@ func AppendOpen(dst []byte, o *Open) []byte {
 	dst = append(dst, caps...)
 	Finish(dst, at)
 	return dst
+}
+
+// OpenCapabilities lists the capabilities of an OPEN's body as they stand there,
+// as far as they can be told apart. It keeps no part of body.
+func OpenCapabilities(body []byte) []Capability {
+	if len(body) < openFixed {
+		return nil
+	}
+	p, head := body[openFixed:], 2
+	if len(p) >= 3 && body[openFixed-1] != 0 && p[0] == paramExtended { // RFC 9072
+		p, head = p[3:], 3
+	}
+	var all []Capability
+	for len(p) >= head {
+		n := int(p[1])
+		if head == 3 {
+			n = int(binary.BigEndian.Uint16(p[1:]))
+		}
+		typ, v := p[0], p[head:]
+		v, p = v[:min(n, len(v))], v[min(n, len(v)):]
+		for typ == paramCapabilities && len(v) >= 2 && int(v[1]) <= len(v)-2 {
+			all = append(all, Capability{Code: v[0], Value: slices.Clone(v[2 : 2+v[1]])})
+			v = v[2+v[1]:]
+		}
+	}
+	return all
 }

@@ -202,3 +202,17 @@ var announcements = []api.StandingAnnouncement{
 		Since:        Now.Add(-26 * time.Hour),
 	},
 }
+
+var trace = []api.TraceEvent{
+	{At: Now, Note: "the session is Established"},
+	{
+		At: Now.Add(1234567 * time.Microsecond), Local: netip.MustParseAddrPort("192.0.2.1:40000"), Remote: netip.MustParseAddrPort("192.0.2.9:179"),
+		Message: wire.AppendUpdate(nil, prefix.IPv4, nil,
+			(&wire.Attrs{Has: basic, ASPath: path(64601, 3356), NextHop: []byte{192, 0, 2, 9}, Communities: words(64601<<16 | 20)}).Append(nil, false),
+			nil, []byte{24, 198, 51, 100}),
+	},
+	{
+		At: Now.Add(2 * time.Second), Sent: true, Local: netip.MustParseAddrPort("192.0.2.1:40000"), Remote: netip.MustParseAddrPort("192.0.2.9:179"),
+		Message: wire.AppendKeepalive(nil), Lost: 7,
+	},
+}

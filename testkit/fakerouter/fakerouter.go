@@ -3,6 +3,7 @@
 package fakerouter
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -286,6 +287,19 @@ func (r *Router) Enable(_ context.Context, name string) error {
 		return err
 	}
 	return r.Fail
+}
+
+// Trace has three events.
+func (r *Router) Trace(_ context.Context, name string, fn func([]api.TraceEvent) error) error {
+	if _, err := find(name); err != nil || r.Fail != nil {
+		return cmp.Or(err, r.Fail)
+	}
+	for _, e := range trace {
+		if err := fn([]api.TraceEvent{e}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Announce notes it.

@@ -4664,6 +4664,210 @@ func (*EnableNeighborResponse) Descriptor() ([]byte, []int) {
 	return file_holdfast_proto_rawDescGZIP(), []int{56}
 }
 
+type TraceNeighborRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Neighbor      string                 `protobuf:"bytes,1,opt,name=neighbor,proto3" json:"neighbor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TraceNeighborRequest) Reset() {
+	*x = TraceNeighborRequest{}
+	mi := &file_holdfast_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TraceNeighborRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TraceNeighborRequest) ProtoMessage() {}
+
+func (x *TraceNeighborRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TraceNeighborRequest.ProtoReflect.Descriptor instead.
+func (*TraceNeighborRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *TraceNeighborRequest) GetNeighbor() string {
+	if x != nil {
+		return x.Neighbor
+	}
+	return ""
+}
+
+type TraceNeighborResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Events        []*TraceEvent          `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TraceNeighborResponse) Reset() {
+	*x = TraceNeighborResponse{}
+	mi := &file_holdfast_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TraceNeighborResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TraceNeighborResponse) ProtoMessage() {}
+
+func (x *TraceNeighborResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TraceNeighborResponse.ProtoReflect.Descriptor instead.
+func (*TraceNeighborResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *TraceNeighborResponse) GetEvents() []*TraceEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+// TraceEvent is a message, or what has happened to the session besides.
+type TraceEvent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	At    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	// Empty with a message.
+	Note string `protobuf:"bytes,2,opt,name=note,proto3" json:"note,omitempty"`
+	// By this router, else received.
+	Sent bool `protobuf:"varint,3,opt,name=sent,proto3" json:"sent,omitempty"`
+	// Address and port; empty without a connection.
+	Local  string `protobuf:"bytes,4,opt,name=local,proto3" json:"local,omitempty"`
+	Remote string `protobuf:"bytes,5,opt,name=remote,proto3" json:"remote,omitempty"`
+	// "UPDATE"; empty with a note, and for what is no message.
+	Type string `protobuf:"bytes,6,opt,name=type,proto3" json:"type,omitempty"`
+	// What the message says, a fact each.
+	Text []string `protobuf:"bytes,7,rep,name=text,proto3" json:"text,omitempty"`
+	// The message, with its header.
+	Message []byte `protobuf:"bytes,8,opt,name=message,proto3" json:"message,omitempty"`
+	// How many events before this one were lost because the client was slow.
+	Lost          uint64 `protobuf:"varint,9,opt,name=lost,proto3" json:"lost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TraceEvent) Reset() {
+	*x = TraceEvent{}
+	mi := &file_holdfast_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TraceEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TraceEvent) ProtoMessage() {}
+
+func (x *TraceEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TraceEvent.ProtoReflect.Descriptor instead.
+func (*TraceEvent) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *TraceEvent) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *TraceEvent) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *TraceEvent) GetSent() bool {
+	if x != nil {
+		return x.Sent
+	}
+	return false
+}
+
+func (x *TraceEvent) GetLocal() string {
+	if x != nil {
+		return x.Local
+	}
+	return ""
+}
+
+func (x *TraceEvent) GetRemote() string {
+	if x != nil {
+		return x.Remote
+	}
+	return ""
+}
+
+func (x *TraceEvent) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *TraceEvent) GetText() []string {
+	if x != nil {
+		return x.Text
+	}
+	return nil
+}
+
+func (x *TraceEvent) GetMessage() []byte {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *TraceEvent) GetLost() uint64 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
 // Announcement is a route of this router that was asked for at run time.
 type Announcement struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -4691,7 +4895,7 @@ type Announcement struct {
 
 func (x *Announcement) Reset() {
 	*x = Announcement{}
-	mi := &file_holdfast_proto_msgTypes[57]
+	mi := &file_holdfast_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4703,7 +4907,7 @@ func (x *Announcement) String() string {
 func (*Announcement) ProtoMessage() {}
 
 func (x *Announcement) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[57]
+	mi := &file_holdfast_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4716,7 +4920,7 @@ func (x *Announcement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Announcement.ProtoReflect.Descriptor instead.
 func (*Announcement) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{57}
+	return file_holdfast_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Announcement) GetPrefix() string {
@@ -4802,7 +5006,7 @@ type AnnounceRequest struct {
 
 func (x *AnnounceRequest) Reset() {
 	*x = AnnounceRequest{}
-	mi := &file_holdfast_proto_msgTypes[58]
+	mi := &file_holdfast_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4814,7 +5018,7 @@ func (x *AnnounceRequest) String() string {
 func (*AnnounceRequest) ProtoMessage() {}
 
 func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[58]
+	mi := &file_holdfast_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4827,7 +5031,7 @@ func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceRequest.ProtoReflect.Descriptor instead.
 func (*AnnounceRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{58}
+	return file_holdfast_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *AnnounceRequest) GetAnnouncements() []*Announcement {
@@ -4852,7 +5056,7 @@ type AnnounceResponse struct {
 
 func (x *AnnounceResponse) Reset() {
 	*x = AnnounceResponse{}
-	mi := &file_holdfast_proto_msgTypes[59]
+	mi := &file_holdfast_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4864,7 +5068,7 @@ func (x *AnnounceResponse) String() string {
 func (*AnnounceResponse) ProtoMessage() {}
 
 func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[59]
+	mi := &file_holdfast_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4877,7 +5081,7 @@ func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceResponse.ProtoReflect.Descriptor instead.
 func (*AnnounceResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{59}
+	return file_holdfast_proto_rawDescGZIP(), []int{62}
 }
 
 type WithdrawRequest struct {
@@ -4891,7 +5095,7 @@ type WithdrawRequest struct {
 
 func (x *WithdrawRequest) Reset() {
 	*x = WithdrawRequest{}
-	mi := &file_holdfast_proto_msgTypes[60]
+	mi := &file_holdfast_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4903,7 +5107,7 @@ func (x *WithdrawRequest) String() string {
 func (*WithdrawRequest) ProtoMessage() {}
 
 func (x *WithdrawRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[60]
+	mi := &file_holdfast_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4916,7 +5120,7 @@ func (x *WithdrawRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawRequest.ProtoReflect.Descriptor instead.
 func (*WithdrawRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{60}
+	return file_holdfast_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *WithdrawRequest) GetPrefixes() []string {
@@ -4945,7 +5149,7 @@ type WithdrawResponse struct {
 
 func (x *WithdrawResponse) Reset() {
 	*x = WithdrawResponse{}
-	mi := &file_holdfast_proto_msgTypes[61]
+	mi := &file_holdfast_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4957,7 +5161,7 @@ func (x *WithdrawResponse) String() string {
 func (*WithdrawResponse) ProtoMessage() {}
 
 func (x *WithdrawResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[61]
+	mi := &file_holdfast_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4970,7 +5174,7 @@ func (x *WithdrawResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawResponse.ProtoReflect.Descriptor instead.
 func (*WithdrawResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{61}
+	return file_holdfast_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *WithdrawResponse) GetWithdrawn() []string {
@@ -4995,7 +5199,7 @@ type ListAnnouncementsRequest struct {
 
 func (x *ListAnnouncementsRequest) Reset() {
 	*x = ListAnnouncementsRequest{}
-	mi := &file_holdfast_proto_msgTypes[62]
+	mi := &file_holdfast_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5007,7 +5211,7 @@ func (x *ListAnnouncementsRequest) String() string {
 func (*ListAnnouncementsRequest) ProtoMessage() {}
 
 func (x *ListAnnouncementsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[62]
+	mi := &file_holdfast_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5020,7 +5224,7 @@ func (x *ListAnnouncementsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAnnouncementsRequest.ProtoReflect.Descriptor instead.
 func (*ListAnnouncementsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{62}
+	return file_holdfast_proto_rawDescGZIP(), []int{65}
 }
 
 type ListAnnouncementsResponse struct {
@@ -5032,7 +5236,7 @@ type ListAnnouncementsResponse struct {
 
 func (x *ListAnnouncementsResponse) Reset() {
 	*x = ListAnnouncementsResponse{}
-	mi := &file_holdfast_proto_msgTypes[63]
+	mi := &file_holdfast_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5044,7 +5248,7 @@ func (x *ListAnnouncementsResponse) String() string {
 func (*ListAnnouncementsResponse) ProtoMessage() {}
 
 func (x *ListAnnouncementsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[63]
+	mi := &file_holdfast_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5057,7 +5261,7 @@ func (x *ListAnnouncementsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAnnouncementsResponse.ProtoReflect.Descriptor instead.
 func (*ListAnnouncementsResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{63}
+	return file_holdfast_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListAnnouncementsResponse) GetAnnouncements() []*Announcement {
@@ -5075,7 +5279,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_holdfast_proto_msgTypes[64]
+	mi := &file_holdfast_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5087,7 +5291,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[64]
+	mi := &file_holdfast_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5100,7 +5304,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{64}
+	return file_holdfast_proto_rawDescGZIP(), []int{67}
 }
 
 type ReloadResponse struct {
@@ -5116,7 +5320,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_holdfast_proto_msgTypes[65]
+	mi := &file_holdfast_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5128,7 +5332,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[65]
+	mi := &file_holdfast_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5141,7 +5345,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{65}
+	return file_holdfast_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ReloadResponse) GetRevision() uint64 {
@@ -5191,7 +5395,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_holdfast_proto_msgTypes[66]
+	mi := &file_holdfast_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5203,7 +5407,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[66]
+	mi := &file_holdfast_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5216,7 +5420,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{66}
+	return file_holdfast_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Change) GetKind() ChangeKind {
@@ -5255,7 +5459,7 @@ type CheckConfigRequest struct {
 
 func (x *CheckConfigRequest) Reset() {
 	*x = CheckConfigRequest{}
-	mi := &file_holdfast_proto_msgTypes[67]
+	mi := &file_holdfast_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5267,7 +5471,7 @@ func (x *CheckConfigRequest) String() string {
 func (*CheckConfigRequest) ProtoMessage() {}
 
 func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[67]
+	mi := &file_holdfast_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5280,7 +5484,7 @@ func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigRequest.ProtoReflect.Descriptor instead.
 func (*CheckConfigRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{67}
+	return file_holdfast_proto_rawDescGZIP(), []int{70}
 }
 
 type CheckConfigResponse struct {
@@ -5294,7 +5498,7 @@ type CheckConfigResponse struct {
 
 func (x *CheckConfigResponse) Reset() {
 	*x = CheckConfigResponse{}
-	mi := &file_holdfast_proto_msgTypes[68]
+	mi := &file_holdfast_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5306,7 +5510,7 @@ func (x *CheckConfigResponse) String() string {
 func (*CheckConfigResponse) ProtoMessage() {}
 
 func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[68]
+	mi := &file_holdfast_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5319,7 +5523,7 @@ func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigResponse.ProtoReflect.Descriptor instead.
 func (*CheckConfigResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{68}
+	return file_holdfast_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *CheckConfigResponse) GetConfigPath() string {
@@ -5358,7 +5562,7 @@ type Diagnostic struct {
 
 func (x *Diagnostic) Reset() {
 	*x = Diagnostic{}
-	mi := &file_holdfast_proto_msgTypes[69]
+	mi := &file_holdfast_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5370,7 +5574,7 @@ func (x *Diagnostic) String() string {
 func (*Diagnostic) ProtoMessage() {}
 
 func (x *Diagnostic) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[69]
+	mi := &file_holdfast_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5383,7 +5587,7 @@ func (x *Diagnostic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Diagnostic.ProtoReflect.Descriptor instead.
 func (*Diagnostic) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{69}
+	return file_holdfast_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Diagnostic) GetSeverity() Severity {
@@ -5768,7 +5972,22 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x14DownNeighborResponse\"3\n" +
 	"\x15EnableNeighborRequest\x12\x1a\n" +
 	"\bneighbor\x18\x01 \x01(\tR\bneighbor\"\x18\n" +
-	"\x16EnableNeighborResponse\"\xdb\x02\n" +
+	"\x16EnableNeighborResponse\"2\n" +
+	"\x14TraceNeighborRequest\x12\x1a\n" +
+	"\bneighbor\x18\x01 \x01(\tR\bneighbor\"H\n" +
+	"\x15TraceNeighborResponse\x12/\n" +
+	"\x06events\x18\x01 \x03(\v2\x17.holdfast.v1.TraceEventR\x06events\"\xe4\x01\n" +
+	"\n" +
+	"TraceEvent\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
+	"\x04note\x18\x02 \x01(\tR\x04note\x12\x12\n" +
+	"\x04sent\x18\x03 \x01(\bR\x04sent\x12\x14\n" +
+	"\x05local\x18\x04 \x01(\tR\x05local\x12\x16\n" +
+	"\x06remote\x18\x05 \x01(\tR\x06remote\x12\x12\n" +
+	"\x04type\x18\x06 \x01(\tR\x04type\x12\x12\n" +
+	"\x04text\x18\a \x03(\tR\x04text\x12\x18\n" +
+	"\amessage\x18\b \x01(\fR\amessage\x12\x12\n" +
+	"\x04lost\x18\t \x01(\x04R\x04lost\"\xdb\x02\n" +
 	"\fAnnouncement\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12 \n" +
 	"\vcommunities\x18\x02 \x03(\tR\vcommunities\x12\x15\n" +
@@ -5898,7 +6117,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSEVERITY_ERROR\x10\x01\x12\x14\n" +
-	"\x10SEVERITY_WARNING\x10\x022\xaa\f\n" +
+	"\x10SEVERITY_WARNING\x10\x022\x86\r\n" +
 	"\bHoldfast\x12O\n" +
 	"\n" +
 	"GetVersion\x12\x1e.holdfast.v1.GetVersionRequest\x1a\x1f.holdfast.v1.GetVersionResponse\"\x00\x12O\n" +
@@ -5917,7 +6136,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"TestPolicy\x12\x1e.holdfast.v1.TestPolicyRequest\x1a\x1f.holdfast.v1.TestPolicyResponse\"\x00\x12[\n" +
 	"\x0eClearNeighbors\x12\".holdfast.v1.ClearNeighborsRequest\x1a#.holdfast.v1.ClearNeighborsResponse\"\x00\x12U\n" +
 	"\fDownNeighbor\x12 .holdfast.v1.DownNeighborRequest\x1a!.holdfast.v1.DownNeighborResponse\"\x00\x12[\n" +
-	"\x0eEnableNeighbor\x12\".holdfast.v1.EnableNeighborRequest\x1a#.holdfast.v1.EnableNeighborResponse\"\x00\x12I\n" +
+	"\x0eEnableNeighbor\x12\".holdfast.v1.EnableNeighborRequest\x1a#.holdfast.v1.EnableNeighborResponse\"\x00\x12Z\n" +
+	"\rTraceNeighbor\x12!.holdfast.v1.TraceNeighborRequest\x1a\".holdfast.v1.TraceNeighborResponse\"\x000\x01\x12I\n" +
 	"\bAnnounce\x12\x1c.holdfast.v1.AnnounceRequest\x1a\x1d.holdfast.v1.AnnounceResponse\"\x00\x12I\n" +
 	"\bWithdraw\x12\x1c.holdfast.v1.WithdrawRequest\x1a\x1d.holdfast.v1.WithdrawResponse\"\x00\x12d\n" +
 	"\x11ListAnnouncements\x12%.holdfast.v1.ListAnnouncementsRequest\x1a&.holdfast.v1.ListAnnouncementsResponse\"\x00\x12C\n" +
@@ -5937,7 +6157,7 @@ func file_holdfast_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_proto_enumTypes = make([]protoimpl.EnumInfo, 12)
-var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
+var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
 var file_holdfast_proto_goTypes = []any{
 	(Family)(0),                       // 0: holdfast.v1.Family
 	(SessionState)(0),                 // 1: holdfast.v1.SessionState
@@ -6008,21 +6228,24 @@ var file_holdfast_proto_goTypes = []any{
 	(*DownNeighborResponse)(nil),      // 66: holdfast.v1.DownNeighborResponse
 	(*EnableNeighborRequest)(nil),     // 67: holdfast.v1.EnableNeighborRequest
 	(*EnableNeighborResponse)(nil),    // 68: holdfast.v1.EnableNeighborResponse
-	(*Announcement)(nil),              // 69: holdfast.v1.Announcement
-	(*AnnounceRequest)(nil),           // 70: holdfast.v1.AnnounceRequest
-	(*AnnounceResponse)(nil),          // 71: holdfast.v1.AnnounceResponse
-	(*WithdrawRequest)(nil),           // 72: holdfast.v1.WithdrawRequest
-	(*WithdrawResponse)(nil),          // 73: holdfast.v1.WithdrawResponse
-	(*ListAnnouncementsRequest)(nil),  // 74: holdfast.v1.ListAnnouncementsRequest
-	(*ListAnnouncementsResponse)(nil), // 75: holdfast.v1.ListAnnouncementsResponse
-	(*ReloadRequest)(nil),             // 76: holdfast.v1.ReloadRequest
-	(*ReloadResponse)(nil),            // 77: holdfast.v1.ReloadResponse
-	(*Change)(nil),                    // 78: holdfast.v1.Change
-	(*CheckConfigRequest)(nil),        // 79: holdfast.v1.CheckConfigRequest
-	(*CheckConfigResponse)(nil),       // 80: holdfast.v1.CheckConfigResponse
-	(*Diagnostic)(nil),                // 81: holdfast.v1.Diagnostic
-	(*timestamppb.Timestamp)(nil),     // 82: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 83: google.protobuf.Duration
+	(*TraceNeighborRequest)(nil),      // 69: holdfast.v1.TraceNeighborRequest
+	(*TraceNeighborResponse)(nil),     // 70: holdfast.v1.TraceNeighborResponse
+	(*TraceEvent)(nil),                // 71: holdfast.v1.TraceEvent
+	(*Announcement)(nil),              // 72: holdfast.v1.Announcement
+	(*AnnounceRequest)(nil),           // 73: holdfast.v1.AnnounceRequest
+	(*AnnounceResponse)(nil),          // 74: holdfast.v1.AnnounceResponse
+	(*WithdrawRequest)(nil),           // 75: holdfast.v1.WithdrawRequest
+	(*WithdrawResponse)(nil),          // 76: holdfast.v1.WithdrawResponse
+	(*ListAnnouncementsRequest)(nil),  // 77: holdfast.v1.ListAnnouncementsRequest
+	(*ListAnnouncementsResponse)(nil), // 78: holdfast.v1.ListAnnouncementsResponse
+	(*ReloadRequest)(nil),             // 79: holdfast.v1.ReloadRequest
+	(*ReloadResponse)(nil),            // 80: holdfast.v1.ReloadResponse
+	(*Change)(nil),                    // 81: holdfast.v1.Change
+	(*CheckConfigRequest)(nil),        // 82: holdfast.v1.CheckConfigRequest
+	(*CheckConfigResponse)(nil),       // 83: holdfast.v1.CheckConfigResponse
+	(*Diagnostic)(nil),                // 84: holdfast.v1.Diagnostic
+	(*timestamppb.Timestamp)(nil),     // 85: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 86: google.protobuf.Duration
 }
 var file_holdfast_proto_depIdxs = []int32{
 	12,  // 0: holdfast.v1.RuleRef.position:type_name -> holdfast.v1.Position
@@ -6037,9 +6260,9 @@ var file_holdfast_proto_depIdxs = []int32{
 	3,   // 9: holdfast.v1.Route.status:type_name -> holdfast.v1.RouteStatus
 	13,  // 10: holdfast.v1.Route.rule:type_name -> holdfast.v1.RuleRef
 	18,  // 11: holdfast.v1.Route.attributes:type_name -> holdfast.v1.Attributes
-	82,  // 12: holdfast.v1.Route.learned:type_name -> google.protobuf.Timestamp
-	82,  // 13: holdfast.v1.GetSummaryResponse.started:type_name -> google.protobuf.Timestamp
-	82,  // 14: holdfast.v1.GetSummaryResponse.configured:type_name -> google.protobuf.Timestamp
+	85,  // 12: holdfast.v1.Route.learned:type_name -> google.protobuf.Timestamp
+	85,  // 13: holdfast.v1.GetSummaryResponse.started:type_name -> google.protobuf.Timestamp
+	85,  // 14: holdfast.v1.GetSummaryResponse.configured:type_name -> google.protobuf.Timestamp
 	24,  // 15: holdfast.v1.GetSummaryResponse.tables:type_name -> holdfast.v1.TableSummary
 	0,   // 16: holdfast.v1.TableSummary.family:type_name -> holdfast.v1.Family
 	27,  // 17: holdfast.v1.GetMemoryResponse.items:type_name -> holdfast.v1.MemoryItem
@@ -6047,21 +6270,21 @@ var file_holdfast_proto_depIdxs = []int32{
 	32,  // 19: holdfast.v1.GetNeighborResponse.neighbor:type_name -> holdfast.v1.Neighbor
 	43,  // 20: holdfast.v1.GetNeighborResponse.detail:type_name -> holdfast.v1.NeighborDetail
 	1,   // 21: holdfast.v1.Neighbor.state:type_name -> holdfast.v1.SessionState
-	82,  // 22: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
+	85,  // 22: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
 	34,  // 23: holdfast.v1.Neighbor.families:type_name -> holdfast.v1.NeighborFamily
 	36,  // 24: holdfast.v1.Neighbor.last_reset:type_name -> holdfast.v1.Reset
 	33,  // 25: holdfast.v1.Neighbor.down:type_name -> holdfast.v1.Down
-	82,  // 26: holdfast.v1.Down.since:type_name -> google.protobuf.Timestamp
-	82,  // 27: holdfast.v1.Down.until:type_name -> google.protobuf.Timestamp
+	85,  // 26: holdfast.v1.Down.since:type_name -> google.protobuf.Timestamp
+	85,  // 27: holdfast.v1.Down.until:type_name -> google.protobuf.Timestamp
 	0,   // 28: holdfast.v1.NeighborFamily.family:type_name -> holdfast.v1.Family
 	35,  // 29: holdfast.v1.NeighborFamily.limit:type_name -> holdfast.v1.PrefixLimit
-	83,  // 30: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
-	82,  // 31: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
+	86,  // 30: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
+	85,  // 31: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
 	37,  // 32: holdfast.v1.Reset.notification:type_name -> holdfast.v1.Notification
-	83,  // 33: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
-	83,  // 34: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
-	83,  // 35: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
-	83,  // 36: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
+	86,  // 33: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
+	86,  // 34: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
+	86,  // 35: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
+	86,  // 36: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
 	39,  // 37: holdfast.v1.Negotiated.timers:type_name -> holdfast.v1.Timers
 	0,   // 38: holdfast.v1.Negotiated.families:type_name -> holdfast.v1.Family
 	0,   // 39: holdfast.v1.Negotiated.add_path_receive:type_name -> holdfast.v1.Family
@@ -6072,8 +6295,8 @@ var file_holdfast_proto_depIdxs = []int32{
 	40,  // 44: holdfast.v1.NeighborDetail.negotiated:type_name -> holdfast.v1.Negotiated
 	39,  // 45: holdfast.v1.NeighborDetail.configured_timers:type_name -> holdfast.v1.Timers
 	42,  // 46: holdfast.v1.NeighborDetail.counters:type_name -> holdfast.v1.NeighborCounters
-	82,  // 47: holdfast.v1.NeighborDetail.last_established:type_name -> google.protobuf.Timestamp
-	82,  // 48: holdfast.v1.NeighborDetail.last_down:type_name -> google.protobuf.Timestamp
+	85,  // 47: holdfast.v1.NeighborDetail.last_established:type_name -> google.protobuf.Timestamp
+	85,  // 48: holdfast.v1.NeighborDetail.last_down:type_name -> google.protobuf.Timestamp
 	6,   // 49: holdfast.v1.RouteQuery.view:type_name -> holdfast.v1.RouteView
 	0,   // 50: holdfast.v1.RouteQuery.family:type_name -> holdfast.v1.Family
 	7,   // 51: holdfast.v1.RouteQuery.match:type_name -> holdfast.v1.PrefixMatch
@@ -6099,62 +6322,66 @@ var file_holdfast_proto_depIdxs = []int32{
 	62,  // 71: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
 	12,  // 72: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
 	9,   // 73: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
-	83,  // 74: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
-	82,  // 75: holdfast.v1.Announcement.since:type_name -> google.protobuf.Timestamp
-	82,  // 76: holdfast.v1.Announcement.until:type_name -> google.protobuf.Timestamp
-	69,  // 77: holdfast.v1.AnnounceRequest.announcements:type_name -> holdfast.v1.Announcement
-	83,  // 78: holdfast.v1.AnnounceRequest.lifetime:type_name -> google.protobuf.Duration
-	69,  // 79: holdfast.v1.ListAnnouncementsResponse.announcements:type_name -> holdfast.v1.Announcement
-	78,  // 80: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
-	10,  // 81: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
-	12,  // 82: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
-	78,  // 83: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
-	81,  // 84: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
-	11,  // 85: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
-	12,  // 86: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
-	20,  // 87: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
-	22,  // 88: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
-	25,  // 89: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
-	28,  // 90: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
-	30,  // 91: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
-	45,  // 92: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
-	47,  // 93: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
-	49,  // 94: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
-	51,  // 95: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
-	55,  // 96: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
-	59,  // 97: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
-	63,  // 98: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
-	65,  // 99: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
-	67,  // 100: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
-	70,  // 101: holdfast.v1.Holdfast.Announce:input_type -> holdfast.v1.AnnounceRequest
-	72,  // 102: holdfast.v1.Holdfast.Withdraw:input_type -> holdfast.v1.WithdrawRequest
-	74,  // 103: holdfast.v1.Holdfast.ListAnnouncements:input_type -> holdfast.v1.ListAnnouncementsRequest
-	76,  // 104: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
-	79,  // 105: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
-	21,  // 106: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
-	23,  // 107: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
-	26,  // 108: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
-	29,  // 109: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
-	31,  // 110: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
-	46,  // 111: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
-	48,  // 112: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
-	50,  // 113: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
-	52,  // 114: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
-	56,  // 115: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
-	60,  // 116: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
-	64,  // 117: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
-	66,  // 118: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
-	68,  // 119: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
-	71,  // 120: holdfast.v1.Holdfast.Announce:output_type -> holdfast.v1.AnnounceResponse
-	73,  // 121: holdfast.v1.Holdfast.Withdraw:output_type -> holdfast.v1.WithdrawResponse
-	75,  // 122: holdfast.v1.Holdfast.ListAnnouncements:output_type -> holdfast.v1.ListAnnouncementsResponse
-	77,  // 123: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
-	80,  // 124: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
-	106, // [106:125] is the sub-list for method output_type
-	87,  // [87:106] is the sub-list for method input_type
-	87,  // [87:87] is the sub-list for extension type_name
-	87,  // [87:87] is the sub-list for extension extendee
-	0,   // [0:87] is the sub-list for field type_name
+	86,  // 74: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
+	71,  // 75: holdfast.v1.TraceNeighborResponse.events:type_name -> holdfast.v1.TraceEvent
+	85,  // 76: holdfast.v1.TraceEvent.at:type_name -> google.protobuf.Timestamp
+	85,  // 77: holdfast.v1.Announcement.since:type_name -> google.protobuf.Timestamp
+	85,  // 78: holdfast.v1.Announcement.until:type_name -> google.protobuf.Timestamp
+	72,  // 79: holdfast.v1.AnnounceRequest.announcements:type_name -> holdfast.v1.Announcement
+	86,  // 80: holdfast.v1.AnnounceRequest.lifetime:type_name -> google.protobuf.Duration
+	72,  // 81: holdfast.v1.ListAnnouncementsResponse.announcements:type_name -> holdfast.v1.Announcement
+	81,  // 82: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
+	10,  // 83: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
+	12,  // 84: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
+	81,  // 85: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
+	84,  // 86: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
+	11,  // 87: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
+	12,  // 88: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
+	20,  // 89: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
+	22,  // 90: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
+	25,  // 91: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
+	28,  // 92: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
+	30,  // 93: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
+	45,  // 94: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
+	47,  // 95: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
+	49,  // 96: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
+	51,  // 97: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
+	55,  // 98: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
+	59,  // 99: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
+	63,  // 100: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
+	65,  // 101: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
+	67,  // 102: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
+	69,  // 103: holdfast.v1.Holdfast.TraceNeighbor:input_type -> holdfast.v1.TraceNeighborRequest
+	73,  // 104: holdfast.v1.Holdfast.Announce:input_type -> holdfast.v1.AnnounceRequest
+	75,  // 105: holdfast.v1.Holdfast.Withdraw:input_type -> holdfast.v1.WithdrawRequest
+	77,  // 106: holdfast.v1.Holdfast.ListAnnouncements:input_type -> holdfast.v1.ListAnnouncementsRequest
+	79,  // 107: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
+	82,  // 108: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
+	21,  // 109: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
+	23,  // 110: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
+	26,  // 111: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
+	29,  // 112: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
+	31,  // 113: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
+	46,  // 114: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
+	48,  // 115: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
+	50,  // 116: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
+	52,  // 117: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
+	56,  // 118: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
+	60,  // 119: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
+	64,  // 120: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
+	66,  // 121: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
+	68,  // 122: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
+	70,  // 123: holdfast.v1.Holdfast.TraceNeighbor:output_type -> holdfast.v1.TraceNeighborResponse
+	74,  // 124: holdfast.v1.Holdfast.Announce:output_type -> holdfast.v1.AnnounceResponse
+	76,  // 125: holdfast.v1.Holdfast.Withdraw:output_type -> holdfast.v1.WithdrawResponse
+	78,  // 126: holdfast.v1.Holdfast.ListAnnouncements:output_type -> holdfast.v1.ListAnnouncementsResponse
+	80,  // 127: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
+	83,  // 128: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
+	109, // [109:129] is the sub-list for method output_type
+	89,  // [89:109] is the sub-list for method input_type
+	89,  // [89:89] is the sub-list for extension type_name
+	89,  // [89:89] is the sub-list for extension extendee
+	0,   // [0:89] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_proto_init() }
@@ -6164,14 +6391,14 @@ func file_holdfast_proto_init() {
 	}
 	file_holdfast_proto_msgTypes[6].OneofWrappers = []any{}
 	file_holdfast_proto_msgTypes[32].OneofWrappers = []any{}
-	file_holdfast_proto_msgTypes[57].OneofWrappers = []any{}
+	file_holdfast_proto_msgTypes[60].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_proto_rawDesc), len(file_holdfast_proto_rawDesc)),
 			NumEnums:      12,
-			NumMessages:   70,
+			NumMessages:   73,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

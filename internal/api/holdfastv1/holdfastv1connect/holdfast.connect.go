@@ -64,6 +64,8 @@ const (
 	HoldfastDownNeighborProcedure = "/holdfast.v1.Holdfast/DownNeighbor"
 	// HoldfastEnableNeighborProcedure is the fully-qualified name of the Holdfast's EnableNeighbor RPC.
 	HoldfastEnableNeighborProcedure = "/holdfast.v1.Holdfast/EnableNeighbor"
+	// HoldfastTraceNeighborProcedure is the fully-qualified name of the Holdfast's TraceNeighbor RPC.
+	HoldfastTraceNeighborProcedure = "/holdfast.v1.Holdfast/TraceNeighbor"
 	// HoldfastAnnounceProcedure is the fully-qualified name of the Holdfast's Announce RPC.
 	HoldfastAnnounceProcedure = "/holdfast.v1.Holdfast/Announce"
 	// HoldfastWithdrawProcedure is the fully-qualified name of the Holdfast's Withdraw RPC.
@@ -99,6 +101,10 @@ type HoldfastClient interface {
 	// DownNeighbor ends a session and keeps it down, over restarts as well.
 	DownNeighbor(context.Context, *connect.Request[holdfastv1.DownNeighborRequest]) (*connect.Response[holdfastv1.DownNeighborResponse], error)
 	EnableNeighbor(context.Context, *connect.Request[holdfastv1.EnableNeighborRequest]) (*connect.Response[holdfastv1.EnableNeighborResponse], error)
+	// TraceNeighbor streams the messages that are exchanged with a neighbor from
+	// now on, and what else happens to its session. The session waits for nobody:
+	// who does not read fast enough is told how much was lost.
+	TraceNeighbor(context.Context, *connect.Request[holdfastv1.TraceNeighborRequest]) (*connect.ServerStreamForClient[holdfastv1.TraceNeighborResponse], error)
 	// Announce makes routes of this router, each in the place of an earlier one
 	// for its prefix. When it returns they are on the disk and in the table: they
 	// outlive the process. Callers that call at once share the writing.
@@ -207,6 +213,12 @@ func NewHoldfastClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 			connect.WithSchema(holdfastMethods.ByName("EnableNeighbor")),
 			connect.WithClientOptions(opts...),
 		),
+		traceNeighbor: connect.NewClient[holdfastv1.TraceNeighborRequest, holdfastv1.TraceNeighborResponse](
+			httpClient,
+			baseURL+HoldfastTraceNeighborProcedure,
+			connect.WithSchema(holdfastMethods.ByName("TraceNeighbor")),
+			connect.WithClientOptions(opts...),
+		),
 		announce: connect.NewClient[holdfastv1.AnnounceRequest, holdfastv1.AnnounceResponse](
 			httpClient,
 			baseURL+HoldfastAnnounceProcedure,
@@ -256,6 +268,7 @@ type holdfastClient struct {
 	clearNeighbors    *connect.Client[holdfastv1.ClearNeighborsRequest, holdfastv1.ClearNeighborsResponse]
 	downNeighbor      *connect.Client[holdfastv1.DownNeighborRequest, holdfastv1.DownNeighborResponse]
 	enableNeighbor    *connect.Client[holdfastv1.EnableNeighborRequest, holdfastv1.EnableNeighborResponse]
+	traceNeighbor     *connect.Client[holdfastv1.TraceNeighborRequest, holdfastv1.TraceNeighborResponse]
 	announce          *connect.Client[holdfastv1.AnnounceRequest, holdfastv1.AnnounceResponse]
 	withdraw          *connect.Client[holdfastv1.WithdrawRequest, holdfastv1.WithdrawResponse]
 	listAnnouncements *connect.Client[holdfastv1.ListAnnouncementsRequest, holdfastv1.ListAnnouncementsResponse]
@@ -333,6 +346,11 @@ func (c *holdfastClient) EnableNeighbor(ctx context.Context, req *connect.Reques
 	return c.enableNeighbor.CallUnary(ctx, req)
 }
 
+// TraceNeighbor calls holdfast.v1.Holdfast.TraceNeighbor.
+func (c *holdfastClient) TraceNeighbor(ctx context.Context, req *connect.Request[holdfastv1.TraceNeighborRequest]) (*connect.ServerStreamForClient[holdfastv1.TraceNeighborResponse], error) {
+	return c.traceNeighbor.CallServerStream(ctx, req)
+}
+
 // Announce calls holdfast.v1.Holdfast.Announce.
 func (c *holdfastClient) Announce(ctx context.Context, req *connect.Request[holdfastv1.AnnounceRequest]) (*connect.Response[holdfastv1.AnnounceResponse], error) {
 	return c.announce.CallUnary(ctx, req)
@@ -380,6 +398,10 @@ type HoldfastHandler interface {
 	// DownNeighbor ends a session and keeps it down, over restarts as well.
 	DownNeighbor(context.Context, *connect.Request[holdfastv1.DownNeighborRequest]) (*connect.Response[holdfastv1.DownNeighborResponse], error)
 	EnableNeighbor(context.Context, *connect.Request[holdfastv1.EnableNeighborRequest]) (*connect.Response[holdfastv1.EnableNeighborResponse], error)
+	// TraceNeighbor streams the messages that are exchanged with a neighbor from
+	// now on, and what else happens to its session. The session waits for nobody:
+	// who does not read fast enough is told how much was lost.
+	TraceNeighbor(context.Context, *connect.Request[holdfastv1.TraceNeighborRequest], *connect.ServerStream[holdfastv1.TraceNeighborResponse]) error
 	// Announce makes routes of this router, each in the place of an earlier one
 	// for its prefix. When it returns they are on the disk and in the table: they
 	// outlive the process. Callers that call at once share the writing.
@@ -484,6 +506,12 @@ func NewHoldfastHandler(svc HoldfastHandler, opts ...connect.HandlerOption) (str
 		connect.WithSchema(holdfastMethods.ByName("EnableNeighbor")),
 		connect.WithHandlerOptions(opts...),
 	)
+	holdfastTraceNeighborHandler := connect.NewServerStreamHandler(
+		HoldfastTraceNeighborProcedure,
+		svc.TraceNeighbor,
+		connect.WithSchema(holdfastMethods.ByName("TraceNeighbor")),
+		connect.WithHandlerOptions(opts...),
+	)
 	holdfastAnnounceHandler := connect.NewUnaryHandler(
 		HoldfastAnnounceProcedure,
 		svc.Announce,
@@ -544,6 +572,8 @@ func NewHoldfastHandler(svc HoldfastHandler, opts ...connect.HandlerOption) (str
 			holdfastDownNeighborHandler.ServeHTTP(w, r)
 		case HoldfastEnableNeighborProcedure:
 			holdfastEnableNeighborHandler.ServeHTTP(w, r)
+		case HoldfastTraceNeighborProcedure:
+			holdfastTraceNeighborHandler.ServeHTTP(w, r)
 		case HoldfastAnnounceProcedure:
 			holdfastAnnounceHandler.ServeHTTP(w, r)
 		case HoldfastWithdrawProcedure:
@@ -617,6 +647,10 @@ func (UnimplementedHoldfastHandler) DownNeighbor(context.Context, *connect.Reque
 
 func (UnimplementedHoldfastHandler) EnableNeighbor(context.Context, *connect.Request[holdfastv1.EnableNeighborRequest]) (*connect.Response[holdfastv1.EnableNeighborResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.Holdfast.EnableNeighbor is not implemented"))
+}
+
+func (UnimplementedHoldfastHandler) TraceNeighbor(context.Context, *connect.Request[holdfastv1.TraceNeighborRequest], *connect.ServerStream[holdfastv1.TraceNeighborResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.Holdfast.TraceNeighbor is not implemented"))
 }
 
 func (UnimplementedHoldfastHandler) Announce(context.Context, *connect.Request[holdfastv1.AnnounceRequest]) (*connect.Response[holdfastv1.AnnounceResponse], error) {
