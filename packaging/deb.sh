@@ -61,6 +61,8 @@ doc=usr/share/doc/holdfast
 for f in README.md docs/*.md; do
   put "$f" "$doc/$([ "$f" = docs/README.md ] && echo index.md || basename "$f")"
 done
+for f in docs/examples/*; do put "$f" "$doc/examples/$(basename "$f")"; done
+for f in packaging/prometheus/*; do put "$f" "$doc/examples/prometheus/$(basename "$f")"; done
 gzip -9nc CHANGELOG.md >"$work/changelog.gz"
 put "$work/changelog.gz" "$doc/changelog.gz"
 printf 'holdfast (%s) unstable; urgency=medium\n\n  * See changelog.gz.\n\n -- %s  %s\n' "$VERSION" \

@@ -93,7 +93,7 @@ action -i "/tmp/holdfast_0.0.1-1_$(dpkg --print-architecture).deb"
 told "--system daemon-reload"
 told "start holdfast.service"
 [ -L "$root/etc/systemd/system/multi-user.target.wants/holdfast.service" ] || fail "the unit is not enabled"
-[ "$(stat -c '%a %U %G' "$root/etc/holdfast")" = "750 root UNKNOWN" ] || [ "$(within stat -c '%a %U %G' /etc/holdfast)" = "750 root holdfast" ] || fail "/etc/holdfast is $(within stat -c '%a %U %G' /etc/holdfast)"
+[ "$(within stat -c '%a %U %G' /etc/holdfast)" = "2750 root holdfast" ] || fail "/etc/holdfast is $(within stat -c '%a %U %G' /etc/holdfast)"
 within dpkg -V holdfast || fail "the files are not those of the package"
 within systemd-analyze verify --man=no /usr/lib/systemd/system/holdfast.service || fail "the unit"
 for page in 8/holdfast.8 5/holdfast.hcl.5; do
@@ -106,6 +106,7 @@ within ip route show | grep -q 'proto holdfast' || fail "ip does not know the pr
 
 echo "== run"
 within holdfast check >/dev/null 2>&1 && fail "there is a configuration"
+umask 027
 cat >"$root/etc/holdfast/holdfast.hcl" <<'HCL'
 router {
   asn    = 64500
@@ -120,9 +121,7 @@ neighbor "n" {
 }
 HCL
 echo secret >"$root/etc/holdfast/n.key"
-within chgrp holdfast /etc/holdfast/holdfast.hcl
 within chown holdfast /etc/holdfast/n.key
-chmod 640 "$root/etc/holdfast/holdfast.hcl"
 chmod 400 "$root/etc/holdfast/n.key"
 start
 within ss -ltn | grep -q '0.0.0.0:179 ' || fail "nobody listens on port 179: $(within ss -ltn)"

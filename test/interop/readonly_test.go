@@ -40,7 +40,8 @@ var trials = map[string]struct {
 	"announce": {refused, "203.0.113.0/24"}, "withdraw": {refused, "203.0.113.0/24"}, "show announcements": {looks, ""},
 	"check": {refused, "--running"},
 
-	"fmt": {apart, "--check CONFIG"}, "run": {apart, "--config CONFIG --state STATE"}, "completion": {apart, "bash"},
+	"init": {apart, "--asn 64500 --id 192.0.2.1 --prefix 203.0.113.0/24 CONFIG"},
+	"fmt":  {apart, "--check CONFIG"}, "run": {apart, "--config CONFIG --state STATE"}, "completion": {apart, "bash"},
 	"demo": {apart, "--json"}, "replay": {apart, "CONFIG --to 127.0.0.1:1"},
 }
 
