@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -146,6 +148,37 @@ func TestBadRequests(t *testing.T) {
 	}
 	if calls, queries := r.Calls(), r.Queries(); len(calls)+len(queries) > 0 {
 		t.Errorf("the router was bothered with %q, %v", calls, queries)
+	}
+}
+
+// TestJSON: programs may speak JSON without a library.
+func TestJSON(t *testing.T) {
+	r := &fakerouter.Router{}
+	socket := filepath.Join(t.TempDir(), "api")
+	stop, err := fakerouter.Serve(socket, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}}
+	for body, want := range map[string]string{
+		`{"announcements": [{"prefix": "203.0.113.7/32", "communities": ["blackhole"], "med": 0}], "lifetime": "3600s"}`: "{}",
+		`{"announcements": [{"prefix": "203.0.113.7"}]}`:                                                                 `"code":"invalid_argument"`,
+	} {
+		m, err := web.Post("http://holdfast/holdfast.v1.Holdfast/Announce", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(m.Body)
+		m.Body.Close()
+		if err != nil || !strings.Contains(string(got), want) {
+			t.Errorf("%s is answered with %s, %v", body, got, err)
+		}
+	}
+	if got := r.Calls(); len(got) != 1 || got[0] != `announce 203.0.113.7/32 ["blackhole"] 1h0m0s ""` {
+		t.Errorf("the router was told %q", got)
 	}
 }
 

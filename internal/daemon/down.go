@@ -2,8 +2,6 @@ package daemon
 
 import (
 	"errors"
-	"maps"
-	"slices"
 	"time"
 
 	"holdfast/internal/api"
@@ -105,34 +103,40 @@ func (d *daemon) still(name string) (*config.Neighbor, error) {
 // forgetDowns drops what is kept about neighbors that cfg does not have: who
 // configures them again finds them as they are configured.
 func (d *daemon) forgetDowns(cfg *config.Config) {
-	d.dropDowns(func(name string, _ down) bool { return configured(cfg, name) == nil && !mayCome(cfg, name) }, func(name string, e down) {
+	dropped := d.dropDowns(func(name string, _ down) bool { return configured(cfg, name) == nil && !mayCome(cfg, name) })
+	for name, e := range dropped {
 		d.Log.Warn("a neighbor that was kept down is not configured any more: that is forgotten",
 			"event", events.NeighborForgotten, "neighbor", name, "reason", e.Reason, "by", e.By)
-	})
+	}
 }
 
 // endDowns lets sessions come up whose time is over. They do even if that
 // cannot be written down now.
 func (d *daemon) endDowns() {
-	over := func(_ string, e down) bool { return e.Until.Passed() }
-	if !slices.ContainsFunc(slices.Collect(maps.Values(d.downs.All())), func(e down) bool { return over("", e) }) {
+	var over []string
+	for name, e := range d.downs.All() {
+		if e.Until.Passed() {
+			over = append(over, name)
+		}
+	}
+	if len(over) == 0 {
 		return
 	}
 	d.applying.Lock()
 	defer d.applying.Unlock()
-	for name, e := range d.downs.All() {
-		if n, err := d.still(name); err == nil && over(name, e) {
+	for _, name := range over {
+		if n, err := d.still(name); err == nil {
 			_ = d.sessions.Set(d.sessionOf(n)) // its other settings are those that it has
 		}
 	}
-	d.dropDowns(over, func(name string, _ down) {
+	for name := range d.dropDowns(func(_ string, e down) bool { return e.Until.Passed() }) {
 		d.Log.Info("neighbor enabled: its time is over", "event", events.NeighborEnabled, "neighbor", name)
-	})
+	}
 }
 
-// dropDowns removes entries and tells of each.
-func (d *daemon) dropDowns(drop func(string, down) bool, tell func(string, down)) {
-	dropped := map[string]down{}
+// dropDowns removes entries and returns them.
+func (d *daemon) dropDowns(drop func(string, down) bool) (dropped map[string]down) {
+	dropped = map[string]down{}
 	err := d.downs.Update(func(all map[string]down) (bool, error) {
 		for name, e := range all {
 			if drop(name, e) {
@@ -144,9 +148,7 @@ func (d *daemon) dropDowns(drop func(string, down) bool, tell func(string, down)
 	})
 	if err != nil {
 		d.Log.Warn("cannot forget neighbors that were kept down", "event", events.StateUnwritable, "error", err)
-		return
+		return nil
 	}
-	for name, e := range dropped {
-		tell(name, e)
-	}
+	return dropped
 }

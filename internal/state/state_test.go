@@ -285,6 +285,27 @@ func TestRefusedChange(t *testing.T) {
 	}
 }
 
+// TestRewrite writes what there is, with deadlines as the clock has them now.
+func TestRewrite(t *testing.T) {
+	d, _ := open(t, t.TempDir())
+	f := load(t, d)
+	writes := 0
+	write := d.replace
+	d.replace = func(name string, data []byte) (bool, error) {
+		writes++
+		return write(name, data)
+	}
+	if err := f.Rewrite(); err != nil || writes != 0 {
+		t.Errorf("%d writes of nothing, %v", writes, err)
+	}
+	if err := f.Update(set("a", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Rewrite(); err != nil || writes != 2 {
+		t.Errorf("%d writes, %v", writes, err)
+	}
+}
+
 // TestSharedWrites: callers that come while the disk is busy share the next
 // write, and each learns how its own change ended.
 func TestSharedWrites(t *testing.T) {
