@@ -55,6 +55,7 @@ type Core struct {
 	kernelBad uint32                  // when a refusal was last logged, in seconds, + 1
 	present   map[fib.Key]Origination // originations that want a kernel route
 	leaks     []*leak
+	watch     *watch // nil while nobody looks
 	jobs      []job
 	now       uint32 // seconds since the start
 	nextGroup uint32
@@ -208,6 +209,9 @@ func (c *Core) distribute() {
 
 // tell is distribute for some changes of a table.
 func (c *Core) tell(t *table, changes []rib.Change) {
+	if c.watch != nil {
+		c.watch.tell(c, t, changes)
+	}
 	for _, ch := range changes {
 		if t.install != nil {
 			t.install.touch(ch.ID)

@@ -22,6 +22,9 @@ type Engine struct {
 
 	kernel  Kernel // nil without
 	batches chan *Batch
+	// Of Monitor.
+	monitors atomic.Int64
+	missed   atomic.Uint64
 }
 
 // What the loop does when it does not wait.
@@ -36,12 +39,14 @@ const (
 type Load struct {
 	Updates, Commands, Work time.Duration
 	Queued, Capacity        int // of the mailbox
+	Monitors                int
+	Missed                  uint64 // observations
 }
 
 // Load may be called at any time; it does not ask the loop.
 func (e *Engine) Load() Load {
 	spent := func(i int) time.Duration { return time.Duration(e.spent[i].Load()) }
-	return Load{spent(onUpdates), spent(onCommands), spent(onWork), len(e.mail), cap(e.mail)}
+	return Load{spent(onUpdates), spent(onCommands), spent(onWork), len(e.mail), cap(e.mail), int(e.monitors.Load()), e.missed.Load()}
 }
 
 // mailbox is how many events wait at the most: what sessions read ahead of us,

@@ -33,6 +33,7 @@ func (c *Core) Up(id packet.ID, est session.Established, out session.Out) {
 	if zone != est.Interface {
 		c.rezone(id)
 	}
+	c.watch.session(NeighborUp, id, session.Reason{})
 	info := &c.infos[id]
 	info.Gone = false
 	info.RouterID = est.RemoteID
@@ -47,13 +48,14 @@ func (c *Core) Up(id packet.ID, est session.Established, out session.Out) {
 
 // Down says that the session has ended. When it returns, nothing uses the
 // session's Out any more; removing the routes goes on in the background.
-func (c *Core) Down(id packet.ID, _ session.Reason) {
+func (c *Core) Down(id packet.ID, why session.Reason) {
 	n := c.neighbors[id]
 	if !n.up {
 		return
 	}
 	n.up, n.out = false, nil
 	c.distribute() // what has happened is known before groups give prefixes back
+	c.watch.session(NeighborDown, id, why)
 	for f, m := range n.members {
 		if m != nil {
 			n.members[f] = nil
