@@ -26,6 +26,7 @@ var readOnly = map[string]bool{
 	holdfastv1connect.HoldfastCountRoutesProcedure:       true,
 	holdfastv1connect.HoldfastLookupProcedure:            true,
 	holdfastv1connect.HoldfastExplainProcedure:           true,
+	holdfastv1connect.HoldfastMonitorProcedure:           true,
 	holdfastv1connect.HoldfastListPoliciesProcedure:      true,
 	holdfastv1connect.HoldfastTestPolicyProcedure:        true,
 	holdfastv1connect.HoldfastListAnnouncementsProcedure: true,

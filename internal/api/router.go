@@ -41,6 +41,10 @@ type Router interface {
 	// if there is none.
 	Explain(ctx context.Context, p prefix.Prefix, fn func(Candidate) error) error
 
+	// Monitor calls fn with what changes, until ctx ends or fn returns an error.
+	// Refused if there are too many who look.
+	Monitor(ctx context.Context, q MonitorQuery, fn func([]Event) error) error
+
 	// Policies returns the policy of this name, or all for "".
 	Policies(ctx context.Context, name string) ([]Policy, error)
 	TestPolicy(ctx context.Context, t PolicyTest) (PolicyResult, error)

@@ -133,7 +133,7 @@ most other commands talk to a running router through its socket.`,
 		commands  []*cobra.Command
 	}{
 		{groupRouter, "A router:", []*cobra.Command{a.runCommand(), a.demoCommand()}},
-		{groupLook, "Look at the running router:", []*cobra.Command{a.showCommand(), a.lookupCommand(), a.explainCommand(), a.traceCommand()}},
+		{groupLook, "Look at the running router:", []*cobra.Command{a.showCommand(), a.lookupCommand(), a.explainCommand(), a.monitorCommand(), a.traceCommand()}},
 		{groupAct, "Change the running router:", []*cobra.Command{a.reloadCommand(), a.clearCommand(), a.downCommand(), a.enableCommand(), a.announceCommand(), a.withdrawCommand()}},
 		{groupFiles, "Configuration files:", []*cobra.Command{a.initCommand(), a.checkCommand(), a.fmtCommand(), a.testCommand()}},
 		{"", "", []*cobra.Command{a.replayCommand(), a.versionCommand(), a.completionCommand()}},

@@ -30,6 +30,8 @@ func (a *app) elsewhere(c *cobra.Command, _ []string) error {
 	switch {
 	case err == nil:
 		return exitCode(exitDone)
+	case c.Context().Err() != nil:
+		return c.Context().Err()
 	case errors.As(err, &ended) && ended.ExitCode() == 127:
 		return fmt.Errorf("cannot find holdfast on %s: it must be in the PATH of that account", a.host)
 	case errors.As(err, &ended) && ended.ExitCode() > 0 && ended.ExitCode() != 255:

@@ -7,6 +7,9 @@ import (
 	"holdfast/internal/metrics"
 )
 
+// mainTable is the name of the first table.
+const mainTable = "main"
+
 // figures are what metrics show: those of the commands, all of which cost the
 // engine's loop no more than a look at each neighbor.
 func (d *daemon) figures(ctx context.Context) (*metrics.Figures, error) {
@@ -29,7 +32,7 @@ func (d *daemon) figures(ctx context.Context) (*metrics.Figures, error) {
 	}
 	f.Answered = time.Since(begun)
 	for _, family := range families {
-		f.Tables = append(f.Tables, metrics.Table{Name: "main", Family: family, TableState: tables[0][family]})
+		f.Tables = append(f.Tables, metrics.Table{Name: mainTable, Family: family, TableState: tables[0][family]})
 	}
 	d.mu.Lock()
 	f.ReloadFailed = d.reloadFailed

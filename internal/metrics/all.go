@@ -131,6 +131,9 @@ func all() []metric {
 		{"holdfast_engine_queue_capacity", "Events that can wait: at this length, neighbors are read more slowly.", gauge, nil, func(f *Figures, set setter) { set(float64(f.Load.Capacity)) }},
 		{"holdfast_engine_answer_seconds", "How long the engine took to answer this scrape, its waiting included.", gauge, nil, func(f *Figures, set setter) { set(f.Answered.Seconds()) }},
 
+		{"holdfast_monitors", "Commands monitor that run.", gauge, nil, func(f *Figures, set setter) { set(float64(f.Load.Monitors)) }},
+		{"holdfast_monitor_events_missed_total", "Events that monitors did not read in time.", counter, nil, func(f *Figures, set setter) { set(float64(f.Load.Missed)) }},
+
 		{"holdfast_memory_bytes", "Memory by structure, as show memory has it.", gauge, []string{"structure"}, func(f *Figures, set setter) {
 			for _, i := range f.Memory.Items {
 				set(float64(i.Bytes), i.Name)

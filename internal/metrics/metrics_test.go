@@ -51,7 +51,7 @@ func figures() *Figures {
 		Tables: []Table{{"main", prefix.IPv4, engine.TableState{Prefixes: 2, Paths: 3, Originated: 1, Groups: 4, Behind: 5}},
 			{"main", prefix.IPv6, engine.TableState{}}},
 		Memory:   api.Memory{Items: []api.MemoryItem{{Name: "ipv4 journal", Bytes: 100}, {Name: "attribute blocks", Bytes: 200, Count: 5}}},
-		Load:     engine.Load{Updates: 1500 * time.Millisecond, Commands: time.Second, Work: 2 * time.Second, Queued: 1, Capacity: 32},
+		Load:     engine.Load{Updates: 1500 * time.Millisecond, Commands: time.Second, Work: 2 * time.Second, Queued: 1, Capacity: 32, Monitors: 2, Missed: 11},
 		Answered: time.Millisecond,
 	}
 }
@@ -134,6 +134,8 @@ func TestScrape(t *testing.T) {
 		`holdfast_engine_queue_length 1`,
 		`holdfast_engine_queue_capacity 32`,
 		`holdfast_engine_answer_seconds 0.001`,
+		`holdfast_monitors 2`,
+		`holdfast_monitor_events_missed_total 11`,
 		`holdfast_memory_bytes{structure="ipv4 journal"} 100`,
 		`holdfast_memory_objects{structure="attribute blocks"} 5`,
 	} {

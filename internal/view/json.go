@@ -72,6 +72,12 @@ func (v *jsonView) TraceEvent(m *pb.TraceEvent) error {
 	return err
 }
 
+// Event is one document on one line: they come without end.
+func (v *jsonView) Event(m *pb.Event) error {
+	_, err := v.w.Write(append(appendMessage(nil, m.ProtoReflect()), '\n'))
+	return err
+}
+
 func (v *jsonView) Done(string) error {
 	_, err := io.WriteString(v.w, "{}\n")
 	return err

@@ -21,6 +21,8 @@ type View interface {
 	// Routes begins a list that is shown as it comes.
 	Routes(RouteColumns) Routes
 	RouteCount(*pb.CountRoutesResponse) error
+	// Event shows one line.
+	Event(*pb.Event) error
 	Lookup(*pb.LookupResponse) error
 	Explain(*pb.ExplainResponse) error
 	Policies(*pb.ListPoliciesResponse) error

@@ -66,6 +66,22 @@ func list(t *testing.T, c *api.Client, q *pb.RouteQuery) []*pb.Route {
 	return all
 }
 
+func watch(t *testing.T, c *api.Client) (all []*pb.Event) {
+	t.Helper()
+	s, err := c.Monitor(t.Context(), connect.NewRequest(&pb.MonitorRequest{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for s.Receive() {
+		all = append(all, s.Msg().Events...)
+	}
+	if s.Err() != nil {
+		t.Fatal(s.Err())
+	}
+	return all
+}
+
 func traceOf(t *testing.T, c *api.Client) (all []*pb.TraceEvent) {
 	t.Helper()
 	s, err := c.TraceNeighbor(t.Context(), connect.NewRequest(&pb.TraceNeighborRequest{Neighbor: "transit-a"}))
@@ -124,6 +140,7 @@ func TestGolden(t *testing.T) {
 	}}
 	dropped := &pb.Route{Prefix: "198.51.100.7/32", Neighbor: "shop", Status: pb.RouteStatus_ROUTE_STATUS_BEST, Discard: true,
 		Attributes: &pb.Attributes{NextHop: "192.0.2.30"}}
+	events := watch(t, c)
 	explained := call(t, c.Explain, &pb.ExplainRequest{Prefix: "198.51.100.0/24"})
 	lookup := call(t, c.Lookup, &pb.LookupRequest{Address: "198.51.100.7"})
 	count := call(t, c.CountRoutes, &pb.CountRoutesRequest{})
@@ -173,6 +190,14 @@ func TestGolden(t *testing.T) {
 		},
 		"withdrawn-one": func(v view.View) error {
 			return v.Withdrawn(&pb.WithdrawResponse{Withdrawn: []string{"203.0.113.0/24"}})
+		},
+		"events": func(v view.View) error {
+			for _, e := range events {
+				if err := v.Event(e); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 		"trace": func(v view.View) error {
 			for _, e := range traced {

@@ -164,6 +164,29 @@ var routes = []api.RouteInfo{
 	},
 }
 
+var events = func() []api.Event {
+	a, other, b := routes[0], routes[0], routes[5]
+	other.Attrs.ASPath, other.Attrs.MED, other.Attrs.Communities = path(64601, 7018, 64999), 30, words(64601<<16|30, 0xffffff01)
+	elsewhere := b
+	elsewhere.Prefix = a.Prefix
+	change := func(p prefix.Prefix, old, new *api.RouteInfo, cause string) api.Event {
+		return api.Event{At: Now.Add(123 * time.Millisecond), Kind: api.EventRoute, Table: "main", Prefix: p, Old: old, New: new, Cause: cause}
+	}
+	transit := api.Event{At: Now, Kind: api.EventNeighborUp, Neighbor: "transit-a", NeighborAddress: netip.MustParseAddr("192.0.2.9")}
+	down := transit
+	down.Kind, down.Reason = api.EventNeighborDown, "hold timer expired"
+	return []api.Event{
+		{At: Now, Kind: api.EventStarted},
+		transit,
+		change(a.Prefix, nil, &a, "update from transit-a"),
+		change(a.Prefix, &a, &other, "update from transit-a"),
+		down,
+		change(a.Prefix, &other, &elsewhere, "session down with transit-a"),
+		change(b.Prefix, &b, nil, "revision 7"),
+		{At: Now, Kind: api.EventMissed, Missed: 1234},
+	}
+}()
+
 var policies = []api.Policy{
 	{
 		Name: "from-transit", Position: api.Position{File: "/etc/holdfast/holdfast.hcl", Line: 28}, DefaultHits: 3,

@@ -154,6 +154,20 @@ func (r *Router) Routes(ctx context.Context, q api.RouteQuery, fn func(api.Route
 	return r.Fail
 }
 
+// Monitor has some of everything, and then ends.
+func (r *Router) Monitor(_ context.Context, q api.MonitorQuery, fn func([]api.Event) error) error {
+	var all []api.Event
+	for _, e := range events {
+		if q.Neighbor == "" || e.Kind == api.EventStarted || e.Neighbor == q.Neighbor {
+			all = append(all, e)
+		}
+	}
+	if err := fn(all); err != nil {
+		return err
+	}
+	return r.Fail
+}
+
 // CountRoutes counts Routes.
 func (r *Router) CountRoutes(ctx context.Context, q api.RouteQuery) (c api.RouteCount, err error) {
 	var last prefix.Prefix

@@ -474,6 +474,67 @@ func (PrefixMatch) EnumDescriptor() ([]byte, []int) {
 	return file_holdfast_proto_rawDescGZIP(), []int{7}
 }
 
+type EventKind int32
+
+const (
+	EventKind_EVENT_KIND_UNSPECIFIED EventKind = 0
+	// The first event: everything from here on is shown.
+	EventKind_EVENT_KIND_STARTED EventKind = 1
+	// Another best path.
+	EventKind_EVENT_KIND_ROUTE         EventKind = 2
+	EventKind_EVENT_KIND_NEIGHBOR_UP   EventKind = 3
+	EventKind_EVENT_KIND_NEIGHBOR_DOWN EventKind = 4
+	// The client has read so slowly that events were lost here.
+	EventKind_EVENT_KIND_MISSED EventKind = 5
+)
+
+// Enum value maps for EventKind.
+var (
+	EventKind_name = map[int32]string{
+		0: "EVENT_KIND_UNSPECIFIED",
+		1: "EVENT_KIND_STARTED",
+		2: "EVENT_KIND_ROUTE",
+		3: "EVENT_KIND_NEIGHBOR_UP",
+		4: "EVENT_KIND_NEIGHBOR_DOWN",
+		5: "EVENT_KIND_MISSED",
+	}
+	EventKind_value = map[string]int32{
+		"EVENT_KIND_UNSPECIFIED":   0,
+		"EVENT_KIND_STARTED":       1,
+		"EVENT_KIND_ROUTE":         2,
+		"EVENT_KIND_NEIGHBOR_UP":   3,
+		"EVENT_KIND_NEIGHBOR_DOWN": 4,
+		"EVENT_KIND_MISSED":        5,
+	}
+)
+
+func (x EventKind) Enum() *EventKind {
+	p := new(EventKind)
+	*p = x
+	return p
+}
+
+func (x EventKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EventKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_holdfast_proto_enumTypes[8].Descriptor()
+}
+
+func (EventKind) Type() protoreflect.EnumType {
+	return &file_holdfast_proto_enumTypes[8]
+}
+
+func (x EventKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EventKind.Descriptor instead.
+func (EventKind) EnumDescriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{8}
+}
+
 type RuleAction int32
 
 const (
@@ -510,11 +571,11 @@ func (x RuleAction) String() string {
 }
 
 func (RuleAction) Descriptor() protoreflect.EnumDescriptor {
-	return file_holdfast_proto_enumTypes[8].Descriptor()
+	return file_holdfast_proto_enumTypes[9].Descriptor()
 }
 
 func (RuleAction) Type() protoreflect.EnumType {
-	return &file_holdfast_proto_enumTypes[8]
+	return &file_holdfast_proto_enumTypes[9]
 }
 
 func (x RuleAction) Number() protoreflect.EnumNumber {
@@ -523,7 +584,7 @@ func (x RuleAction) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RuleAction.Descriptor instead.
 func (RuleAction) EnumDescriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{8}
+	return file_holdfast_proto_rawDescGZIP(), []int{9}
 }
 
 type ClearMode int32
@@ -565,11 +626,11 @@ func (x ClearMode) String() string {
 }
 
 func (ClearMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_holdfast_proto_enumTypes[9].Descriptor()
+	return file_holdfast_proto_enumTypes[10].Descriptor()
 }
 
 func (ClearMode) Type() protoreflect.EnumType {
-	return &file_holdfast_proto_enumTypes[9]
+	return &file_holdfast_proto_enumTypes[10]
 }
 
 func (x ClearMode) Number() protoreflect.EnumNumber {
@@ -578,7 +639,7 @@ func (x ClearMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ClearMode.Descriptor instead.
 func (ClearMode) EnumDescriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{9}
+	return file_holdfast_proto_rawDescGZIP(), []int{10}
 }
 
 type ChangeKind int32
@@ -617,11 +678,11 @@ func (x ChangeKind) String() string {
 }
 
 func (ChangeKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_holdfast_proto_enumTypes[10].Descriptor()
+	return file_holdfast_proto_enumTypes[11].Descriptor()
 }
 
 func (ChangeKind) Type() protoreflect.EnumType {
-	return &file_holdfast_proto_enumTypes[10]
+	return &file_holdfast_proto_enumTypes[11]
 }
 
 func (x ChangeKind) Number() protoreflect.EnumNumber {
@@ -630,7 +691,7 @@ func (x ChangeKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ChangeKind.Descriptor instead.
 func (ChangeKind) EnumDescriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{10}
+	return file_holdfast_proto_rawDescGZIP(), []int{11}
 }
 
 type Severity int32
@@ -666,11 +727,11 @@ func (x Severity) String() string {
 }
 
 func (Severity) Descriptor() protoreflect.EnumDescriptor {
-	return file_holdfast_proto_enumTypes[11].Descriptor()
+	return file_holdfast_proto_enumTypes[12].Descriptor()
 }
 
 func (Severity) Type() protoreflect.EnumType {
-	return &file_holdfast_proto_enumTypes[11]
+	return &file_holdfast_proto_enumTypes[12]
 }
 
 func (x Severity) Number() protoreflect.EnumNumber {
@@ -679,7 +740,7 @@ func (x Severity) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Severity.Descriptor instead.
 func (Severity) EnumDescriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{11}
+	return file_holdfast_proto_rawDescGZIP(), []int{12}
 }
 
 // Position is a place in the configuration.
@@ -3829,6 +3890,261 @@ func (x *Decision) GetTo() string {
 	return ""
 }
 
+// MonitorRequest selects events: all that it says must hold.
+type MonitorRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its sessions, and changes of best paths from it or to it.
+	Neighbor string `protobuf:"bytes,1,opt,name=neighbor,proto3" json:"neighbor,omitempty"`
+	// Only changes of this prefix.
+	Prefix string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// And of those inside it.
+	Longer bool `protobuf:"varint,3,opt,name=longer,proto3" json:"longer,omitempty"`
+	// Only changes of best paths.
+	BestOnly      bool `protobuf:"varint,4,opt,name=best_only,json=bestOnly,proto3" json:"best_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MonitorRequest) Reset() {
+	*x = MonitorRequest{}
+	mi := &file_holdfast_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MonitorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MonitorRequest) ProtoMessage() {}
+
+func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MonitorRequest.ProtoReflect.Descriptor instead.
+func (*MonitorRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *MonitorRequest) GetNeighbor() string {
+	if x != nil {
+		return x.Neighbor
+	}
+	return ""
+}
+
+func (x *MonitorRequest) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *MonitorRequest) GetLonger() bool {
+	if x != nil {
+		return x.Longer
+	}
+	return false
+}
+
+func (x *MonitorRequest) GetBestOnly() bool {
+	if x != nil {
+		return x.BestOnly
+	}
+	return false
+}
+
+type MonitorResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Events        []*Event               `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MonitorResponse) Reset() {
+	*x = MonitorResponse{}
+	mi := &file_holdfast_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MonitorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MonitorResponse) ProtoMessage() {}
+
+func (x *MonitorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MonitorResponse.ProtoReflect.Descriptor instead.
+func (*MonitorResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *MonitorResponse) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+// Event is something that has happened.
+type Event struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	At    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	Kind  EventKind              `protobuf:"varint,2,opt,name=kind,proto3,enum=holdfast.v1.EventKind" json:"kind,omitempty"`
+	// Of a route.
+	Table  string `protobuf:"bytes,3,opt,name=table,proto3" json:"table,omitempty"`
+	Prefix string `protobuf:"bytes,4,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Family Family `protobuf:"varint,5,opt,name=family,proto3,enum=holdfast.v1.Family" json:"family,omitempty"`
+	// The best path before and now; absent if there was or is none.
+	Old *Route `protobuf:"bytes,6,opt,name=old,proto3" json:"old,omitempty"`
+	New *Route `protobuf:"bytes,7,opt,name=new,proto3" json:"new,omitempty"`
+	// Such as "update from transit-a", "session down with transit-a", "revision 7".
+	Cause string `protobuf:"bytes,8,opt,name=cause,proto3" json:"cause,omitempty"`
+	// Of a session, with the reason of its end.
+	Neighbor        string `protobuf:"bytes,9,opt,name=neighbor,proto3" json:"neighbor,omitempty"`
+	NeighborAddress string `protobuf:"bytes,10,opt,name=neighbor_address,json=neighborAddress,proto3" json:"neighbor_address,omitempty"`
+	Reason          string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
+	// How many events.
+	Missed        uint64 `protobuf:"varint,12,opt,name=missed,proto3" json:"missed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Event) Reset() {
+	*x = Event{}
+	mi := &file_holdfast_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Event) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Event) ProtoMessage() {}
+
+func (x *Event) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Event.ProtoReflect.Descriptor instead.
+func (*Event) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *Event) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Event) GetKind() EventKind {
+	if x != nil {
+		return x.Kind
+	}
+	return EventKind_EVENT_KIND_UNSPECIFIED
+}
+
+func (x *Event) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *Event) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *Event) GetFamily() Family {
+	if x != nil {
+		return x.Family
+	}
+	return Family_FAMILY_UNSPECIFIED
+}
+
+func (x *Event) GetOld() *Route {
+	if x != nil {
+		return x.Old
+	}
+	return nil
+}
+
+func (x *Event) GetNew() *Route {
+	if x != nil {
+		return x.New
+	}
+	return nil
+}
+
+func (x *Event) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
+}
+
+func (x *Event) GetNeighbor() string {
+	if x != nil {
+		return x.Neighbor
+	}
+	return ""
+}
+
+func (x *Event) GetNeighborAddress() string {
+	if x != nil {
+		return x.NeighborAddress
+	}
+	return ""
+}
+
+func (x *Event) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Event) GetMissed() uint64 {
+	if x != nil {
+		return x.Missed
+	}
+	return 0
+}
+
 type ListPoliciesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// All if empty.
@@ -3839,7 +4155,7 @@ type ListPoliciesRequest struct {
 
 func (x *ListPoliciesRequest) Reset() {
 	*x = ListPoliciesRequest{}
-	mi := &file_holdfast_proto_msgTypes[43]
+	mi := &file_holdfast_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3851,7 +4167,7 @@ func (x *ListPoliciesRequest) String() string {
 func (*ListPoliciesRequest) ProtoMessage() {}
 
 func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[43]
+	mi := &file_holdfast_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3864,7 +4180,7 @@ func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesRequest.ProtoReflect.Descriptor instead.
 func (*ListPoliciesRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{43}
+	return file_holdfast_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListPoliciesRequest) GetPolicy() string {
@@ -3883,7 +4199,7 @@ type ListPoliciesResponse struct {
 
 func (x *ListPoliciesResponse) Reset() {
 	*x = ListPoliciesResponse{}
-	mi := &file_holdfast_proto_msgTypes[44]
+	mi := &file_holdfast_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3895,7 +4211,7 @@ func (x *ListPoliciesResponse) String() string {
 func (*ListPoliciesResponse) ProtoMessage() {}
 
 func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[44]
+	mi := &file_holdfast_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3908,7 +4224,7 @@ func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesResponse.ProtoReflect.Descriptor instead.
 func (*ListPoliciesResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{44}
+	return file_holdfast_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListPoliciesResponse) GetPolicies() []*Policy {
@@ -3933,7 +4249,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_holdfast_proto_msgTypes[45]
+	mi := &file_holdfast_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3945,7 +4261,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[45]
+	mi := &file_holdfast_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3958,7 +4274,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{45}
+	return file_holdfast_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Policy) GetName() string {
@@ -4017,7 +4333,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_holdfast_proto_msgTypes[46]
+	mi := &file_holdfast_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4029,7 +4345,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[46]
+	mi := &file_holdfast_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4042,7 +4358,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{46}
+	return file_holdfast_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PolicyRule) GetName() string {
@@ -4103,7 +4419,7 @@ type TestPolicyRequest struct {
 
 func (x *TestPolicyRequest) Reset() {
 	*x = TestPolicyRequest{}
-	mi := &file_holdfast_proto_msgTypes[47]
+	mi := &file_holdfast_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4115,7 +4431,7 @@ func (x *TestPolicyRequest) String() string {
 func (*TestPolicyRequest) ProtoMessage() {}
 
 func (x *TestPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[47]
+	mi := &file_holdfast_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4128,7 +4444,7 @@ func (x *TestPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestPolicyRequest.ProtoReflect.Descriptor instead.
 func (*TestPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{47}
+	return file_holdfast_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *TestPolicyRequest) GetPolicy() string {
@@ -4186,7 +4502,7 @@ type TestPolicyResponse struct {
 
 func (x *TestPolicyResponse) Reset() {
 	*x = TestPolicyResponse{}
-	mi := &file_holdfast_proto_msgTypes[48]
+	mi := &file_holdfast_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4198,7 +4514,7 @@ func (x *TestPolicyResponse) String() string {
 func (*TestPolicyResponse) ProtoMessage() {}
 
 func (x *TestPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[48]
+	mi := &file_holdfast_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4211,7 +4527,7 @@ func (x *TestPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestPolicyResponse.ProtoReflect.Descriptor instead.
 func (*TestPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{48}
+	return file_holdfast_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *TestPolicyResponse) GetAccepted() bool {
@@ -4264,7 +4580,7 @@ type PolicyStep struct {
 
 func (x *PolicyStep) Reset() {
 	*x = PolicyStep{}
-	mi := &file_holdfast_proto_msgTypes[49]
+	mi := &file_holdfast_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4276,7 +4592,7 @@ func (x *PolicyStep) String() string {
 func (*PolicyStep) ProtoMessage() {}
 
 func (x *PolicyStep) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[49]
+	mi := &file_holdfast_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4289,7 +4605,7 @@ func (x *PolicyStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyStep.ProtoReflect.Descriptor instead.
 func (*PolicyStep) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{49}
+	return file_holdfast_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *PolicyStep) GetRule() *RuleRef {
@@ -4339,7 +4655,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_holdfast_proto_msgTypes[50]
+	mi := &file_holdfast_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4351,7 +4667,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[50]
+	mi := &file_holdfast_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4364,7 +4680,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{50}
+	return file_holdfast_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Finding) GetText() string {
@@ -4393,7 +4709,7 @@ type ClearNeighborsRequest struct {
 
 func (x *ClearNeighborsRequest) Reset() {
 	*x = ClearNeighborsRequest{}
-	mi := &file_holdfast_proto_msgTypes[51]
+	mi := &file_holdfast_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4405,7 +4721,7 @@ func (x *ClearNeighborsRequest) String() string {
 func (*ClearNeighborsRequest) ProtoMessage() {}
 
 func (x *ClearNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[51]
+	mi := &file_holdfast_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4418,7 +4734,7 @@ func (x *ClearNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*ClearNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{51}
+	return file_holdfast_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ClearNeighborsRequest) GetNeighbor() string {
@@ -4451,7 +4767,7 @@ type ClearNeighborsResponse struct {
 
 func (x *ClearNeighborsResponse) Reset() {
 	*x = ClearNeighborsResponse{}
-	mi := &file_holdfast_proto_msgTypes[52]
+	mi := &file_holdfast_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4463,7 +4779,7 @@ func (x *ClearNeighborsResponse) String() string {
 func (*ClearNeighborsResponse) ProtoMessage() {}
 
 func (x *ClearNeighborsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[52]
+	mi := &file_holdfast_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4476,7 +4792,7 @@ func (x *ClearNeighborsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearNeighborsResponse.ProtoReflect.Descriptor instead.
 func (*ClearNeighborsResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{52}
+	return file_holdfast_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ClearNeighborsResponse) GetNeighbors() []string {
@@ -4499,7 +4815,7 @@ type DownNeighborRequest struct {
 
 func (x *DownNeighborRequest) Reset() {
 	*x = DownNeighborRequest{}
-	mi := &file_holdfast_proto_msgTypes[53]
+	mi := &file_holdfast_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4511,7 +4827,7 @@ func (x *DownNeighborRequest) String() string {
 func (*DownNeighborRequest) ProtoMessage() {}
 
 func (x *DownNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[53]
+	mi := &file_holdfast_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4524,7 +4840,7 @@ func (x *DownNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownNeighborRequest.ProtoReflect.Descriptor instead.
 func (*DownNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{53}
+	return file_holdfast_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *DownNeighborRequest) GetNeighbor() string {
@@ -4556,7 +4872,7 @@ type DownNeighborResponse struct {
 
 func (x *DownNeighborResponse) Reset() {
 	*x = DownNeighborResponse{}
-	mi := &file_holdfast_proto_msgTypes[54]
+	mi := &file_holdfast_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4568,7 +4884,7 @@ func (x *DownNeighborResponse) String() string {
 func (*DownNeighborResponse) ProtoMessage() {}
 
 func (x *DownNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[54]
+	mi := &file_holdfast_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4581,7 +4897,7 @@ func (x *DownNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownNeighborResponse.ProtoReflect.Descriptor instead.
 func (*DownNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{54}
+	return file_holdfast_proto_rawDescGZIP(), []int{57}
 }
 
 type EnableNeighborRequest struct {
@@ -4593,7 +4909,7 @@ type EnableNeighborRequest struct {
 
 func (x *EnableNeighborRequest) Reset() {
 	*x = EnableNeighborRequest{}
-	mi := &file_holdfast_proto_msgTypes[55]
+	mi := &file_holdfast_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4605,7 +4921,7 @@ func (x *EnableNeighborRequest) String() string {
 func (*EnableNeighborRequest) ProtoMessage() {}
 
 func (x *EnableNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[55]
+	mi := &file_holdfast_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4618,7 +4934,7 @@ func (x *EnableNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableNeighborRequest.ProtoReflect.Descriptor instead.
 func (*EnableNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{55}
+	return file_holdfast_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *EnableNeighborRequest) GetNeighbor() string {
@@ -4636,7 +4952,7 @@ type EnableNeighborResponse struct {
 
 func (x *EnableNeighborResponse) Reset() {
 	*x = EnableNeighborResponse{}
-	mi := &file_holdfast_proto_msgTypes[56]
+	mi := &file_holdfast_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4648,7 +4964,7 @@ func (x *EnableNeighborResponse) String() string {
 func (*EnableNeighborResponse) ProtoMessage() {}
 
 func (x *EnableNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[56]
+	mi := &file_holdfast_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4661,7 +4977,7 @@ func (x *EnableNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableNeighborResponse.ProtoReflect.Descriptor instead.
 func (*EnableNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{56}
+	return file_holdfast_proto_rawDescGZIP(), []int{59}
 }
 
 type TraceNeighborRequest struct {
@@ -4673,7 +4989,7 @@ type TraceNeighborRequest struct {
 
 func (x *TraceNeighborRequest) Reset() {
 	*x = TraceNeighborRequest{}
-	mi := &file_holdfast_proto_msgTypes[57]
+	mi := &file_holdfast_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4685,7 +5001,7 @@ func (x *TraceNeighborRequest) String() string {
 func (*TraceNeighborRequest) ProtoMessage() {}
 
 func (x *TraceNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[57]
+	mi := &file_holdfast_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4698,7 +5014,7 @@ func (x *TraceNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceNeighborRequest.ProtoReflect.Descriptor instead.
 func (*TraceNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{57}
+	return file_holdfast_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *TraceNeighborRequest) GetNeighbor() string {
@@ -4717,7 +5033,7 @@ type TraceNeighborResponse struct {
 
 func (x *TraceNeighborResponse) Reset() {
 	*x = TraceNeighborResponse{}
-	mi := &file_holdfast_proto_msgTypes[58]
+	mi := &file_holdfast_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4729,7 +5045,7 @@ func (x *TraceNeighborResponse) String() string {
 func (*TraceNeighborResponse) ProtoMessage() {}
 
 func (x *TraceNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[58]
+	mi := &file_holdfast_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4742,7 +5058,7 @@ func (x *TraceNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceNeighborResponse.ProtoReflect.Descriptor instead.
 func (*TraceNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{58}
+	return file_holdfast_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *TraceNeighborResponse) GetEvents() []*TraceEvent {
@@ -4777,7 +5093,7 @@ type TraceEvent struct {
 
 func (x *TraceEvent) Reset() {
 	*x = TraceEvent{}
-	mi := &file_holdfast_proto_msgTypes[59]
+	mi := &file_holdfast_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4789,7 +5105,7 @@ func (x *TraceEvent) String() string {
 func (*TraceEvent) ProtoMessage() {}
 
 func (x *TraceEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[59]
+	mi := &file_holdfast_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4802,7 +5118,7 @@ func (x *TraceEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceEvent.ProtoReflect.Descriptor instead.
 func (*TraceEvent) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{59}
+	return file_holdfast_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *TraceEvent) GetAt() *timestamppb.Timestamp {
@@ -4895,7 +5211,7 @@ type Announcement struct {
 
 func (x *Announcement) Reset() {
 	*x = Announcement{}
-	mi := &file_holdfast_proto_msgTypes[60]
+	mi := &file_holdfast_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4907,7 +5223,7 @@ func (x *Announcement) String() string {
 func (*Announcement) ProtoMessage() {}
 
 func (x *Announcement) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[60]
+	mi := &file_holdfast_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4920,7 +5236,7 @@ func (x *Announcement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Announcement.ProtoReflect.Descriptor instead.
 func (*Announcement) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{60}
+	return file_holdfast_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Announcement) GetPrefix() string {
@@ -5006,7 +5322,7 @@ type AnnounceRequest struct {
 
 func (x *AnnounceRequest) Reset() {
 	*x = AnnounceRequest{}
-	mi := &file_holdfast_proto_msgTypes[61]
+	mi := &file_holdfast_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5018,7 +5334,7 @@ func (x *AnnounceRequest) String() string {
 func (*AnnounceRequest) ProtoMessage() {}
 
 func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[61]
+	mi := &file_holdfast_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5031,7 +5347,7 @@ func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceRequest.ProtoReflect.Descriptor instead.
 func (*AnnounceRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{61}
+	return file_holdfast_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *AnnounceRequest) GetAnnouncements() []*Announcement {
@@ -5056,7 +5372,7 @@ type AnnounceResponse struct {
 
 func (x *AnnounceResponse) Reset() {
 	*x = AnnounceResponse{}
-	mi := &file_holdfast_proto_msgTypes[62]
+	mi := &file_holdfast_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5068,7 +5384,7 @@ func (x *AnnounceResponse) String() string {
 func (*AnnounceResponse) ProtoMessage() {}
 
 func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[62]
+	mi := &file_holdfast_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5081,7 +5397,7 @@ func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceResponse.ProtoReflect.Descriptor instead.
 func (*AnnounceResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{62}
+	return file_holdfast_proto_rawDescGZIP(), []int{65}
 }
 
 type WithdrawRequest struct {
@@ -5095,7 +5411,7 @@ type WithdrawRequest struct {
 
 func (x *WithdrawRequest) Reset() {
 	*x = WithdrawRequest{}
-	mi := &file_holdfast_proto_msgTypes[63]
+	mi := &file_holdfast_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5107,7 +5423,7 @@ func (x *WithdrawRequest) String() string {
 func (*WithdrawRequest) ProtoMessage() {}
 
 func (x *WithdrawRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[63]
+	mi := &file_holdfast_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5120,7 +5436,7 @@ func (x *WithdrawRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawRequest.ProtoReflect.Descriptor instead.
 func (*WithdrawRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{63}
+	return file_holdfast_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *WithdrawRequest) GetPrefixes() []string {
@@ -5149,7 +5465,7 @@ type WithdrawResponse struct {
 
 func (x *WithdrawResponse) Reset() {
 	*x = WithdrawResponse{}
-	mi := &file_holdfast_proto_msgTypes[64]
+	mi := &file_holdfast_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5161,7 +5477,7 @@ func (x *WithdrawResponse) String() string {
 func (*WithdrawResponse) ProtoMessage() {}
 
 func (x *WithdrawResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[64]
+	mi := &file_holdfast_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5174,7 +5490,7 @@ func (x *WithdrawResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawResponse.ProtoReflect.Descriptor instead.
 func (*WithdrawResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{64}
+	return file_holdfast_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *WithdrawResponse) GetWithdrawn() []string {
@@ -5199,7 +5515,7 @@ type ListAnnouncementsRequest struct {
 
 func (x *ListAnnouncementsRequest) Reset() {
 	*x = ListAnnouncementsRequest{}
-	mi := &file_holdfast_proto_msgTypes[65]
+	mi := &file_holdfast_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5211,7 +5527,7 @@ func (x *ListAnnouncementsRequest) String() string {
 func (*ListAnnouncementsRequest) ProtoMessage() {}
 
 func (x *ListAnnouncementsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[65]
+	mi := &file_holdfast_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5224,7 +5540,7 @@ func (x *ListAnnouncementsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAnnouncementsRequest.ProtoReflect.Descriptor instead.
 func (*ListAnnouncementsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{65}
+	return file_holdfast_proto_rawDescGZIP(), []int{68}
 }
 
 type ListAnnouncementsResponse struct {
@@ -5236,7 +5552,7 @@ type ListAnnouncementsResponse struct {
 
 func (x *ListAnnouncementsResponse) Reset() {
 	*x = ListAnnouncementsResponse{}
-	mi := &file_holdfast_proto_msgTypes[66]
+	mi := &file_holdfast_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5248,7 +5564,7 @@ func (x *ListAnnouncementsResponse) String() string {
 func (*ListAnnouncementsResponse) ProtoMessage() {}
 
 func (x *ListAnnouncementsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[66]
+	mi := &file_holdfast_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5261,7 +5577,7 @@ func (x *ListAnnouncementsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAnnouncementsResponse.ProtoReflect.Descriptor instead.
 func (*ListAnnouncementsResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{66}
+	return file_holdfast_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListAnnouncementsResponse) GetAnnouncements() []*Announcement {
@@ -5279,7 +5595,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_holdfast_proto_msgTypes[67]
+	mi := &file_holdfast_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5291,7 +5607,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[67]
+	mi := &file_holdfast_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5304,7 +5620,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{67}
+	return file_holdfast_proto_rawDescGZIP(), []int{70}
 }
 
 type ReloadResponse struct {
@@ -5320,7 +5636,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_holdfast_proto_msgTypes[68]
+	mi := &file_holdfast_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5332,7 +5648,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[68]
+	mi := &file_holdfast_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5345,7 +5661,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{68}
+	return file_holdfast_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ReloadResponse) GetRevision() uint64 {
@@ -5395,7 +5711,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_holdfast_proto_msgTypes[69]
+	mi := &file_holdfast_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5407,7 +5723,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[69]
+	mi := &file_holdfast_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5420,7 +5736,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{69}
+	return file_holdfast_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Change) GetKind() ChangeKind {
@@ -5459,7 +5775,7 @@ type CheckConfigRequest struct {
 
 func (x *CheckConfigRequest) Reset() {
 	*x = CheckConfigRequest{}
-	mi := &file_holdfast_proto_msgTypes[70]
+	mi := &file_holdfast_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5471,7 +5787,7 @@ func (x *CheckConfigRequest) String() string {
 func (*CheckConfigRequest) ProtoMessage() {}
 
 func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[70]
+	mi := &file_holdfast_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5484,7 +5800,7 @@ func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigRequest.ProtoReflect.Descriptor instead.
 func (*CheckConfigRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{70}
+	return file_holdfast_proto_rawDescGZIP(), []int{73}
 }
 
 type CheckConfigResponse struct {
@@ -5498,7 +5814,7 @@ type CheckConfigResponse struct {
 
 func (x *CheckConfigResponse) Reset() {
 	*x = CheckConfigResponse{}
-	mi := &file_holdfast_proto_msgTypes[71]
+	mi := &file_holdfast_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5510,7 +5826,7 @@ func (x *CheckConfigResponse) String() string {
 func (*CheckConfigResponse) ProtoMessage() {}
 
 func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[71]
+	mi := &file_holdfast_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5523,7 +5839,7 @@ func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigResponse.ProtoReflect.Descriptor instead.
 func (*CheckConfigResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{71}
+	return file_holdfast_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *CheckConfigResponse) GetConfigPath() string {
@@ -5562,7 +5878,7 @@ type Diagnostic struct {
 
 func (x *Diagnostic) Reset() {
 	*x = Diagnostic{}
-	mi := &file_holdfast_proto_msgTypes[72]
+	mi := &file_holdfast_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5574,7 +5890,7 @@ func (x *Diagnostic) String() string {
 func (*Diagnostic) ProtoMessage() {}
 
 func (x *Diagnostic) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[72]
+	mi := &file_holdfast_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5587,7 +5903,7 @@ func (x *Diagnostic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Diagnostic.ProtoReflect.Descriptor instead.
 func (*Diagnostic) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{72}
+	return file_holdfast_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *Diagnostic) GetSeverity() Severity {
@@ -5914,7 +6230,28 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x04step\x18\x01 \x01(\rR\x04step\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x0e\n" +
-	"\x02to\x18\x04 \x01(\tR\x02to\"-\n" +
+	"\x02to\x18\x04 \x01(\tR\x02to\"y\n" +
+	"\x0eMonitorRequest\x12\x1a\n" +
+	"\bneighbor\x18\x01 \x01(\tR\bneighbor\x12\x16\n" +
+	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x16\n" +
+	"\x06longer\x18\x03 \x01(\bR\x06longer\x12\x1b\n" +
+	"\tbest_only\x18\x04 \x01(\bR\bbestOnly\"=\n" +
+	"\x0fMonitorResponse\x12*\n" +
+	"\x06events\x18\x01 \x03(\v2\x12.holdfast.v1.EventR\x06events\"\x93\x03\n" +
+	"\x05Event\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12*\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x16.holdfast.v1.EventKindR\x04kind\x12\x14\n" +
+	"\x05table\x18\x03 \x01(\tR\x05table\x12\x16\n" +
+	"\x06prefix\x18\x04 \x01(\tR\x06prefix\x12+\n" +
+	"\x06family\x18\x05 \x01(\x0e2\x13.holdfast.v1.FamilyR\x06family\x12$\n" +
+	"\x03old\x18\x06 \x01(\v2\x12.holdfast.v1.RouteR\x03old\x12$\n" +
+	"\x03new\x18\a \x01(\v2\x12.holdfast.v1.RouteR\x03new\x12\x14\n" +
+	"\x05cause\x18\b \x01(\tR\x05cause\x12\x1a\n" +
+	"\bneighbor\x18\t \x01(\tR\bneighbor\x12)\n" +
+	"\x10neighbor_address\x18\n" +
+	" \x01(\tR\x0fneighborAddress\x12\x16\n" +
+	"\x06reason\x18\v \x01(\tR\x06reason\x12\x16\n" +
+	"\x06missed\x18\f \x01(\x04R\x06missed\"-\n" +
 	"\x13ListPoliciesRequest\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\"G\n" +
 	"\x14ListPoliciesResponse\x12/\n" +
@@ -6095,7 +6432,14 @@ const file_holdfast_proto_rawDesc = "" +
 	"\vPrefixMatch\x12\x1c\n" +
 	"\x18PREFIX_MATCH_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13PREFIX_MATCH_LONGER\x10\x01\x12\x18\n" +
-	"\x14PREFIX_MATCH_SHORTER\x10\x02*s\n" +
+	"\x14PREFIX_MATCH_SHORTER\x10\x02*\xa6\x01\n" +
+	"\tEventKind\x12\x1a\n" +
+	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12EVENT_KIND_STARTED\x10\x01\x12\x14\n" +
+	"\x10EVENT_KIND_ROUTE\x10\x02\x12\x1a\n" +
+	"\x16EVENT_KIND_NEIGHBOR_UP\x10\x03\x12\x1c\n" +
+	"\x18EVENT_KIND_NEIGHBOR_DOWN\x10\x04\x12\x15\n" +
+	"\x11EVENT_KIND_MISSED\x10\x05*s\n" +
 	"\n" +
 	"RuleAction\x12\x1b\n" +
 	"\x17RULE_ACTION_UNSPECIFIED\x10\x00\x12\x16\n" +
@@ -6117,7 +6461,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSEVERITY_ERROR\x10\x01\x12\x14\n" +
-	"\x10SEVERITY_WARNING\x10\x022\x86\r\n" +
+	"\x10SEVERITY_WARNING\x10\x022\xd0\r\n" +
 	"\bHoldfast\x12O\n" +
 	"\n" +
 	"GetVersion\x12\x1e.holdfast.v1.GetVersionRequest\x1a\x1f.holdfast.v1.GetVersionResponse\"\x00\x12O\n" +
@@ -6130,7 +6474,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"ListRoutes\x12\x1e.holdfast.v1.ListRoutesRequest\x1a\x1f.holdfast.v1.ListRoutesResponse\"\x000\x01\x12R\n" +
 	"\vCountRoutes\x12\x1f.holdfast.v1.CountRoutesRequest\x1a .holdfast.v1.CountRoutesResponse\"\x00\x12C\n" +
 	"\x06Lookup\x12\x1a.holdfast.v1.LookupRequest\x1a\x1b.holdfast.v1.LookupResponse\"\x00\x12F\n" +
-	"\aExplain\x12\x1b.holdfast.v1.ExplainRequest\x1a\x1c.holdfast.v1.ExplainResponse\"\x00\x12U\n" +
+	"\aExplain\x12\x1b.holdfast.v1.ExplainRequest\x1a\x1c.holdfast.v1.ExplainResponse\"\x00\x12H\n" +
+	"\aMonitor\x12\x1b.holdfast.v1.MonitorRequest\x1a\x1c.holdfast.v1.MonitorResponse\"\x000\x01\x12U\n" +
 	"\fListPolicies\x12 .holdfast.v1.ListPoliciesRequest\x1a!.holdfast.v1.ListPoliciesResponse\"\x00\x12O\n" +
 	"\n" +
 	"TestPolicy\x12\x1e.holdfast.v1.TestPolicyRequest\x1a\x1f.holdfast.v1.TestPolicyResponse\"\x00\x12[\n" +
@@ -6156,8 +6501,8 @@ func file_holdfast_proto_rawDescGZIP() []byte {
 	return file_holdfast_proto_rawDescData
 }
 
-var file_holdfast_proto_enumTypes = make([]protoimpl.EnumInfo, 12)
-var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
+var file_holdfast_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
+var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 76)
 var file_holdfast_proto_goTypes = []any{
 	(Family)(0),                       // 0: holdfast.v1.Family
 	(SessionState)(0),                 // 1: holdfast.v1.SessionState
@@ -6167,221 +6512,233 @@ var file_holdfast_proto_goTypes = []any{
 	(SegmentType)(0),                  // 5: holdfast.v1.SegmentType
 	(RouteView)(0),                    // 6: holdfast.v1.RouteView
 	(PrefixMatch)(0),                  // 7: holdfast.v1.PrefixMatch
-	(RuleAction)(0),                   // 8: holdfast.v1.RuleAction
-	(ClearMode)(0),                    // 9: holdfast.v1.ClearMode
-	(ChangeKind)(0),                   // 10: holdfast.v1.ChangeKind
-	(Severity)(0),                     // 11: holdfast.v1.Severity
-	(*Position)(nil),                  // 12: holdfast.v1.Position
-	(*RuleRef)(nil),                   // 13: holdfast.v1.RuleRef
-	(*AsPathSegment)(nil),             // 14: holdfast.v1.AsPathSegment
-	(*LargeCommunity)(nil),            // 15: holdfast.v1.LargeCommunity
-	(*Aggregator)(nil),                // 16: holdfast.v1.Aggregator
-	(*Attribute)(nil),                 // 17: holdfast.v1.Attribute
-	(*Attributes)(nil),                // 18: holdfast.v1.Attributes
-	(*Route)(nil),                     // 19: holdfast.v1.Route
-	(*GetVersionRequest)(nil),         // 20: holdfast.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),        // 21: holdfast.v1.GetVersionResponse
-	(*GetSummaryRequest)(nil),         // 22: holdfast.v1.GetSummaryRequest
-	(*GetSummaryResponse)(nil),        // 23: holdfast.v1.GetSummaryResponse
-	(*TableSummary)(nil),              // 24: holdfast.v1.TableSummary
-	(*GetMemoryRequest)(nil),          // 25: holdfast.v1.GetMemoryRequest
-	(*GetMemoryResponse)(nil),         // 26: holdfast.v1.GetMemoryResponse
-	(*MemoryItem)(nil),                // 27: holdfast.v1.MemoryItem
-	(*ListNeighborsRequest)(nil),      // 28: holdfast.v1.ListNeighborsRequest
-	(*ListNeighborsResponse)(nil),     // 29: holdfast.v1.ListNeighborsResponse
-	(*GetNeighborRequest)(nil),        // 30: holdfast.v1.GetNeighborRequest
-	(*GetNeighborResponse)(nil),       // 31: holdfast.v1.GetNeighborResponse
-	(*Neighbor)(nil),                  // 32: holdfast.v1.Neighbor
-	(*Down)(nil),                      // 33: holdfast.v1.Down
-	(*NeighborFamily)(nil),            // 34: holdfast.v1.NeighborFamily
-	(*PrefixLimit)(nil),               // 35: holdfast.v1.PrefixLimit
-	(*Reset)(nil),                     // 36: holdfast.v1.Reset
-	(*Notification)(nil),              // 37: holdfast.v1.Notification
-	(*Capability)(nil),                // 38: holdfast.v1.Capability
-	(*Timers)(nil),                    // 39: holdfast.v1.Timers
-	(*Negotiated)(nil),                // 40: holdfast.v1.Negotiated
-	(*MessageCounts)(nil),             // 41: holdfast.v1.MessageCounts
-	(*NeighborCounters)(nil),          // 42: holdfast.v1.NeighborCounters
-	(*NeighborDetail)(nil),            // 43: holdfast.v1.NeighborDetail
-	(*RouteQuery)(nil),                // 44: holdfast.v1.RouteQuery
-	(*ListRoutesRequest)(nil),         // 45: holdfast.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),        // 46: holdfast.v1.ListRoutesResponse
-	(*CountRoutesRequest)(nil),        // 47: holdfast.v1.CountRoutesRequest
-	(*CountRoutesResponse)(nil),       // 48: holdfast.v1.CountRoutesResponse
-	(*LookupRequest)(nil),             // 49: holdfast.v1.LookupRequest
-	(*LookupResponse)(nil),            // 50: holdfast.v1.LookupResponse
-	(*ExplainRequest)(nil),            // 51: holdfast.v1.ExplainRequest
-	(*ExplainResponse)(nil),           // 52: holdfast.v1.ExplainResponse
-	(*Candidate)(nil),                 // 53: holdfast.v1.Candidate
-	(*Decision)(nil),                  // 54: holdfast.v1.Decision
-	(*ListPoliciesRequest)(nil),       // 55: holdfast.v1.ListPoliciesRequest
-	(*ListPoliciesResponse)(nil),      // 56: holdfast.v1.ListPoliciesResponse
-	(*Policy)(nil),                    // 57: holdfast.v1.Policy
-	(*PolicyRule)(nil),                // 58: holdfast.v1.PolicyRule
-	(*TestPolicyRequest)(nil),         // 59: holdfast.v1.TestPolicyRequest
-	(*TestPolicyResponse)(nil),        // 60: holdfast.v1.TestPolicyResponse
-	(*PolicyStep)(nil),                // 61: holdfast.v1.PolicyStep
-	(*Finding)(nil),                   // 62: holdfast.v1.Finding
-	(*ClearNeighborsRequest)(nil),     // 63: holdfast.v1.ClearNeighborsRequest
-	(*ClearNeighborsResponse)(nil),    // 64: holdfast.v1.ClearNeighborsResponse
-	(*DownNeighborRequest)(nil),       // 65: holdfast.v1.DownNeighborRequest
-	(*DownNeighborResponse)(nil),      // 66: holdfast.v1.DownNeighborResponse
-	(*EnableNeighborRequest)(nil),     // 67: holdfast.v1.EnableNeighborRequest
-	(*EnableNeighborResponse)(nil),    // 68: holdfast.v1.EnableNeighborResponse
-	(*TraceNeighborRequest)(nil),      // 69: holdfast.v1.TraceNeighborRequest
-	(*TraceNeighborResponse)(nil),     // 70: holdfast.v1.TraceNeighborResponse
-	(*TraceEvent)(nil),                // 71: holdfast.v1.TraceEvent
-	(*Announcement)(nil),              // 72: holdfast.v1.Announcement
-	(*AnnounceRequest)(nil),           // 73: holdfast.v1.AnnounceRequest
-	(*AnnounceResponse)(nil),          // 74: holdfast.v1.AnnounceResponse
-	(*WithdrawRequest)(nil),           // 75: holdfast.v1.WithdrawRequest
-	(*WithdrawResponse)(nil),          // 76: holdfast.v1.WithdrawResponse
-	(*ListAnnouncementsRequest)(nil),  // 77: holdfast.v1.ListAnnouncementsRequest
-	(*ListAnnouncementsResponse)(nil), // 78: holdfast.v1.ListAnnouncementsResponse
-	(*ReloadRequest)(nil),             // 79: holdfast.v1.ReloadRequest
-	(*ReloadResponse)(nil),            // 80: holdfast.v1.ReloadResponse
-	(*Change)(nil),                    // 81: holdfast.v1.Change
-	(*CheckConfigRequest)(nil),        // 82: holdfast.v1.CheckConfigRequest
-	(*CheckConfigResponse)(nil),       // 83: holdfast.v1.CheckConfigResponse
-	(*Diagnostic)(nil),                // 84: holdfast.v1.Diagnostic
-	(*timestamppb.Timestamp)(nil),     // 85: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 86: google.protobuf.Duration
+	(EventKind)(0),                    // 8: holdfast.v1.EventKind
+	(RuleAction)(0),                   // 9: holdfast.v1.RuleAction
+	(ClearMode)(0),                    // 10: holdfast.v1.ClearMode
+	(ChangeKind)(0),                   // 11: holdfast.v1.ChangeKind
+	(Severity)(0),                     // 12: holdfast.v1.Severity
+	(*Position)(nil),                  // 13: holdfast.v1.Position
+	(*RuleRef)(nil),                   // 14: holdfast.v1.RuleRef
+	(*AsPathSegment)(nil),             // 15: holdfast.v1.AsPathSegment
+	(*LargeCommunity)(nil),            // 16: holdfast.v1.LargeCommunity
+	(*Aggregator)(nil),                // 17: holdfast.v1.Aggregator
+	(*Attribute)(nil),                 // 18: holdfast.v1.Attribute
+	(*Attributes)(nil),                // 19: holdfast.v1.Attributes
+	(*Route)(nil),                     // 20: holdfast.v1.Route
+	(*GetVersionRequest)(nil),         // 21: holdfast.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),        // 22: holdfast.v1.GetVersionResponse
+	(*GetSummaryRequest)(nil),         // 23: holdfast.v1.GetSummaryRequest
+	(*GetSummaryResponse)(nil),        // 24: holdfast.v1.GetSummaryResponse
+	(*TableSummary)(nil),              // 25: holdfast.v1.TableSummary
+	(*GetMemoryRequest)(nil),          // 26: holdfast.v1.GetMemoryRequest
+	(*GetMemoryResponse)(nil),         // 27: holdfast.v1.GetMemoryResponse
+	(*MemoryItem)(nil),                // 28: holdfast.v1.MemoryItem
+	(*ListNeighborsRequest)(nil),      // 29: holdfast.v1.ListNeighborsRequest
+	(*ListNeighborsResponse)(nil),     // 30: holdfast.v1.ListNeighborsResponse
+	(*GetNeighborRequest)(nil),        // 31: holdfast.v1.GetNeighborRequest
+	(*GetNeighborResponse)(nil),       // 32: holdfast.v1.GetNeighborResponse
+	(*Neighbor)(nil),                  // 33: holdfast.v1.Neighbor
+	(*Down)(nil),                      // 34: holdfast.v1.Down
+	(*NeighborFamily)(nil),            // 35: holdfast.v1.NeighborFamily
+	(*PrefixLimit)(nil),               // 36: holdfast.v1.PrefixLimit
+	(*Reset)(nil),                     // 37: holdfast.v1.Reset
+	(*Notification)(nil),              // 38: holdfast.v1.Notification
+	(*Capability)(nil),                // 39: holdfast.v1.Capability
+	(*Timers)(nil),                    // 40: holdfast.v1.Timers
+	(*Negotiated)(nil),                // 41: holdfast.v1.Negotiated
+	(*MessageCounts)(nil),             // 42: holdfast.v1.MessageCounts
+	(*NeighborCounters)(nil),          // 43: holdfast.v1.NeighborCounters
+	(*NeighborDetail)(nil),            // 44: holdfast.v1.NeighborDetail
+	(*RouteQuery)(nil),                // 45: holdfast.v1.RouteQuery
+	(*ListRoutesRequest)(nil),         // 46: holdfast.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),        // 47: holdfast.v1.ListRoutesResponse
+	(*CountRoutesRequest)(nil),        // 48: holdfast.v1.CountRoutesRequest
+	(*CountRoutesResponse)(nil),       // 49: holdfast.v1.CountRoutesResponse
+	(*LookupRequest)(nil),             // 50: holdfast.v1.LookupRequest
+	(*LookupResponse)(nil),            // 51: holdfast.v1.LookupResponse
+	(*ExplainRequest)(nil),            // 52: holdfast.v1.ExplainRequest
+	(*ExplainResponse)(nil),           // 53: holdfast.v1.ExplainResponse
+	(*Candidate)(nil),                 // 54: holdfast.v1.Candidate
+	(*Decision)(nil),                  // 55: holdfast.v1.Decision
+	(*MonitorRequest)(nil),            // 56: holdfast.v1.MonitorRequest
+	(*MonitorResponse)(nil),           // 57: holdfast.v1.MonitorResponse
+	(*Event)(nil),                     // 58: holdfast.v1.Event
+	(*ListPoliciesRequest)(nil),       // 59: holdfast.v1.ListPoliciesRequest
+	(*ListPoliciesResponse)(nil),      // 60: holdfast.v1.ListPoliciesResponse
+	(*Policy)(nil),                    // 61: holdfast.v1.Policy
+	(*PolicyRule)(nil),                // 62: holdfast.v1.PolicyRule
+	(*TestPolicyRequest)(nil),         // 63: holdfast.v1.TestPolicyRequest
+	(*TestPolicyResponse)(nil),        // 64: holdfast.v1.TestPolicyResponse
+	(*PolicyStep)(nil),                // 65: holdfast.v1.PolicyStep
+	(*Finding)(nil),                   // 66: holdfast.v1.Finding
+	(*ClearNeighborsRequest)(nil),     // 67: holdfast.v1.ClearNeighborsRequest
+	(*ClearNeighborsResponse)(nil),    // 68: holdfast.v1.ClearNeighborsResponse
+	(*DownNeighborRequest)(nil),       // 69: holdfast.v1.DownNeighborRequest
+	(*DownNeighborResponse)(nil),      // 70: holdfast.v1.DownNeighborResponse
+	(*EnableNeighborRequest)(nil),     // 71: holdfast.v1.EnableNeighborRequest
+	(*EnableNeighborResponse)(nil),    // 72: holdfast.v1.EnableNeighborResponse
+	(*TraceNeighborRequest)(nil),      // 73: holdfast.v1.TraceNeighborRequest
+	(*TraceNeighborResponse)(nil),     // 74: holdfast.v1.TraceNeighborResponse
+	(*TraceEvent)(nil),                // 75: holdfast.v1.TraceEvent
+	(*Announcement)(nil),              // 76: holdfast.v1.Announcement
+	(*AnnounceRequest)(nil),           // 77: holdfast.v1.AnnounceRequest
+	(*AnnounceResponse)(nil),          // 78: holdfast.v1.AnnounceResponse
+	(*WithdrawRequest)(nil),           // 79: holdfast.v1.WithdrawRequest
+	(*WithdrawResponse)(nil),          // 80: holdfast.v1.WithdrawResponse
+	(*ListAnnouncementsRequest)(nil),  // 81: holdfast.v1.ListAnnouncementsRequest
+	(*ListAnnouncementsResponse)(nil), // 82: holdfast.v1.ListAnnouncementsResponse
+	(*ReloadRequest)(nil),             // 83: holdfast.v1.ReloadRequest
+	(*ReloadResponse)(nil),            // 84: holdfast.v1.ReloadResponse
+	(*Change)(nil),                    // 85: holdfast.v1.Change
+	(*CheckConfigRequest)(nil),        // 86: holdfast.v1.CheckConfigRequest
+	(*CheckConfigResponse)(nil),       // 87: holdfast.v1.CheckConfigResponse
+	(*Diagnostic)(nil),                // 88: holdfast.v1.Diagnostic
+	(*timestamppb.Timestamp)(nil),     // 89: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 90: google.protobuf.Duration
 }
 var file_holdfast_proto_depIdxs = []int32{
-	12,  // 0: holdfast.v1.RuleRef.position:type_name -> holdfast.v1.Position
+	13,  // 0: holdfast.v1.RuleRef.position:type_name -> holdfast.v1.Position
 	5,   // 1: holdfast.v1.AsPathSegment.type:type_name -> holdfast.v1.SegmentType
 	4,   // 2: holdfast.v1.Attributes.origin:type_name -> holdfast.v1.Origin
-	14,  // 3: holdfast.v1.Attributes.as_path:type_name -> holdfast.v1.AsPathSegment
-	15,  // 4: holdfast.v1.Attributes.large_communities:type_name -> holdfast.v1.LargeCommunity
-	16,  // 5: holdfast.v1.Attributes.aggregator:type_name -> holdfast.v1.Aggregator
-	17,  // 6: holdfast.v1.Attributes.other:type_name -> holdfast.v1.Attribute
+	15,  // 3: holdfast.v1.Attributes.as_path:type_name -> holdfast.v1.AsPathSegment
+	16,  // 4: holdfast.v1.Attributes.large_communities:type_name -> holdfast.v1.LargeCommunity
+	17,  // 5: holdfast.v1.Attributes.aggregator:type_name -> holdfast.v1.Aggregator
+	18,  // 6: holdfast.v1.Attributes.other:type_name -> holdfast.v1.Attribute
 	0,   // 7: holdfast.v1.Route.family:type_name -> holdfast.v1.Family
 	2,   // 8: holdfast.v1.Route.source:type_name -> holdfast.v1.RouteSource
 	3,   // 9: holdfast.v1.Route.status:type_name -> holdfast.v1.RouteStatus
-	13,  // 10: holdfast.v1.Route.rule:type_name -> holdfast.v1.RuleRef
-	18,  // 11: holdfast.v1.Route.attributes:type_name -> holdfast.v1.Attributes
-	85,  // 12: holdfast.v1.Route.learned:type_name -> google.protobuf.Timestamp
-	85,  // 13: holdfast.v1.GetSummaryResponse.started:type_name -> google.protobuf.Timestamp
-	85,  // 14: holdfast.v1.GetSummaryResponse.configured:type_name -> google.protobuf.Timestamp
-	24,  // 15: holdfast.v1.GetSummaryResponse.tables:type_name -> holdfast.v1.TableSummary
+	14,  // 10: holdfast.v1.Route.rule:type_name -> holdfast.v1.RuleRef
+	19,  // 11: holdfast.v1.Route.attributes:type_name -> holdfast.v1.Attributes
+	89,  // 12: holdfast.v1.Route.learned:type_name -> google.protobuf.Timestamp
+	89,  // 13: holdfast.v1.GetSummaryResponse.started:type_name -> google.protobuf.Timestamp
+	89,  // 14: holdfast.v1.GetSummaryResponse.configured:type_name -> google.protobuf.Timestamp
+	25,  // 15: holdfast.v1.GetSummaryResponse.tables:type_name -> holdfast.v1.TableSummary
 	0,   // 16: holdfast.v1.TableSummary.family:type_name -> holdfast.v1.Family
-	27,  // 17: holdfast.v1.GetMemoryResponse.items:type_name -> holdfast.v1.MemoryItem
-	32,  // 18: holdfast.v1.ListNeighborsResponse.neighbors:type_name -> holdfast.v1.Neighbor
-	32,  // 19: holdfast.v1.GetNeighborResponse.neighbor:type_name -> holdfast.v1.Neighbor
-	43,  // 20: holdfast.v1.GetNeighborResponse.detail:type_name -> holdfast.v1.NeighborDetail
+	28,  // 17: holdfast.v1.GetMemoryResponse.items:type_name -> holdfast.v1.MemoryItem
+	33,  // 18: holdfast.v1.ListNeighborsResponse.neighbors:type_name -> holdfast.v1.Neighbor
+	33,  // 19: holdfast.v1.GetNeighborResponse.neighbor:type_name -> holdfast.v1.Neighbor
+	44,  // 20: holdfast.v1.GetNeighborResponse.detail:type_name -> holdfast.v1.NeighborDetail
 	1,   // 21: holdfast.v1.Neighbor.state:type_name -> holdfast.v1.SessionState
-	85,  // 22: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
-	34,  // 23: holdfast.v1.Neighbor.families:type_name -> holdfast.v1.NeighborFamily
-	36,  // 24: holdfast.v1.Neighbor.last_reset:type_name -> holdfast.v1.Reset
-	33,  // 25: holdfast.v1.Neighbor.down:type_name -> holdfast.v1.Down
-	85,  // 26: holdfast.v1.Down.since:type_name -> google.protobuf.Timestamp
-	85,  // 27: holdfast.v1.Down.until:type_name -> google.protobuf.Timestamp
+	89,  // 22: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
+	35,  // 23: holdfast.v1.Neighbor.families:type_name -> holdfast.v1.NeighborFamily
+	37,  // 24: holdfast.v1.Neighbor.last_reset:type_name -> holdfast.v1.Reset
+	34,  // 25: holdfast.v1.Neighbor.down:type_name -> holdfast.v1.Down
+	89,  // 26: holdfast.v1.Down.since:type_name -> google.protobuf.Timestamp
+	89,  // 27: holdfast.v1.Down.until:type_name -> google.protobuf.Timestamp
 	0,   // 28: holdfast.v1.NeighborFamily.family:type_name -> holdfast.v1.Family
-	35,  // 29: holdfast.v1.NeighborFamily.limit:type_name -> holdfast.v1.PrefixLimit
-	86,  // 30: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
-	85,  // 31: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
-	37,  // 32: holdfast.v1.Reset.notification:type_name -> holdfast.v1.Notification
-	86,  // 33: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
-	86,  // 34: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
-	86,  // 35: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
-	86,  // 36: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
-	39,  // 37: holdfast.v1.Negotiated.timers:type_name -> holdfast.v1.Timers
+	36,  // 29: holdfast.v1.NeighborFamily.limit:type_name -> holdfast.v1.PrefixLimit
+	90,  // 30: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
+	89,  // 31: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
+	38,  // 32: holdfast.v1.Reset.notification:type_name -> holdfast.v1.Notification
+	90,  // 33: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
+	90,  // 34: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
+	90,  // 35: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
+	90,  // 36: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
+	40,  // 37: holdfast.v1.Negotiated.timers:type_name -> holdfast.v1.Timers
 	0,   // 38: holdfast.v1.Negotiated.families:type_name -> holdfast.v1.Family
 	0,   // 39: holdfast.v1.Negotiated.add_path_receive:type_name -> holdfast.v1.Family
-	41,  // 40: holdfast.v1.NeighborCounters.in:type_name -> holdfast.v1.MessageCounts
-	41,  // 41: holdfast.v1.NeighborCounters.out:type_name -> holdfast.v1.MessageCounts
-	38,  // 42: holdfast.v1.NeighborDetail.capabilities_sent:type_name -> holdfast.v1.Capability
-	38,  // 43: holdfast.v1.NeighborDetail.capabilities_received:type_name -> holdfast.v1.Capability
-	40,  // 44: holdfast.v1.NeighborDetail.negotiated:type_name -> holdfast.v1.Negotiated
-	39,  // 45: holdfast.v1.NeighborDetail.configured_timers:type_name -> holdfast.v1.Timers
-	42,  // 46: holdfast.v1.NeighborDetail.counters:type_name -> holdfast.v1.NeighborCounters
-	85,  // 47: holdfast.v1.NeighborDetail.last_established:type_name -> google.protobuf.Timestamp
-	85,  // 48: holdfast.v1.NeighborDetail.last_down:type_name -> google.protobuf.Timestamp
+	42,  // 40: holdfast.v1.NeighborCounters.in:type_name -> holdfast.v1.MessageCounts
+	42,  // 41: holdfast.v1.NeighborCounters.out:type_name -> holdfast.v1.MessageCounts
+	39,  // 42: holdfast.v1.NeighborDetail.capabilities_sent:type_name -> holdfast.v1.Capability
+	39,  // 43: holdfast.v1.NeighborDetail.capabilities_received:type_name -> holdfast.v1.Capability
+	41,  // 44: holdfast.v1.NeighborDetail.negotiated:type_name -> holdfast.v1.Negotiated
+	40,  // 45: holdfast.v1.NeighborDetail.configured_timers:type_name -> holdfast.v1.Timers
+	43,  // 46: holdfast.v1.NeighborDetail.counters:type_name -> holdfast.v1.NeighborCounters
+	89,  // 47: holdfast.v1.NeighborDetail.last_established:type_name -> google.protobuf.Timestamp
+	89,  // 48: holdfast.v1.NeighborDetail.last_down:type_name -> google.protobuf.Timestamp
 	6,   // 49: holdfast.v1.RouteQuery.view:type_name -> holdfast.v1.RouteView
 	0,   // 50: holdfast.v1.RouteQuery.family:type_name -> holdfast.v1.Family
 	7,   // 51: holdfast.v1.RouteQuery.match:type_name -> holdfast.v1.PrefixMatch
-	44,  // 52: holdfast.v1.ListRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
-	19,  // 53: holdfast.v1.ListRoutesResponse.routes:type_name -> holdfast.v1.Route
-	44,  // 54: holdfast.v1.CountRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
-	19,  // 55: holdfast.v1.LookupResponse.routes:type_name -> holdfast.v1.Route
-	53,  // 56: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
-	19,  // 57: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
-	54,  // 58: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
-	57,  // 59: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
-	12,  // 60: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
-	58,  // 61: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
-	12,  // 62: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
-	8,   // 63: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
-	18,  // 64: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
-	2,   // 65: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
-	61,  // 66: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
-	18,  // 67: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
-	18,  // 68: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
-	13,  // 69: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
-	8,   // 70: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
-	62,  // 71: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
-	12,  // 72: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
-	9,   // 73: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
-	86,  // 74: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
-	71,  // 75: holdfast.v1.TraceNeighborResponse.events:type_name -> holdfast.v1.TraceEvent
-	85,  // 76: holdfast.v1.TraceEvent.at:type_name -> google.protobuf.Timestamp
-	85,  // 77: holdfast.v1.Announcement.since:type_name -> google.protobuf.Timestamp
-	85,  // 78: holdfast.v1.Announcement.until:type_name -> google.protobuf.Timestamp
-	72,  // 79: holdfast.v1.AnnounceRequest.announcements:type_name -> holdfast.v1.Announcement
-	86,  // 80: holdfast.v1.AnnounceRequest.lifetime:type_name -> google.protobuf.Duration
-	72,  // 81: holdfast.v1.ListAnnouncementsResponse.announcements:type_name -> holdfast.v1.Announcement
-	81,  // 82: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
-	10,  // 83: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
-	12,  // 84: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
-	81,  // 85: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
-	84,  // 86: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
-	11,  // 87: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
-	12,  // 88: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
-	20,  // 89: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
-	22,  // 90: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
-	25,  // 91: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
-	28,  // 92: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
-	30,  // 93: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
-	45,  // 94: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
-	47,  // 95: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
-	49,  // 96: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
-	51,  // 97: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
-	55,  // 98: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
-	59,  // 99: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
-	63,  // 100: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
-	65,  // 101: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
-	67,  // 102: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
-	69,  // 103: holdfast.v1.Holdfast.TraceNeighbor:input_type -> holdfast.v1.TraceNeighborRequest
-	73,  // 104: holdfast.v1.Holdfast.Announce:input_type -> holdfast.v1.AnnounceRequest
-	75,  // 105: holdfast.v1.Holdfast.Withdraw:input_type -> holdfast.v1.WithdrawRequest
-	77,  // 106: holdfast.v1.Holdfast.ListAnnouncements:input_type -> holdfast.v1.ListAnnouncementsRequest
-	79,  // 107: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
-	82,  // 108: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
-	21,  // 109: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
-	23,  // 110: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
-	26,  // 111: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
-	29,  // 112: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
-	31,  // 113: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
-	46,  // 114: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
-	48,  // 115: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
-	50,  // 116: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
-	52,  // 117: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
-	56,  // 118: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
-	60,  // 119: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
-	64,  // 120: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
-	66,  // 121: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
-	68,  // 122: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
-	70,  // 123: holdfast.v1.Holdfast.TraceNeighbor:output_type -> holdfast.v1.TraceNeighborResponse
-	74,  // 124: holdfast.v1.Holdfast.Announce:output_type -> holdfast.v1.AnnounceResponse
-	76,  // 125: holdfast.v1.Holdfast.Withdraw:output_type -> holdfast.v1.WithdrawResponse
-	78,  // 126: holdfast.v1.Holdfast.ListAnnouncements:output_type -> holdfast.v1.ListAnnouncementsResponse
-	80,  // 127: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
-	83,  // 128: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
-	109, // [109:129] is the sub-list for method output_type
-	89,  // [89:109] is the sub-list for method input_type
-	89,  // [89:89] is the sub-list for extension type_name
-	89,  // [89:89] is the sub-list for extension extendee
-	0,   // [0:89] is the sub-list for field type_name
+	45,  // 52: holdfast.v1.ListRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
+	20,  // 53: holdfast.v1.ListRoutesResponse.routes:type_name -> holdfast.v1.Route
+	45,  // 54: holdfast.v1.CountRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
+	20,  // 55: holdfast.v1.LookupResponse.routes:type_name -> holdfast.v1.Route
+	54,  // 56: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
+	20,  // 57: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
+	55,  // 58: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
+	58,  // 59: holdfast.v1.MonitorResponse.events:type_name -> holdfast.v1.Event
+	89,  // 60: holdfast.v1.Event.at:type_name -> google.protobuf.Timestamp
+	8,   // 61: holdfast.v1.Event.kind:type_name -> holdfast.v1.EventKind
+	0,   // 62: holdfast.v1.Event.family:type_name -> holdfast.v1.Family
+	20,  // 63: holdfast.v1.Event.old:type_name -> holdfast.v1.Route
+	20,  // 64: holdfast.v1.Event.new:type_name -> holdfast.v1.Route
+	61,  // 65: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
+	13,  // 66: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
+	62,  // 67: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
+	13,  // 68: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
+	9,   // 69: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
+	19,  // 70: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
+	2,   // 71: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
+	65,  // 72: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
+	19,  // 73: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
+	19,  // 74: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
+	14,  // 75: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
+	9,   // 76: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
+	66,  // 77: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
+	13,  // 78: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
+	10,  // 79: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
+	90,  // 80: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
+	75,  // 81: holdfast.v1.TraceNeighborResponse.events:type_name -> holdfast.v1.TraceEvent
+	89,  // 82: holdfast.v1.TraceEvent.at:type_name -> google.protobuf.Timestamp
+	89,  // 83: holdfast.v1.Announcement.since:type_name -> google.protobuf.Timestamp
+	89,  // 84: holdfast.v1.Announcement.until:type_name -> google.protobuf.Timestamp
+	76,  // 85: holdfast.v1.AnnounceRequest.announcements:type_name -> holdfast.v1.Announcement
+	90,  // 86: holdfast.v1.AnnounceRequest.lifetime:type_name -> google.protobuf.Duration
+	76,  // 87: holdfast.v1.ListAnnouncementsResponse.announcements:type_name -> holdfast.v1.Announcement
+	85,  // 88: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
+	11,  // 89: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
+	13,  // 90: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
+	85,  // 91: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
+	88,  // 92: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
+	12,  // 93: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
+	13,  // 94: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
+	21,  // 95: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
+	23,  // 96: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
+	26,  // 97: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
+	29,  // 98: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
+	31,  // 99: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
+	46,  // 100: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
+	48,  // 101: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
+	50,  // 102: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
+	52,  // 103: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
+	56,  // 104: holdfast.v1.Holdfast.Monitor:input_type -> holdfast.v1.MonitorRequest
+	59,  // 105: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
+	63,  // 106: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
+	67,  // 107: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
+	69,  // 108: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
+	71,  // 109: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
+	73,  // 110: holdfast.v1.Holdfast.TraceNeighbor:input_type -> holdfast.v1.TraceNeighborRequest
+	77,  // 111: holdfast.v1.Holdfast.Announce:input_type -> holdfast.v1.AnnounceRequest
+	79,  // 112: holdfast.v1.Holdfast.Withdraw:input_type -> holdfast.v1.WithdrawRequest
+	81,  // 113: holdfast.v1.Holdfast.ListAnnouncements:input_type -> holdfast.v1.ListAnnouncementsRequest
+	83,  // 114: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
+	86,  // 115: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
+	22,  // 116: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
+	24,  // 117: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
+	27,  // 118: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
+	30,  // 119: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
+	32,  // 120: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
+	47,  // 121: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
+	49,  // 122: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
+	51,  // 123: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
+	53,  // 124: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
+	57,  // 125: holdfast.v1.Holdfast.Monitor:output_type -> holdfast.v1.MonitorResponse
+	60,  // 126: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
+	64,  // 127: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
+	68,  // 128: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
+	70,  // 129: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
+	72,  // 130: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
+	74,  // 131: holdfast.v1.Holdfast.TraceNeighbor:output_type -> holdfast.v1.TraceNeighborResponse
+	78,  // 132: holdfast.v1.Holdfast.Announce:output_type -> holdfast.v1.AnnounceResponse
+	80,  // 133: holdfast.v1.Holdfast.Withdraw:output_type -> holdfast.v1.WithdrawResponse
+	82,  // 134: holdfast.v1.Holdfast.ListAnnouncements:output_type -> holdfast.v1.ListAnnouncementsResponse
+	84,  // 135: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
+	87,  // 136: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
+	116, // [116:137] is the sub-list for method output_type
+	95,  // [95:116] is the sub-list for method input_type
+	95,  // [95:95] is the sub-list for extension type_name
+	95,  // [95:95] is the sub-list for extension extendee
+	0,   // [0:95] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_proto_init() }
@@ -6391,14 +6748,14 @@ func file_holdfast_proto_init() {
 	}
 	file_holdfast_proto_msgTypes[6].OneofWrappers = []any{}
 	file_holdfast_proto_msgTypes[32].OneofWrappers = []any{}
-	file_holdfast_proto_msgTypes[60].OneofWrappers = []any{}
+	file_holdfast_proto_msgTypes[63].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_proto_rawDesc), len(file_holdfast_proto_rawDesc)),
-			NumEnums:      12,
-			NumMessages:   73,
+			NumEnums:      13,
+			NumMessages:   76,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -54,6 +54,8 @@ const (
 	HoldfastLookupProcedure = "/holdfast.v1.Holdfast/Lookup"
 	// HoldfastExplainProcedure is the fully-qualified name of the Holdfast's Explain RPC.
 	HoldfastExplainProcedure = "/holdfast.v1.Holdfast/Explain"
+	// HoldfastMonitorProcedure is the fully-qualified name of the Holdfast's Monitor RPC.
+	HoldfastMonitorProcedure = "/holdfast.v1.Holdfast/Monitor"
 	// HoldfastListPoliciesProcedure is the fully-qualified name of the Holdfast's ListPolicies RPC.
 	HoldfastListPoliciesProcedure = "/holdfast.v1.Holdfast/ListPolicies"
 	// HoldfastTestPolicyProcedure is the fully-qualified name of the Holdfast's TestPolicy RPC.
@@ -95,6 +97,8 @@ type HoldfastClient interface {
 	// Explain returns every path of a prefix, or of the longest one that holds an
 	// address, with the step that decided.
 	Explain(context.Context, *connect.Request[holdfastv1.ExplainRequest]) (*connect.Response[holdfastv1.ExplainResponse], error)
+	// Monitor streams what changes, until the client ends it.
+	Monitor(context.Context, *connect.Request[holdfastv1.MonitorRequest]) (*connect.ServerStreamForClient[holdfastv1.MonitorResponse], error)
 	ListPolicies(context.Context, *connect.Request[holdfastv1.ListPoliciesRequest]) (*connect.Response[holdfastv1.ListPoliciesResponse], error)
 	TestPolicy(context.Context, *connect.Request[holdfastv1.TestPolicyRequest]) (*connect.Response[holdfastv1.TestPolicyResponse], error)
 	ClearNeighbors(context.Context, *connect.Request[holdfastv1.ClearNeighborsRequest]) (*connect.Response[holdfastv1.ClearNeighborsResponse], error)
@@ -183,6 +187,12 @@ func NewHoldfastClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 			connect.WithSchema(holdfastMethods.ByName("Explain")),
 			connect.WithClientOptions(opts...),
 		),
+		monitor: connect.NewClient[holdfastv1.MonitorRequest, holdfastv1.MonitorResponse](
+			httpClient,
+			baseURL+HoldfastMonitorProcedure,
+			connect.WithSchema(holdfastMethods.ByName("Monitor")),
+			connect.WithClientOptions(opts...),
+		),
 		listPolicies: connect.NewClient[holdfastv1.ListPoliciesRequest, holdfastv1.ListPoliciesResponse](
 			httpClient,
 			baseURL+HoldfastListPoliciesProcedure,
@@ -263,6 +273,7 @@ type holdfastClient struct {
 	countRoutes       *connect.Client[holdfastv1.CountRoutesRequest, holdfastv1.CountRoutesResponse]
 	lookup            *connect.Client[holdfastv1.LookupRequest, holdfastv1.LookupResponse]
 	explain           *connect.Client[holdfastv1.ExplainRequest, holdfastv1.ExplainResponse]
+	monitor           *connect.Client[holdfastv1.MonitorRequest, holdfastv1.MonitorResponse]
 	listPolicies      *connect.Client[holdfastv1.ListPoliciesRequest, holdfastv1.ListPoliciesResponse]
 	testPolicy        *connect.Client[holdfastv1.TestPolicyRequest, holdfastv1.TestPolicyResponse]
 	clearNeighbors    *connect.Client[holdfastv1.ClearNeighborsRequest, holdfastv1.ClearNeighborsResponse]
@@ -319,6 +330,11 @@ func (c *holdfastClient) Lookup(ctx context.Context, req *connect.Request[holdfa
 // Explain calls holdfast.v1.Holdfast.Explain.
 func (c *holdfastClient) Explain(ctx context.Context, req *connect.Request[holdfastv1.ExplainRequest]) (*connect.Response[holdfastv1.ExplainResponse], error) {
 	return c.explain.CallUnary(ctx, req)
+}
+
+// Monitor calls holdfast.v1.Holdfast.Monitor.
+func (c *holdfastClient) Monitor(ctx context.Context, req *connect.Request[holdfastv1.MonitorRequest]) (*connect.ServerStreamForClient[holdfastv1.MonitorResponse], error) {
+	return c.monitor.CallServerStream(ctx, req)
 }
 
 // ListPolicies calls holdfast.v1.Holdfast.ListPolicies.
@@ -392,6 +408,8 @@ type HoldfastHandler interface {
 	// Explain returns every path of a prefix, or of the longest one that holds an
 	// address, with the step that decided.
 	Explain(context.Context, *connect.Request[holdfastv1.ExplainRequest]) (*connect.Response[holdfastv1.ExplainResponse], error)
+	// Monitor streams what changes, until the client ends it.
+	Monitor(context.Context, *connect.Request[holdfastv1.MonitorRequest], *connect.ServerStream[holdfastv1.MonitorResponse]) error
 	ListPolicies(context.Context, *connect.Request[holdfastv1.ListPoliciesRequest]) (*connect.Response[holdfastv1.ListPoliciesResponse], error)
 	TestPolicy(context.Context, *connect.Request[holdfastv1.TestPolicyRequest]) (*connect.Response[holdfastv1.TestPolicyResponse], error)
 	ClearNeighbors(context.Context, *connect.Request[holdfastv1.ClearNeighborsRequest]) (*connect.Response[holdfastv1.ClearNeighborsResponse], error)
@@ -474,6 +492,12 @@ func NewHoldfastHandler(svc HoldfastHandler, opts ...connect.HandlerOption) (str
 		HoldfastExplainProcedure,
 		svc.Explain,
 		connect.WithSchema(holdfastMethods.ByName("Explain")),
+		connect.WithHandlerOptions(opts...),
+	)
+	holdfastMonitorHandler := connect.NewServerStreamHandler(
+		HoldfastMonitorProcedure,
+		svc.Monitor,
+		connect.WithSchema(holdfastMethods.ByName("Monitor")),
 		connect.WithHandlerOptions(opts...),
 	)
 	holdfastListPoliciesHandler := connect.NewUnaryHandler(
@@ -562,6 +586,8 @@ func NewHoldfastHandler(svc HoldfastHandler, opts ...connect.HandlerOption) (str
 			holdfastLookupHandler.ServeHTTP(w, r)
 		case HoldfastExplainProcedure:
 			holdfastExplainHandler.ServeHTTP(w, r)
+		case HoldfastMonitorProcedure:
+			holdfastMonitorHandler.ServeHTTP(w, r)
 		case HoldfastListPoliciesProcedure:
 			holdfastListPoliciesHandler.ServeHTTP(w, r)
 		case HoldfastTestPolicyProcedure:
@@ -627,6 +653,10 @@ func (UnimplementedHoldfastHandler) Lookup(context.Context, *connect.Request[hol
 
 func (UnimplementedHoldfastHandler) Explain(context.Context, *connect.Request[holdfastv1.ExplainRequest]) (*connect.Response[holdfastv1.ExplainResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.Holdfast.Explain is not implemented"))
+}
+
+func (UnimplementedHoldfastHandler) Monitor(context.Context, *connect.Request[holdfastv1.MonitorRequest], *connect.ServerStream[holdfastv1.MonitorResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.Holdfast.Monitor is not implemented"))
 }
 
 func (UnimplementedHoldfastHandler) ListPolicies(context.Context, *connect.Request[holdfastv1.ListPoliciesRequest]) (*connect.Response[holdfastv1.ListPoliciesResponse], error) {
