@@ -301,6 +301,11 @@ func TestRouterCheck(t *testing.T) {
 			t.Errorf("%q: %+v, want something about %q", c.new, got.Diagnostics, c.diagnoses)
 		}
 	}
+	// What is doubtful is told too.
+	doubtful := func(d api.Diagnostic) bool { return d.Warning && strings.Contains(d.Message, "max_prefixes") }
+	if got, err := b.Check(ctx); err != nil || !slices.ContainsFunc(got.Diagnostics, doubtful) {
+		t.Errorf("%+v, %v", got.Diagnostics, err)
+	}
 	if r, err := b.Reload(ctx); err != nil || r.Revision != 7 {
 		t.Errorf("%+v, %v", r, err)
 	}

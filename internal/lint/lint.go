@@ -9,7 +9,6 @@ package lint
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -44,7 +43,7 @@ func Check(c *config.Config) config.Diagnostics {
 func examples(c *config.Config, g *config.Range) (all []*config.Neighbor) {
 	var seen [prefix.Families]bool
 	for _, p := range g.Addresses {
-		f := family(p.Addr())
+		f := prefix.FamilyOf(p.Addr())
 		if seen[f] {
 			continue
 		}
@@ -52,13 +51,6 @@ func examples(c *config.Config, g *config.Range) (all []*config.Neighbor) {
 		all = append(all, c.Member(g, p.Addr().Next(), g.Example.Transport.ASN))
 	}
 	return all
-}
-
-func family(a netip.Addr) prefix.Family {
-	if a.Is4() {
-		return prefix.IPv4
-	}
-	return prefix.IPv6
 }
 
 type linter struct {

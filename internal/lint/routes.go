@@ -316,7 +316,7 @@ func (l *linter) leaks() {
 		key      string
 	}
 	var routes [prefix.Families][]route
-	seen := [prefix.Families]map[origin]bool{{}, {}}
+	seen := [prefix.Families]map[origin]int{{}, {}}
 	for _, n := range l.all {
 		if !l.outside(n) || !upwards(n) {
 			continue
@@ -328,10 +328,8 @@ func (l *linter) leaks() {
 			}
 			// Two of each kind: one may be where the routes go.
 			o := origin{n.Transport.Role.Relation(), n.Group, p.Key()}
-			if first, again := seen[f][o]; again && !first {
+			if seen[f][o]++; seen[f][o] > 2 {
 				continue
-			} else {
-				seen[f][o] = !again
 			}
 			for _, x := range usual[f] {
 				a := attributes(n.Transport.ASN, someASN)
@@ -356,21 +354,25 @@ func (l *linter) leaks() {
 				}
 				a, from := r.a, source(r.from)
 				if ok, rule := p.judge(r.x, &a, &from); ok && !namesSource(p.rule(rule), &from) {
-					l.decided(leak, rule, n, map[policy.Relation]string{policy.Provider: "providers", policy.Peer: "peers"}[from.Relation])
+					l.decided(leak, rule, n, word(&from).String()+"s")
 				}
 			}
 		}
 	}
 }
 
+// word is what policies call a provider or peer.
+func word(from *policy.Source) policy.SourceName {
+	if from.Relation == policy.Peer {
+		return policy.FromPeer
+	}
+	return policy.FromProvider
+}
+
 // namesSource reports whether a rule is written with routes from there in mind.
 func namesSource(r *policy.Rule, from *policy.Source) bool {
-	word := policy.FromProvider
-	if from.Relation == policy.Peer {
-		word = policy.FromPeer
-	}
 	return r != nil && slices.ContainsFunc(conditions(r), func(c *policy.Condition) bool {
-		return c.Kind == policy.CondSource && slices.Contains(c.Sources, word) ||
+		return c.Kind == policy.CondSource && slices.Contains(c.Sources, word(from)) ||
 			c.Kind == policy.CondNeighbor && slices.Contains(c.Names, from.Neighbor) ||
 			c.Kind == policy.CondGroup && slices.Contains(c.Names, from.Group)
 	})

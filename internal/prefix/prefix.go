@@ -64,6 +64,14 @@ func New(f Family, hi, lo uint64, bits uint8) Prefix {
 	return Prefix{hi, lo, bits, f}
 }
 
+// FamilyOf is the family of a valid address. IPv4 in IPv6 counts as IPv6.
+func FamilyOf(a netip.Addr) Family {
+	if a.Is4() {
+		return IPv4
+	}
+	return IPv6
+}
+
 // FromNetip converts a valid netip.Prefix and clears its host bits. Addresses
 // that are IPv4 in IPv6 count as IPv6.
 func FromNetip(p netip.Prefix) Prefix {

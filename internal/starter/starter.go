@@ -118,18 +118,11 @@ func (o *Options) check() error {
 		}
 	}
 	for _, p := range o.Prefixes {
-		if !slices.ContainsFunc(neighbors, func(n Neighbor) bool { return family(n.Address) == p.Family }) {
+		if !slices.ContainsFunc(neighbors, func(n Neighbor) bool { return prefix.FamilyOf(n.Address) == p.Family }) {
 			return fmt.Errorf("%s would be announced to nobody: name a neighbor with an %s address", p, map[prefix.Family]string{prefix.IPv4: "IPv4", prefix.IPv6: "IPv6"}[p.Family])
 		}
 	}
 	return nil
-}
-
-func family(a netip.Addr) prefix.Family {
-	if a.Is4() {
-		return prefix.IPv4
-	}
-	return prefix.IPv6
 }
 
 // data is what the templates ask.
@@ -201,7 +194,7 @@ func groupOf(what string, all []Neighbor) []group {
 			letters = append(letters, n.ASN)
 		}
 		name := fmt.Sprintf("%s-%s", what, letter(slices.Index(letters, n.ASN)))
-		m := member{Family: family(n.Address).String(), Neighbor: n}
+		m := member{Family: prefix.FamilyOf(n.Address).String(), Neighbor: n}
 		g.IPv4, g.IPv6 = g.IPv4 || m.Family == "ipv4", g.IPv6 || m.Family == "ipv6"
 		if m.Name = name; taken[name] && m.Family == "ipv6" {
 			name += "-v6"

@@ -84,7 +84,7 @@ func TestWrite(t *testing.T) {
 			}
 			for _, n := range c.Neighbors {
 				for f, on := range n.Transport.Families {
-					if on != (family(n.Transport.Address) == prefix.Family(f)) || on && n.Families[f].MaxPrefixes.Limit == 0 {
+					if on != (prefix.FamilyOf(n.Transport.Address) == prefix.Family(f)) || on && n.Families[f].MaxPrefixes.Limit == 0 {
 						t.Errorf("neighbor %s: %s is %v, limit %d", n.Name, prefix.Family(f), on, n.Families[f].MaxPrefixes.Limit)
 					}
 				}
