@@ -61,7 +61,7 @@ var rules = map[string]rule{
 	"internal/view":                             {imports: "prefix wire config api api/holdfastv1"},
 	"internal/privilege":                        {},
 	"internal/systemd":                          {imports: "events"},
-	"internal/daemon":                           {imports: "events prefix wire packet attr policy rib export config lint fsm session engine mrt api api/holdfastv1 metrics privilege systemd state"},
+	"internal/daemon":                           {imports: "events fib kernel prefix wire packet attr policy rib export config lint fsm session engine mrt api api/holdfastv1 metrics privilege systemd state"},
 	"internal/demo":                             {imports: "prefix wire config mrt api api/holdfastv1 view daemon replay"},
 	"internal/cli":                              {imports: "events prefix wire policy config starter mrt api api/holdfastv1 view systemd daemon demo replay"},
 }

@@ -26,6 +26,13 @@ func (r *reader) check() {
 	for _, a := range r.cfg.Aggregates {
 		r.checkOwn("aggregate "+quote(a.Name), a.Pos, len("aggregate"), a.Policy)
 	}
+	for _, t := range r.cfg.Tables {
+		r.checkOwn("table "+quote(t.Name), t.Pos, len("table"), t.Install)
+		r.checkOwn("table "+quote(t.Name), t.Pos, len("table"), t.Redistribute)
+		for _, i := range t.Imports {
+			r.checkOwn("table "+quote(t.Name), i.Pos, len("import"), i.Policy)
+		}
+	}
 	for _, p := range r.cfg.Protects {
 		r.checkProtect(p)
 	}
@@ -44,7 +51,7 @@ func (r *reader) checkReferences() {
 	}
 	for _, u := range r.uses {
 		used[u.ref] = true
-		if _, ok := r.declared[u.ref]; ok || slices.Contains(builtin, u.ref) {
+		if _, ok := r.declared[u.ref]; ok || slices.Contains(builtin, u.ref) || u.ref == (ref{"table", MainTable}) {
 			continue
 		}
 		var names []string

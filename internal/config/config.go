@@ -33,11 +33,13 @@ type Config struct {
 	CommunitySets  []*CommunitySet
 	ASPathSets     []*ASPathSet
 	Policies       []*policy.Policy
+	Tables         []*Table // the main one first, with or without a block
 	Groups         []*Group
 	Neighbors      []*Neighbor
 	Ranges         []*Range
 	Originates     []*Originate
 	Aggregates     []*Aggregate
+	Statics        []*Static
 	Protects       []*Protect
 	policiesByName map[string]*policy.Policy
 
@@ -55,9 +57,22 @@ type Router struct {
 	Metrics   []netip.AddrPort // where Prometheus may ask
 	// Kernel: routes go to the kernel, which also resolves next hops.
 	Kernel           bool
+	OnStop           OnStop
 	DefaultLocalPref uint32
 	AlwaysCompareMED bool
 }
+
+// OnStop is what becomes of kernel routes when the router stops.
+type OnStop uint8
+
+const (
+	KeepRoutes OnStop = iota // packets flow on, until the next start at least
+	FlushRoutes
+)
+
+var onStops = []string{"keep", "flush"}
+
+func (o OnStop) String() string { return onStops[o] }
 
 // Group is a group block: defaults for its members, which have been applied to
 // them.
@@ -77,6 +92,7 @@ type Neighbor struct {
 	Name  string
 	Pos   Pos
 	Group string // "" for none
+	Table string // "" for the main one
 	Range string // that it connected from; "" if it has a block
 
 	// Transport is what the session rests on: when it differs, the session
@@ -218,7 +234,11 @@ type Prefixes = Members[policy.PrefixSet]
 type Originate struct {
 	Name     string
 	Pos      Pos
+	Table    string // "" for the main one
 	Prefixes Prefixes
+	// WhileInKernel: only while somebody else has a route for the prefix in the
+	// kernel's table.
+	WhileInKernel bool
 	// List is every prefix that is meant, in the order written.
 	List   []prefix.Prefix
 	Set    policy.Actions
@@ -230,6 +250,7 @@ type Originate struct {
 type Aggregate struct {
 	Name   string
 	Pos    Pos
+	Table  string // "" for the main one
 	Prefix prefix.Prefix
 	Set    policy.Actions
 	Policy []string

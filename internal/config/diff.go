@@ -40,6 +40,8 @@ func Diff(old, new *Config) []Difference {
 	diffSets(d, asSets, old, new, (*policy.ASSet).All)
 	diffSets(d, communitySets, old, new, (*policy.CommunitySet).All)
 	diffSets(d, asPathSets, old, new, (*policy.ASPathSet).All)
+	diffBlocks(d, "table", written(old.Tables), written(new.Tables), tableBlock, func(t *Table) (string, Pos) { return t.Name, t.Pos })
+	diffBlocks(d, "static", old.Statics, new.Statics, staticBlock, func(s *Static) (string, Pos) { return s.Name, s.Pos })
 	diffBlocks(d, "originate", old.Originates, new.Originates, originateBlock, func(o *Originate) (string, Pos) { return o.Name, o.Pos })
 	diffBlocks(d, "aggregate", old.Aggregates, new.Aggregates, aggregateBlock, func(a *Aggregate) (string, Pos) { return a.Name, a.Pos })
 	diffBlocks(d, "protect", old.Protects, new.Protects, protectBlock, func(p *Protect) (string, Pos) { return p.Name, p.Pos })
@@ -65,6 +67,14 @@ func Diff(old, new *Config) []Difference {
 		return detail
 	})
 	return d.all
+}
+
+// written leaves out a main table without a block.
+func written(all []*Table) []*Table {
+	if all[0].Pos.Line == 0 {
+		return all[1:]
+	}
+	return all
 }
 
 type differ struct{ all []Difference }

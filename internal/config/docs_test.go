@@ -28,6 +28,9 @@ func documented() map[string][]string {
 		"`neighbor_range`":                 only(rangeBlock.names(), groupBlock.names()),
 		"`neighbor` and `group`":           only(groupBlock.names(), perFamily.names()),
 		"`neighbor`, `group` and `family`": perFamily.names(),
+		"`table`":                          slices.Concat(tableBlock.names(), tableBlock.blockNames()),
+		"`import`":                         tableImportBlock.names(),
+		"`static`":                         staticBlock.names(),
 		"`originate`":                      originateBlock.names(),
 		"`aggregate`":                      aggregateBlock.names(),
 		"`protect`":                        protectBlock.names(),
@@ -89,7 +92,7 @@ func TestReferenceExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	examples := regexp.MustCompile("(?s)```hcl\n(.*?)```").FindAllSubmatch(text, -1)
-	if len(examples) != 2 {
+	if len(examples) != 3 {
 		t.Fatalf("%d examples", len(examples))
 	}
 	if _, ds := Parse("example.hcl", append([]byte(routerText), examples[0][1]...)); ds.HasErrors() {
@@ -97,6 +100,10 @@ func TestReferenceExample(t *testing.T) {
 	}
 	if _, ds := Parse("example.hcl", examples[1][1]); len(ds) > 0 {
 		t.Errorf("the whole example: %v", ds)
+	}
+	const policies = "policy \"from-kernel\" {}\npolicy \"default-only\" {}\n"
+	if _, ds := Parse("example.hcl", append([]byte(routerText+policies), examples[2][1]...)); ds.HasErrors() {
+		t.Error(ds.Err())
 	}
 	if formatted := Format(examples[1][1]); string(formatted) != string(examples[1][1]) {
 		t.Errorf("the whole example is not in the layout of Format:\n%s", formatted)

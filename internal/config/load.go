@@ -110,11 +110,13 @@ var topLevel = []struct {
 	{"community_set", communitySets.declare},
 	{"as_path_set", asPathSets.declare},
 	{"policy", (*reader).policy},
+	{"table", (*reader).table},
 	{"group", (*reader).group},
 	{"neighbor", (*reader).neighbor},
 	{"neighbor_range", (*reader).neighborRange},
 	{"originate", (*reader).originate},
 	{"aggregate", (*reader).aggregate},
+	{"static", (*reader).static},
 	{"protect", (*reader).protect},
 }
 

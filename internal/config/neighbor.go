@@ -190,6 +190,7 @@ func resolve(router *Router, n *Neighbor, group *party) {
 	// Over IPv6, IPv4 routes need RFC 8950 for a next hop that the session has.
 	t.ExtendedNextHop = or(s.ExtendedNextHop, t.Address.Is6()) && on[prefix.IPv4]
 
+	n.Table = or(s.Table, "")
 	n.ConnectRetry, n.IdleHold = or(s.ConnectRetry, DefaultConnectRetry), or(s.IdleHold, DefaultIdleHold)
 	down := or(s.Shutdown, shutdown{})
 	n.Shutdown, n.ShutdownReason = down.on, down.reason

@@ -25,6 +25,14 @@ func Print(c *Config) []byte {
 	printSets(p, asSets, c)
 	printSets(p, communitySets, c)
 	printSets(p, asPathSets, c)
+	for _, t := range c.Tables {
+		if t.Pos.Line > 0 {
+			block(p, "table "+quote(t.Name), tableBlock, t)
+		}
+	}
+	for _, s := range c.Statics {
+		block(p, "static "+quote(s.Name), staticBlock, s)
+	}
 	for _, o := range c.Originates {
 		block(p, "originate "+quote(o.Name), originateBlock, o)
 	}

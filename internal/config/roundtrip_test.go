@@ -14,6 +14,7 @@ import (
 // random blocks can be made of them.
 var samples = map[string][]string{
 	"group":                  {"group.g"},
+	"table":                  {"table.main", "table.t"},
 	"address":                {`"192.0.2.9"`, `"2001:db8::9"`},
 	"interface":              {`"eth0"`},
 	"prefixes":               {"prefix_set.a", `["192.0.2.0/24 le 30", prefix_set.a]`, `"2001:db8::/32"`},
@@ -94,7 +95,7 @@ func familyTexts(t *rapid.T) string {
 func TestPrintAndParse(t *testing.T) {
 	good := 0
 	rapid.Check(t, func(t *rapid.T) {
-		text := routerText + "policy \"p\" {}\npolicy \"q\" {}\nprefix_set \"a\" {\n  prefixes = [\"10.0.0.0/8\"]\n}\nas_set \"a\" {\n  asns = [1]\n}\n" +
+		text := routerText + "table \"t\" {\n  id = 7\n}\npolicy \"p\" {}\npolicy \"q\" {}\nprefix_set \"a\" {\n  prefixes = [\"10.0.0.0/8\"]\n}\nas_set \"a\" {\n  asns = [1]\n}\n" +
 			"group \"g\" {\n" + arguments(t, groupBlock) + familyTexts(t) + "}\n" +
 			"neighbor \"n\" {\n" + arguments(t, neighborBlock, "address", "asn") + familyTexts(t) + "}\n" +
 			"neighbor_range \"r\" {\n" + arguments(t, rangeBlock, "addresses", "asn") + familyTexts(t) + "}\n"

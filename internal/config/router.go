@@ -17,6 +17,7 @@ var routerBlock = schema[Router]{arguments: []argument[Router]{
 	plain("listen", list(listenOn(DefaultPort)), func(r *Router) *[]netip.AddrPort { return &r.Listen }, nil),
 	plain("metrics", list(listenOn(DefaultMetricsPort)), func(r *Router) *[]netip.AddrPort { return &r.Metrics }, nowhere),
 	plain("kernel", boolean, func(r *Router) *bool { return &r.Kernel }, nil),
+	plain("on_stop", choice[OnStop](onStops...), func(r *Router) *OnStop { return &r.OnStop }, isZero[OnStop]),
 	plain("default_local_pref", number[uint32](0, math.MaxUint32), func(r *Router) *uint32 { return &r.DefaultLocalPref }, nil),
 	plain("always_compare_med", boolean, func(r *Router) *bool { return &r.AlwaysCompareMED }, nil),
 }}
@@ -55,6 +56,8 @@ func noNames(s []string) bool { return len(s) == 0 }
 var originateBlock = schema[Originate]{
 	arguments: []argument[Originate]{
 		required(plain("prefixes", prefixSets.codec(), func(o *Originate) *Prefixes { return &o.Prefixes }, nil), "prefix_set.NAME"),
+		plain("table", one("table"), func(o *Originate) *string { return &o.Table }, isZero[string]),
+		plain("while_in_kernel", boolean, func(o *Originate) *bool { return &o.WhileInKernel }, isZero[bool]),
 		plain("policy", refs("policy"), func(o *Originate) *[]string { return &o.Policy }, noNames),
 	},
 	blocks: setBlockOf(func(o *Originate) *policy.Actions { return &o.Set }),
@@ -68,25 +71,21 @@ func (r *reader) originate(b *hclsyntax.Block) {
 	o := &Originate{Name: name, Pos: pos(b.TypeRange)}
 	decode(r, originateBlock, "originate "+quote(name), b.DefRange(), b.Body, o)
 	r.cfg.Originates = append(r.cfg.Originates, o)
+	if o.WhileInKernel && !r.cfg.Router.Kernel {
+		r.errorf(b.TypeRange, "remove kernel = false from the router block, or while_in_kernel here", "originate %s asks the kernel, which this router does not use", quote(name))
+	}
 	if o.Prefixes.Set == nil {
 		return
 	}
-	seen := map[prefix.Prefix]bool{}
-	for e, at := range o.Prefixes.Set.All() {
-		if !e.Exact() {
-			r.errorf(r.at(at, len(e.String())+2), "write each prefix that is to be announced", "originate %s cannot announce a range: %s", quote(name), e)
-			continue
-		}
-		if first, twice := r.originated[e.Prefix]; twice && first.Name != name {
+	for _, p := range r.exact(o.Prefixes.Set, "originate "+quote(name)+" cannot announce") {
+		k := tablePrefix{o.Table, p}
+		if first, twice := r.originated[k]; twice && first.Name != name {
 			r.errorf(r.at(o.Pos, len("originate")), "remove it from one of them", "%s is originated twice: by originate %s and by originate %s at %s",
-				e.Prefix, quote(name), quote(first.Name), first.Pos)
+				p, quote(name), quote(first.Name), first.Pos)
 			continue
 		}
-		r.originated[e.Prefix] = o
-		if !seen[e.Prefix] {
-			seen[e.Prefix] = true
-			o.List = append(o.List, e.Prefix)
-		}
+		r.originated[k] = o
+		o.List = append(o.List, p)
 	}
 }
 
@@ -108,6 +107,7 @@ var onePrefix = codec[prefix.Prefix]{
 var aggregateBlock = schema[Aggregate]{
 	arguments: []argument[Aggregate]{
 		required(plain("prefix", onePrefix, func(a *Aggregate) *prefix.Prefix { return &a.Prefix }, nil), `"203.0.112.0/20"`),
+		plain("table", one("table"), func(a *Aggregate) *string { return &a.Table }, isZero[string]),
 		plain("policy", refs("policy"), func(a *Aggregate) *[]string { return &a.Policy }, noNames),
 	},
 	blocks: setBlockOf(func(a *Aggregate) *policy.Actions { return &a.Set }),
@@ -121,7 +121,7 @@ func (r *reader) aggregate(b *hclsyntax.Block) {
 	a := &Aggregate{Name: name, Pos: pos(b.TypeRange)}
 	decode(r, aggregateBlock, "aggregate "+quote(name), b.DefRange(), b.Body, a)
 	for _, other := range r.cfg.Aggregates {
-		if other.Prefix == a.Prefix && a.Prefix != (prefix.Prefix{}) {
+		if other.Prefix == a.Prefix && other.Table == a.Table && a.Prefix != (prefix.Prefix{}) {
 			r.errorf(b.TypeRange, "remove one of them", "%s is already the prefix of aggregate %s at %s", a.Prefix, quote(other.Name), other.Pos)
 		}
 	}

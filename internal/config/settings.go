@@ -37,6 +37,7 @@ type Settings struct {
 	ASNs      *Members[policy.ASSet]
 	Limit     *uint16
 
+	Table            *string
 	ASN, LocalASN    *uint32
 	LocalASNOptions  *[]localASNOption
 	DualAS           *bool
@@ -133,6 +134,7 @@ var perSession = []argument[Settings]{
 	optional("description", text(255), func(s *Settings) **string { return &s.Description }),
 	optional("tags", list(text(64)), func(s *Settings) **[]string { return &s.Tags }),
 	optional("shutdown", shutdowns, func(s *Settings) **shutdown { return &s.Shutdown }),
+	optional("table", one("table"), func(s *Settings) **string { return &s.Table }),
 	optional("asn", asNumber, func(s *Settings) **uint32 { return &s.ASN }),
 	optional("local_asn", asNumber, func(s *Settings) **uint32 { return &s.LocalASN }),
 	optional("local_asn_options", list(choice[localASNOption]("send-both", "prepend-inbound")), func(s *Settings) **[]localASNOption { return &s.LocalASNOptions }),

@@ -10,7 +10,6 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"holdfast/internal/policy"
-	"holdfast/internal/prefix"
 )
 
 // reader collects the configuration, and what is wrong with it, from files.
@@ -26,7 +25,8 @@ type reader struct {
 	// what it went to.
 	where      map[any]map[string]hcl.Range
 	groups     map[string]*party
-	originated map[prefix.Prefix]*Originate
+	originated map[tablePrefix]*Originate
+	statics    map[tablePrefix]*Static
 }
 
 // ref names something declared: kind is the block's type.
@@ -47,10 +47,10 @@ type use struct {
 
 func newReader(path string) *reader {
 	return &reader{
-		cfg: &Config{Path: path, policiesByName: map[string]*policy.Policy{}},
+		cfg: &Config{Path: path, policiesByName: map[string]*policy.Policy{}, Tables: []*Table{{Name: MainTable, ID: mainKernelID, Kernel: true, Metric: DefaultMetric, Multipath: oneWay}}},
 		src: sources{}, refused: map[string][]int{},
 		declared: map[ref]hcl.Range{}, where: map[any]map[string]hcl.Range{},
-		groups: map[string]*party{}, originated: map[prefix.Prefix]*Originate{},
+		groups: map[string]*party{}, originated: map[tablePrefix]*Originate{}, statics: map[tablePrefix]*Static{},
 	}
 }
 

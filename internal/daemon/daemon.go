@@ -18,6 +18,7 @@ import (
 	"holdfast/internal/config"
 	"holdfast/internal/engine"
 	"holdfast/internal/events"
+	"holdfast/internal/kernel"
 	"holdfast/internal/metrics"
 	"holdfast/internal/packet"
 	"holdfast/internal/session"
@@ -58,6 +59,8 @@ type daemon struct {
 	metrics  *metrics.Server
 	started  time.Time
 
+	kernel *kernel.Kernel // nil without kernel routes
+
 	state  *state.Dir
 	downs  *state.Entries[down] // by the name of the neighbor
 	sooner chan struct{}        // has a token when there may be an earlier deadline
@@ -93,9 +96,6 @@ func Run(ctx context.Context, o Options) error {
 		return unusable(diags)
 	}
 	logDiagnostics(o.Log, diags)
-	if cfg.Router.Kernel {
-		o.Log.Warn("kernel routes are not installed by this version: set kernel = false in the router block", "event", events.ConfigWarning)
-	}
 	// The sockets come first: they are what tells two routers apart.
 	doors, err := o.listen()
 	if err != nil {
@@ -111,6 +111,12 @@ func Run(ctx context.Context, o Options) error {
 	if err := o.confine(cfg); err != nil {
 		return err
 	}
+	if cfg.Router.Kernel {
+		if err := d.useKernel(); err != nil {
+			return err
+		}
+		defer d.kernel.Close()
+	}
 	d.sessions = session.New(d.engine, o.Log, session.WithWelcome(d.welcome))
 	d.metrics = metrics.NewServer(d.figures, o.Log)
 	engineCtx, stopEngine := context.WithCancel(context.Background())
@@ -118,10 +124,17 @@ func Run(ctx context.Context, o Options) error {
 	parts.Go(func() { d.engine.Run(engineCtx) })
 	defer func() {
 		d.metrics.Close()
-		d.sessions.Close("")
+		d.leaveKernel(func() { d.sessions.Close("") })
 		stopEngine()
 		parts.Wait()
 	}()
+	if d.kernel != nil {
+		told := make(chan struct{})
+		parts.Go(func() { d.watchKernel(engineCtx, told) })
+		if err := awaitKernel(told); err != nil {
+			return err
+		}
+	}
 	d.applying.Lock()
 	_, err = d.apply(cfg)
 	d.applying.Unlock()
@@ -268,6 +281,13 @@ func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 		d.announcements.showAll(c)
 	}) {
 		return result, errors.New("the router is stopping")
+	}
+	if old == nil {
+		if err := d.adopt(); err != nil {
+			return result, err
+		}
+	} else if cfg.Router.Kernel && d.kernel == nil {
+		d.Log.Warn("kernel = true counts from the next start on", "event", events.ConfigWarning)
 	}
 	var sessions []session.Neighbor
 	for _, n := range running.Neighbors {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"holdfast/internal/config"
+	"holdfast/internal/engine"
 	"holdfast/internal/packet"
 )
 
@@ -20,15 +21,19 @@ type numbers struct {
 	last  packet.ID   // of those that were ever given
 	left  []packet.ID // given back, and perhaps still used by the engine
 	free  []packet.ID
+	// tables are numbered by name in the order in which they came up, the main
+	// one first.
+	tables []string
 }
 
 type identity struct {
 	name                    string
 	asn, localASN, otherASN uint32
+	table                   string
 }
 
 func identityOf(n *config.Neighbor) identity {
-	return identity{n.Name, n.Transport.ASN, n.Transport.LocalASN, n.Transport.OtherASN}
+	return identity{n.Name, n.Transport.ASN, n.Transport.LocalASN, n.Transport.OtherASN, n.Table}
 }
 
 // find is 0 for a neighbor without an ID.
@@ -70,7 +75,25 @@ func (m *numbers) unused(free []packet.ID) {
 	m.free = append(m.free, free...)
 }
 
+// table is the number of a table, "" being the main one.
+func (m *numbers) table(name string) (engine.TableID, error) {
+	if len(m.tables) == 0 {
+		m.tables = []string{config.MainTable}
+	}
+	if name == "" {
+		name = config.MainTable
+	}
+	i := slices.Index(m.tables, name)
+	if i < 0 {
+		if i = len(m.tables); i > math.MaxUint8 {
+			return 0, fmt.Errorf("cannot number table %q: this process has seen %d tables; restart it", name, i)
+		}
+		m.tables = append(m.tables, name)
+	}
+	return engine.TableID(i), nil
+}
+
 // clone is for trying: it hands no numbers out.
 func (m *numbers) clone() *numbers {
-	return &numbers{maps.Clone(m.given), m.last, slices.Clone(m.left), slices.Clone(m.free)}
+	return &numbers{maps.Clone(m.given), m.last, slices.Clone(m.left), slices.Clone(m.free), slices.Clone(m.tables)}
 }

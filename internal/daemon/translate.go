@@ -28,6 +28,9 @@ func engineConfig(cfg *config.Config, ids *numbers, revision uint32) (engine.Con
 		Revision: revision, ASN: r.ASN, RouterID: id32(r.ID), ClusterID: id32(r.ClusterID),
 		Decision: rib.Options{AlwaysCompareMED: r.AlwaysCompareMED, DefaultLocalPref: r.DefaultLocalPref},
 	}
+	if err := engineTables(cfg, ids, &out); err != nil {
+		return out, err
+	}
 	for _, n := range cfg.Neighbors {
 		en, err := engineNeighbor(cfg, n, ids)
 		if err != nil {
@@ -36,17 +39,29 @@ func engineConfig(cfg *config.Config, ids *numbers, revision uint32) (engine.Con
 		out.Neighbors = append(out.Neighbors, en)
 	}
 	for _, o := range cfg.Originates {
+		table, err := ids.table(o.Table)
+		if err != nil {
+			return out, err
+		}
+		while := uint32(0)
+		if o.WhileInKernel {
+			while = cfg.Table(o.Table).ID
+		}
 		for _, p := range o.List {
 			a, ok, err := localAttrs(cfg, o.Name, p, o.Set, o.Policy)
 			if err != nil {
 				return out, err
 			}
 			if ok {
-				out.Originate = append(out.Originate, engine.Origination{Prefix: p, Attrs: a})
+				out.Originate = append(out.Originate, engine.Origination{Table: table, Prefix: p, Attrs: a, WhileInKernel: while})
 			}
 		}
 	}
 	for _, g := range cfg.Aggregates {
+		table, err := ids.table(g.Table)
+		if err != nil {
+			return out, err
+		}
 		a, ok, err := localAttrs(cfg, g.Name, g.Prefix, g.Set, g.Policy)
 		if err != nil {
 			return out, err
@@ -55,7 +70,7 @@ func engineConfig(cfg *config.Config, ids *numbers, revision uint32) (engine.Con
 			// RFC 4271 section 9.2.2.2: the paths of the parts are left out.
 			a.Has |= wire.HasAtomicAggregate | wire.HasAggregator
 			a.AggregatorAS, a.AggregatorID = r.ASN, out.RouterID
-			out.Aggregate = append(out.Aggregate, engine.Aggregate{Prefix: g.Prefix, Attrs: a})
+			out.Aggregate = append(out.Aggregate, engine.Aggregate{Table: table, Prefix: g.Prefix, Attrs: a})
 		}
 	}
 	return out, nil
@@ -74,9 +89,13 @@ func engineNeighbor(cfg *config.Config, n *config.Neighbor, ids *numbers) (engin
 	if err != nil {
 		return engine.Neighbor{}, err
 	}
+	table, err := ids.table(n.Table)
+	if err != nil {
+		return engine.Neighbor{}, err
+	}
 	t := &n.Transport
 	out := engine.Neighbor{
-		ID: id, Name: n.Name, Addr: t.Address, ASN: t.ASN, LocalASN: t.LocalASN, EBGP: n.EBGP(), Source: source(n),
+		ID: id, Name: n.Name, Table: table, Shutdown: n.Shutdown, Addr: t.Address, ASN: t.ASN, LocalASN: t.LocalASN, EBGP: n.EBGP(), Source: source(n),
 		SendBoth: n.SendBoth, PrependLocal: n.PrependInbound,
 		Checks: engine.Checks{EnforceFirstAS: n.EnforceFirstAS, AllowOwnAS: int(n.AllowOwnAS), MaxPathLength: int(n.MaxASPathLength)},
 	}

@@ -34,13 +34,14 @@ type answer struct {
 
 // kernelWriter collects changes into batches.
 type kernelWriter struct {
-	out   func(*Batch)
-	next  *Batch
-	spare []*Batch
-	ahead int
+	out    func(*Batch)
+	frozen bool // what is in the kernel stays there
+	next   *Batch
+	spare  []*Batch
+	ahead  int
 }
 
-func (w *kernelWriter) room() bool { return w.ahead < kernelAhead }
+func (w *kernelWriter) room() bool { return w.ahead < kernelAhead && !w.frozen }
 
 func (w *kernelWriter) put(to *installer, id rib.ID, forward uint32, ch fib.Change, last bool) {
 	if w.next == nil {
@@ -211,6 +212,10 @@ func (c *Core) FlushKernel() {
 		}
 	})
 }
+
+// FreezeKernel leaves the kernel's routes as they are from now on, for a stop
+// that is to take nothing down.
+func (c *Core) FreezeKernel() { c.writer.frozen = true }
 
 // KernelIdle reports whether the kernel has all that it is to have.
 func (c *Core) KernelIdle() bool {

@@ -163,7 +163,7 @@ func (v *View) Resolve(tables []uint32, a netip.Addr, zone string) Resolution {
 		}
 		h := Hop{Link: l.Index}
 		if !a.IsUnspecified() {
-			h.Gateway, h.OnLink = a, true
+			h.Gateway, h.OnLink = a, !a.IsLinkLocalUnicast()
 		}
 		return Resolution{Hops: []Hop{h}, OnLink: true, Bits: uint8(a.BitLen())}
 	}

@@ -5,7 +5,8 @@ router {
   cluster_id         = "192.0.2.2"
   listen             = ["192.0.2.1", "[2001:db8::1]:1179"]
   metrics            = ["127.0.0.1", "[::1]:9180"]
-  kernel             = false
+  kernel             = true
+  on_stop            = "flush"
   default_local_pref = 200
   always_compare_med = true
 }
@@ -35,9 +36,43 @@ originate "own" {
   }
 }
 
-originate "more" { prefixes = ["198.51.100.0/24", "0.0.0.0/0"] }
+table "main" {
+  source       = ["192.0.2.1", "2001:db8::1"]
+  multipath    = 4
+  install      = policy.plain
+  redistribute = [policy.plain, policy.empty]
+  import {
+    from   = table.blue
+    policy = policy.plain
+  }
+}
+
+table "blue" {
+  id     = 100
+  metric = 30
+  kernel = false
+}
+
+static "gateway" {
+  prefixes  = ["198.51.101.0/24"]
+  next_hop  = "192.0.2.77"
+  interface = "eth0"
+  table     = table.blue
+}
+
+static "hole" {
+  prefixes  = ["198.51.102.0/24"]
+  blackhole = true
+}
+
+originate "more" {
+  prefixes        = ["198.51.100.0/24", "0.0.0.0/0"]
+  table           = table.blue
+  while_in_kernel = true
+}
 
 aggregate "big" {
+  table  = table.main
   prefix = "198.51.0.0/16"
   policy = [policy.plain, policy.empty]
   set { add_communities = community_set.listed }
@@ -135,6 +170,7 @@ group "with space" {
 }
 
 neighbor "everything" {
+  table = table.blue
   group                = group["with space"]
   description          = "all \"arguments\" at once\t"
   tags                 = ["a", "b"]

@@ -1,0 +1,107 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"holdfast/internal/config"
+	"holdfast/internal/engine"
+	"holdfast/internal/events"
+	"holdfast/internal/fib"
+	"holdfast/internal/kernel"
+)
+
+// staleFor is how long kernel routes of an earlier run stay at the most, until
+// neighbors have sent all theirs.
+const staleFor = 2 * time.Minute
+
+// kernelPatience is how long the kernel may take with what is usually done in
+// milliseconds.
+const kernelPatience = 10 * time.Second
+
+// useKernel connects the engine with the kernel. It comes before the engine runs
+// and before the first configuration.
+func (d *daemon) useKernel() error {
+	k, err := kernel.Open(kernel.Options{Protocol: fib.DefaultProtocol, Log: d.Log})
+	if err != nil {
+		return err
+	}
+	d.kernel = k
+	d.engine.UseKernel(k)
+	return nil
+}
+
+// watchKernel tells the engine what happens in the kernel, until ctx ends. told
+// is closed when the engine knows how things stand.
+func (d *daemon) watchKernel(ctx context.Context, told chan<- struct{}) {
+	first := true
+	for ctx.Err() == nil {
+		err := d.kernel.Watch(ctx, func(e fib.Event) {
+			d.engine.Do(func(c *engine.Core) { c.KernelNews(e) })
+			if first {
+				first = false
+				close(told)
+			}
+		})
+		if ctx.Err() == nil {
+			d.Log.Error("the kernel tells nothing any more: asking again", "event", events.KernelSilent, "error", err)
+			pause(ctx, time.Second)
+		}
+	}
+}
+
+func pause(ctx context.Context, t time.Duration) {
+	timer := time.NewTimer(t)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// awaitKernel waits until the engine knows how things stand in the kernel.
+func awaitKernel(told <-chan struct{}) error {
+	timer := time.NewTimer(kernelPatience)
+	defer timer.Stop()
+	select {
+	case <-told:
+		return nil
+	case <-timer.C:
+		return errors.New("the kernel does not tell its routes: see the log")
+	}
+}
+
+// adopt takes over the kernel routes of an earlier run.
+func (d *daemon) adopt() error {
+	if d.kernel == nil {
+		return nil
+	}
+	var routes []fib.Route
+	if err := d.kernel.Own(func(r fib.Route) { routes = append(routes, r) }); err != nil {
+		return err
+	}
+	if len(routes) > 0 {
+		d.Log.Info("kernel routes of an earlier run are there", "event", events.KernelAdopted, "routes", len(routes))
+	}
+	d.engine.Do(func(c *engine.Core) { c.Adopt(routes, uint32(staleFor/time.Second)) })
+	return nil
+}
+
+// leaveKernel leaves the kernel as on_stop says. Sessions end after it with keep
+// and before it with flush.
+func (d *daemon) leaveKernel(end func()) {
+	if d.kernel == nil {
+		end()
+		return
+	}
+	if cfg := d.configuredOnly(); cfg == nil || cfg.Router.OnStop == config.KeepRoutes {
+		d.engine.Do((*engine.Core).FreezeKernel)
+		end()
+		return
+	}
+	end()
+	ctx, cancel := context.WithTimeout(context.Background(), kernelPatience)
+	defer cancel()
+	d.engine.FlushKernel(ctx)
+}
