@@ -33,7 +33,7 @@ var trials = map[string]struct {
 }{
 	"show summary": {looks, ""}, "show neighbors": {looks, ""}, "show neighbor": {looks, "n"}, "show routes": {looks, ""},
 	"show policy": {looks, ""}, "show memory": {looks, ""},
-	"lookup": {looks, "203.0.113.1"}, "explain": {looks, "203.0.113.0/24"}, "version": {looks, ""},
+	"lookup": {looks, "203.0.113.1"}, "explain": {looks, "203.0.113.0/24"}, "version": {looks, ""}, "trace": {looks, "n --for 1s"},
 	"test policy": {looks, "all 203.0.113.0/24"},
 
 	"reload": {refused, ""}, "clear neighbor": {refused, "all"}, "down": {refused, "n maintenance"}, "enable": {refused, "n"},
