@@ -245,9 +245,9 @@ func (s *server) DownNeighbor(ctx context.Context, req *connect.Request[pb.DownN
 	case n > maxMessage:
 		return nil, failed(Invalid("the reason has %d bytes, more than the %d that a neighbor can be sent", n, maxMessage))
 	}
-	lifetime, err := lifetime(m.Lifetime)
+	lasts, err := lifetime(m.Lifetime)
 	if err == nil {
-		err = s.r.Down(ctx, m.Neighbor, m.Reason, lifetime)
+		err = s.r.Down(ctx, m.Neighbor, m.Reason, lasts)
 	}
 	return answer(&pb.DownNeighborResponse{}, err, same)
 }

@@ -22,10 +22,10 @@ const perCall = 2000
 
 // announceFlags are the flags of announce.
 type announceFlags struct {
-	route      pb.Announcement // what all of them have
-	med, pref  uint32
-	lasts      lifetime
-	file, self string
+	route         pb.Announcement // what all of them have
+	med, pref     uint32
+	lasts         lifetime
+	file, nextHop string
 }
 
 func (a *app) announceCommand() *cobra.Command {
@@ -46,7 +46,7 @@ time begins anew; what the configuration originates for it gives way meanwhile.`
 	f.StringArrayVar(&o.route.Communities, "community", nil, "add a `community` of any kind, such as blackhole, 64500:1 or 64500:1:2; may be repeated")
 	f.Uint32Var(&o.med, "med", 0, "MED, a `number`")
 	f.Uint32Var(&o.pref, "local-pref", 0, "local preference, a `number`")
-	f.StringVar(&o.self, "next-hop", "self", "`address` that neighbors are to send to, or self")
+	f.StringVar(&o.nextHop, "next-hop", "self", "`address` that neighbors are to send to, or self")
 	f.Uint32Var(&o.route.Prepend, "prepend", 0, "put our AS number into the path this `number` of times more")
 	f.Var(&o.lasts, "for", "withdraw it after this `time`, such as 15s, 10m or 3d, unless it is announced again")
 	f.StringVar(&o.route.Reason, "reason", "", "`text` for colleagues")
@@ -63,8 +63,8 @@ time begins anew; what the configuration originates for it gives way meanwhile.`
 		if c.Flags().Changed("local-pref") {
 			o.route.LocalPref = &o.pref
 		}
-		if o.self != "self" {
-			o.route.NextHop = o.self
+		if o.nextHop != "self" {
+			o.route.NextHop = o.nextHop
 		}
 		return a.announce(c.Context(), prefixes, o)
 	}
