@@ -173,11 +173,15 @@ func route(r *RouteInfo) *pb.Route {
 }
 
 func candidate(c *Candidate) *pb.Candidate {
-	m := &pb.Candidate{Route: route(&c.RouteInfo)}
+	m := &pb.Candidate{Route: route(&c.RouteInfo), Findings: each(c.Findings, finding)}
 	if d := c.Lost; d != nil {
 		m.Lost = &pb.Decision{Step: uint32(d.Step), Rule: d.Rule, Detail: d.Detail, To: d.To}
 	}
 	return m
+}
+
+func finding(f Finding) *pb.Finding {
+	return &pb.Finding{Text: f.Text, Position: position(f.Position)}
 }
 
 func ruleAction(then string) pb.RuleAction {
@@ -206,9 +210,7 @@ func PolicyResultOf(t PolicyTest, r PolicyResult) *pb.TestPolicyResponse {
 		Steps: each(r.Steps, func(s PolicyStep) *pb.PolicyStep {
 			return &pb.PolicyStep{
 				Rule: ruleRef(&s.Rule), Matched: s.Matched, Then: ruleAction(s.Then), Changes: s.Changes,
-				Findings: each(s.Findings, func(f Finding) *pb.Finding {
-					return &pb.Finding{Text: f.Text, Position: position(f.Position)}
-				}),
+				Findings: each(s.Findings, finding),
 			}
 		}),
 	}

@@ -349,6 +349,8 @@ type Candidate struct {
 	// Lost is why it is not preferred; nil for the best path and for paths
 	// that take no part.
 	Lost *Decision
+	// Findings is what the rule that rejected it found.
+	Findings []Finding
 }
 
 // Decision is a step of the ladder at which one path lost to another.

@@ -64,9 +64,7 @@ func policySteps(p *policy.Policy, steps []policy.Step) []api.PolicyStep {
 			Rule: api.RuleRef{Policy: s.Policy, Rule: s.Rule, Position: position(s.Pos)},
 			Then: p.Rules[i].Then.String(), Matched: s.Matched, Changes: s.Changes,
 		}
-		for _, w := range s.Why {
-			step.Findings = append(step.Findings, api.Finding{Position: position(w.Pos), Text: w.Text})
-		}
+		step.Findings = findings(s.Why)
 		out = append(out, step)
 	}
 	if n := len(steps); n > 0 && steps[n-1].Matched && steps[n-1].Then != policy.Continue {
@@ -75,6 +73,13 @@ func policySteps(p *policy.Policy, steps []policy.Step) []api.PolicyStep {
 	return append(out, api.PolicyStep{
 		Rule: api.RuleRef{Policy: p.Name, Position: position(p.Pos)}, Matched: true, Then: policy.Reject.String(),
 	})
+}
+
+func findings(why []policy.Reason) (all []api.Finding) {
+	for _, w := range why {
+		all = append(all, api.Finding{Position: position(w.Pos), Text: w.Text})
+	}
+	return all
 }
 
 // configured finds a neighbor by name or address.

@@ -97,7 +97,7 @@ func (r *router) Explain(ctx context.Context, p prefix.Prefix, fn func(api.Candi
 		if !ok {
 			return nil
 		}
-		c := api.Candidate{RouteInfo: info}
+		c := api.Candidate{RouteInfo: info, Findings: s.findings(&x.Route)}
 		if l := x.Lost; l != nil {
 			c.Lost = &api.Decision{Step: int(l.Step), Rule: l.Step.String(), Detail: l.Detail}
 			if n := s.neighbors[l.To]; n != nil {
@@ -265,6 +265,26 @@ func (s *selection) rule(x *engine.Route, from *config.Neighbor) *api.RuleRef {
 	}
 	last := chain[len(chain)-1]
 	return &api.RuleRef{Policy: last.Name, Position: position(last.Pos)}
+}
+
+// findings is what the rule that rejected a route found, such as the entry of a
+// set. There are none if the policy has changed since.
+func (s *selection) findings(x *engine.Route) []api.Finding {
+	from := s.neighbors[x.Neighbor]
+	if !x.Rejected || x.Rule.Policy == "" || from == nil {
+		return nil
+	}
+	src := source(from)
+	p, err := compile(s.cfg, from, from.Families[x.Prefix.Family].Import, &src)
+	if err != nil || p == nil {
+		return nil
+	}
+	attrs := x.Attrs
+	steps, _ := p.Explain(x.Prefix, &policy.Route{Attrs: &attrs, Source: &src})
+	if n := len(steps); n > 0 && steps[n-1].Matched && steps[n-1].Label == x.Rule {
+		return findings(steps[n-1].Why)
+	}
+	return nil
 }
 
 func apiSource(s policy.Source) api.Source {

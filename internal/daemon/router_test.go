@@ -456,6 +456,27 @@ func TestRouterLookupAndExplain(t *testing.T) {
 	if err != nil || !slices.Equal(lost, []string{"transit-b 4 shorter AS path 2 < 3 transit-a"}) {
 		t.Errorf("explain: %q, %v", lost, err)
 	}
+	// What was rejected has what the rule found, if it was one.
+	for x, want := range map[string][]string{
+		"10.1.2.0/25": {"prefix_length: 25 is in 25-32"},
+		"10.3.0.0/16": nil, // our own AS
+		"10.9.0.0/16": nil, // the end of the policy
+		"10.1.0.0/16": nil, // accepted
+	} {
+		var found []string
+		err := b.Explain(ctx, prefix.MustParse(x), func(c api.Candidate) error {
+			for _, f := range c.Findings {
+				found = append(found, f.Text)
+				if f.Position.Line == 0 {
+					t.Errorf("%s: %+v has no place", x, f)
+				}
+			}
+			return nil
+		})
+		if err != nil || !slices.Equal(found, want) {
+			t.Errorf("explain %s: found %q, want %q, %v", x, found, want, err)
+		}
+	}
 	if err := b.Explain(ctx, prefix.MustParse("10.1.0.0/17"), nil); kind(err) != api.KindNotFound {
 		t.Errorf("explain of what is not there: %v", err)
 	}

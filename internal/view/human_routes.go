@@ -181,6 +181,11 @@ func (h *human) Explain(m *pb.ExplainResponse) error {
 		var f facts
 		if r.Status == pb.RouteStatus_ROUTE_STATUS_REJECTED {
 			f.add("Rejected by", ruleText(r.Rule))
+			var why []string
+			for _, x := range c.Findings {
+				why = append(why, x.Text)
+			}
+			f.add("Because", strings.Join(why, "; "))
 		} else {
 			f.add("Accepted by", ruleText(r.Rule))
 		}

@@ -211,6 +211,9 @@ func (r *Router) Explain(_ context.Context, p prefix.Prefix, fn func(api.Candida
 			continue
 		}
 		c := api.Candidate{RouteInfo: routes[i]}
+		if c.Status == api.StatusRejected {
+			c.Findings = []api.Finding{{Text: `as_path_contains: AS 64500 of the path "4200000002 64500 64999" is in the list: 64500`, Position: c.Rule.Position}}
+		}
 		if c.Status == api.StatusBackup {
 			c.Lost = &api.Decision{Step: 4, Rule: "shorter AS path", Detail: "3 < 4", To: routes[0].Neighbor}
 		}

@@ -3771,7 +3771,9 @@ type Candidate struct {
 	Route *Route                 `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
 	// Why it is not preferred; absent for the best path and for paths that take
 	// no part in the decision.
-	Lost          *Decision `protobuf:"bytes,2,opt,name=lost,proto3" json:"lost,omitempty"`
+	Lost *Decision `protobuf:"bytes,2,opt,name=lost,proto3" json:"lost,omitempty"`
+	// What the rule that rejected it found.
+	Findings      []*Finding `protobuf:"bytes,3,rep,name=findings,proto3" json:"findings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3816,6 +3818,13 @@ func (x *Candidate) GetRoute() *Route {
 func (x *Candidate) GetLost() *Decision {
 	if x != nil {
 		return x.Lost
+	}
+	return nil
+}
+
+func (x *Candidate) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
 	}
 	return nil
 }
@@ -6222,10 +6231,11 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x126\n" +
 	"\n" +
 	"candidates\x18\x02 \x03(\v2\x16.holdfast.v1.CandidateR\n" +
-	"candidates\"`\n" +
+	"candidates\"\x92\x01\n" +
 	"\tCandidate\x12(\n" +
 	"\x05route\x18\x01 \x01(\v2\x12.holdfast.v1.RouteR\x05route\x12)\n" +
-	"\x04lost\x18\x02 \x01(\v2\x15.holdfast.v1.DecisionR\x04lost\"Z\n" +
+	"\x04lost\x18\x02 \x01(\v2\x15.holdfast.v1.DecisionR\x04lost\x120\n" +
+	"\bfindings\x18\x03 \x03(\v2\x14.holdfast.v1.FindingR\bfindings\"Z\n" +
 	"\bDecision\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\rR\x04step\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x16\n" +
@@ -6656,89 +6666,90 @@ var file_holdfast_proto_depIdxs = []int32{
 	54,  // 56: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
 	20,  // 57: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
 	55,  // 58: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
-	58,  // 59: holdfast.v1.MonitorResponse.events:type_name -> holdfast.v1.Event
-	89,  // 60: holdfast.v1.Event.at:type_name -> google.protobuf.Timestamp
-	8,   // 61: holdfast.v1.Event.kind:type_name -> holdfast.v1.EventKind
-	0,   // 62: holdfast.v1.Event.family:type_name -> holdfast.v1.Family
-	20,  // 63: holdfast.v1.Event.old:type_name -> holdfast.v1.Route
-	20,  // 64: holdfast.v1.Event.new:type_name -> holdfast.v1.Route
-	61,  // 65: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
-	13,  // 66: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
-	62,  // 67: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
-	13,  // 68: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
-	9,   // 69: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
-	19,  // 70: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
-	2,   // 71: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
-	65,  // 72: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
-	19,  // 73: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
-	19,  // 74: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
-	14,  // 75: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
-	9,   // 76: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
-	66,  // 77: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
-	13,  // 78: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
-	10,  // 79: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
-	90,  // 80: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
-	75,  // 81: holdfast.v1.TraceNeighborResponse.events:type_name -> holdfast.v1.TraceEvent
-	89,  // 82: holdfast.v1.TraceEvent.at:type_name -> google.protobuf.Timestamp
-	89,  // 83: holdfast.v1.Announcement.since:type_name -> google.protobuf.Timestamp
-	89,  // 84: holdfast.v1.Announcement.until:type_name -> google.protobuf.Timestamp
-	76,  // 85: holdfast.v1.AnnounceRequest.announcements:type_name -> holdfast.v1.Announcement
-	90,  // 86: holdfast.v1.AnnounceRequest.lifetime:type_name -> google.protobuf.Duration
-	76,  // 87: holdfast.v1.ListAnnouncementsResponse.announcements:type_name -> holdfast.v1.Announcement
-	85,  // 88: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
-	11,  // 89: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
-	13,  // 90: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
-	85,  // 91: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
-	88,  // 92: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
-	12,  // 93: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
-	13,  // 94: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
-	21,  // 95: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
-	23,  // 96: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
-	26,  // 97: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
-	29,  // 98: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
-	31,  // 99: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
-	46,  // 100: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
-	48,  // 101: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
-	50,  // 102: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
-	52,  // 103: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
-	56,  // 104: holdfast.v1.Holdfast.Monitor:input_type -> holdfast.v1.MonitorRequest
-	59,  // 105: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
-	63,  // 106: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
-	67,  // 107: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
-	69,  // 108: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
-	71,  // 109: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
-	73,  // 110: holdfast.v1.Holdfast.TraceNeighbor:input_type -> holdfast.v1.TraceNeighborRequest
-	77,  // 111: holdfast.v1.Holdfast.Announce:input_type -> holdfast.v1.AnnounceRequest
-	79,  // 112: holdfast.v1.Holdfast.Withdraw:input_type -> holdfast.v1.WithdrawRequest
-	81,  // 113: holdfast.v1.Holdfast.ListAnnouncements:input_type -> holdfast.v1.ListAnnouncementsRequest
-	83,  // 114: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
-	86,  // 115: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
-	22,  // 116: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
-	24,  // 117: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
-	27,  // 118: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
-	30,  // 119: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
-	32,  // 120: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
-	47,  // 121: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
-	49,  // 122: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
-	51,  // 123: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
-	53,  // 124: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
-	57,  // 125: holdfast.v1.Holdfast.Monitor:output_type -> holdfast.v1.MonitorResponse
-	60,  // 126: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
-	64,  // 127: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
-	68,  // 128: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
-	70,  // 129: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
-	72,  // 130: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
-	74,  // 131: holdfast.v1.Holdfast.TraceNeighbor:output_type -> holdfast.v1.TraceNeighborResponse
-	78,  // 132: holdfast.v1.Holdfast.Announce:output_type -> holdfast.v1.AnnounceResponse
-	80,  // 133: holdfast.v1.Holdfast.Withdraw:output_type -> holdfast.v1.WithdrawResponse
-	82,  // 134: holdfast.v1.Holdfast.ListAnnouncements:output_type -> holdfast.v1.ListAnnouncementsResponse
-	84,  // 135: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
-	87,  // 136: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
-	116, // [116:137] is the sub-list for method output_type
-	95,  // [95:116] is the sub-list for method input_type
-	95,  // [95:95] is the sub-list for extension type_name
-	95,  // [95:95] is the sub-list for extension extendee
-	0,   // [0:95] is the sub-list for field type_name
+	66,  // 59: holdfast.v1.Candidate.findings:type_name -> holdfast.v1.Finding
+	58,  // 60: holdfast.v1.MonitorResponse.events:type_name -> holdfast.v1.Event
+	89,  // 61: holdfast.v1.Event.at:type_name -> google.protobuf.Timestamp
+	8,   // 62: holdfast.v1.Event.kind:type_name -> holdfast.v1.EventKind
+	0,   // 63: holdfast.v1.Event.family:type_name -> holdfast.v1.Family
+	20,  // 64: holdfast.v1.Event.old:type_name -> holdfast.v1.Route
+	20,  // 65: holdfast.v1.Event.new:type_name -> holdfast.v1.Route
+	61,  // 66: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
+	13,  // 67: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
+	62,  // 68: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
+	13,  // 69: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
+	9,   // 70: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
+	19,  // 71: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
+	2,   // 72: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
+	65,  // 73: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
+	19,  // 74: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
+	19,  // 75: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
+	14,  // 76: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
+	9,   // 77: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
+	66,  // 78: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
+	13,  // 79: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
+	10,  // 80: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
+	90,  // 81: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
+	75,  // 82: holdfast.v1.TraceNeighborResponse.events:type_name -> holdfast.v1.TraceEvent
+	89,  // 83: holdfast.v1.TraceEvent.at:type_name -> google.protobuf.Timestamp
+	89,  // 84: holdfast.v1.Announcement.since:type_name -> google.protobuf.Timestamp
+	89,  // 85: holdfast.v1.Announcement.until:type_name -> google.protobuf.Timestamp
+	76,  // 86: holdfast.v1.AnnounceRequest.announcements:type_name -> holdfast.v1.Announcement
+	90,  // 87: holdfast.v1.AnnounceRequest.lifetime:type_name -> google.protobuf.Duration
+	76,  // 88: holdfast.v1.ListAnnouncementsResponse.announcements:type_name -> holdfast.v1.Announcement
+	85,  // 89: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
+	11,  // 90: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
+	13,  // 91: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
+	85,  // 92: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
+	88,  // 93: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
+	12,  // 94: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
+	13,  // 95: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
+	21,  // 96: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
+	23,  // 97: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
+	26,  // 98: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
+	29,  // 99: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
+	31,  // 100: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
+	46,  // 101: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
+	48,  // 102: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
+	50,  // 103: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
+	52,  // 104: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
+	56,  // 105: holdfast.v1.Holdfast.Monitor:input_type -> holdfast.v1.MonitorRequest
+	59,  // 106: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
+	63,  // 107: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
+	67,  // 108: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
+	69,  // 109: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
+	71,  // 110: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
+	73,  // 111: holdfast.v1.Holdfast.TraceNeighbor:input_type -> holdfast.v1.TraceNeighborRequest
+	77,  // 112: holdfast.v1.Holdfast.Announce:input_type -> holdfast.v1.AnnounceRequest
+	79,  // 113: holdfast.v1.Holdfast.Withdraw:input_type -> holdfast.v1.WithdrawRequest
+	81,  // 114: holdfast.v1.Holdfast.ListAnnouncements:input_type -> holdfast.v1.ListAnnouncementsRequest
+	83,  // 115: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
+	86,  // 116: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
+	22,  // 117: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
+	24,  // 118: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
+	27,  // 119: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
+	30,  // 120: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
+	32,  // 121: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
+	47,  // 122: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
+	49,  // 123: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
+	51,  // 124: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
+	53,  // 125: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
+	57,  // 126: holdfast.v1.Holdfast.Monitor:output_type -> holdfast.v1.MonitorResponse
+	60,  // 127: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
+	64,  // 128: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
+	68,  // 129: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
+	70,  // 130: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
+	72,  // 131: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
+	74,  // 132: holdfast.v1.Holdfast.TraceNeighbor:output_type -> holdfast.v1.TraceNeighborResponse
+	78,  // 133: holdfast.v1.Holdfast.Announce:output_type -> holdfast.v1.AnnounceResponse
+	80,  // 134: holdfast.v1.Holdfast.Withdraw:output_type -> holdfast.v1.WithdrawResponse
+	82,  // 135: holdfast.v1.Holdfast.ListAnnouncements:output_type -> holdfast.v1.ListAnnouncementsResponse
+	84,  // 136: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
+	87,  // 137: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
+	117, // [117:138] is the sub-list for method output_type
+	96,  // [96:117] is the sub-list for method input_type
+	96,  // [96:96] is the sub-list for extension type_name
+	96,  // [96:96] is the sub-list for extension extendee
+	0,   // [0:96] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_proto_init() }
