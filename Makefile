@@ -1,4 +1,4 @@
-.PHONY: check test race fuzz bench interop soak lint proto deb
+.PHONY: check test race fuzz bench interop soak lint proto deb man
 
 FUZZTIME ?= 20s
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -13,3 +13,4 @@ soak: ; while go test -count=1 -timeout 0 ./internal/engine -run '^TestRandom$$'
 lint: ; go run $(GOLANGCI) run ./...
 proto: ; internal/api/generate.sh
 deb: ; packaging/deb.sh
+man: ; mkdir -p dist && go run ./packaging/man dist

@@ -2,11 +2,7 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"net"
-	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,42 +11,19 @@ import (
 	"holdfast/internal/config"
 	"holdfast/internal/engine"
 	"holdfast/internal/systemd"
+	"holdfast/testkit/manager"
 )
 
 // managed makes p a service of a manager, which the test plays.
-func (p *place) managed(watchdog time.Duration) *net.UnixConn {
+func (p *place) managed(watchdog time.Duration) *manager.Manager {
 	p.t.Helper()
-	name := filepath.Join(filepath.Dir(p.o.ConfigPath), "notify")
-	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.t.Cleanup(func() { c.Close() })
-	env := map[string]string{"NOTIFY_SOCKET": name, "WATCHDOG_USEC": fmt.Sprint(watchdog.Microseconds())}
-	if p.o.Systemd, err = systemd.New(func(k string) string { return env[k] }, p.o.Log); err != nil {
+	m := manager.New(p.t)
+	var err error
+	if p.o.Systemd, err = systemd.New(manager.Getenv(m.Environment(watchdog)), p.o.Log); err != nil {
 		p.t.Fatal(err)
 	}
 	p.t.Cleanup(p.o.Systemd.Close)
-	return c
-}
-
-// told waits for messages to the manager, in this order and with any others
-// between them.
-func (p *place) told(c *net.UnixConn, want ...string) {
-	p.t.Helper()
-	if err := c.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		p.t.Fatal(err)
-	}
-	var b [4096]byte
-	for len(want) > 0 {
-		n, err := c.Read(b[:])
-		if err != nil {
-			p.t.Fatalf("the manager is not told %q: %v", want[0], err)
-		}
-		if strings.HasPrefix(string(b[:n]), want[0]) {
-			want = want[1:]
-		}
-	}
+	return m
 }
 
 // TestService: the manager hears when the router runs, how it is, that it lives,
@@ -63,20 +36,20 @@ func TestService(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- Run(ctx, p.o) }()
-	p.told(c, "READY=1", "WATCHDOG=1", "STATUS=0 of 1 neighbors up", "WATCHDOG=1")
+	c.Await("READY=1", "WATCHDOG=1", "STATUS=0 of 1 neighbors up", "WATCHDOG=1")
 
 	p.configure(at, "192.0.2.1", "")
 	if _, err := p.reload(); err != nil {
 		t.Error(err)
 	}
-	p.told(c, "RELOADING=1\nMONOTONIC_USEC=", "READY=1", "STATUS=0 of 0 neighbors up", "WATCHDOG=1")
+	c.Await("RELOADING=1\nMONOTONIC_USEC=", "READY=1", "STATUS=0 of 0 neighbors up", "WATCHDOG=1")
 	p.configure(at, "nonsense", "")
 	if _, err := p.reload(); err == nil {
 		t.Error("a configuration with an error was applied")
 	}
-	p.told(c, "RELOADING=1\nMONOTONIC_USEC=", "READY=1")
+	c.Await("RELOADING=1\nMONOTONIC_USEC=", "READY=1")
 	cancel()
-	p.told(c, "STOPPING=1")
+	c.Await("STOPPING=1")
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}

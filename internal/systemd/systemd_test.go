@@ -2,48 +2,20 @@ package systemd
 
 import (
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"testing"
 	"time"
+
+	"holdfast/testkit/manager"
 )
-
-// environment is what systemd starts a service with.
-type environment map[string]string
-
-func (e environment) get(name string) string { return e[name] }
-
-// manager plays the side of systemd.
-func manager(t *testing.T, name string) *net.UnixConn {
-	t.Helper()
-	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
-func hear(t *testing.T, c *net.UnixConn) string {
-	t.Helper()
-	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	var b [4096]byte
-	n, err := c.Read(b[:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b[:n])
-}
 
 func TestMessages(t *testing.T) {
 	for _, name := range []string{filepath.Join(t.TempDir(), "notify"), "@holdfast-test-" + strconv.Itoa(os.Getpid())} {
-		c := manager(t, name)
-		n, err := New(environment{"NOTIFY_SOCKET": name}.get, slog.New(slog.DiscardHandler))
+		c := manager.At(t, name)
+		n, err := New(manager.Getenv(c.Environment(time.Second)), slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +31,7 @@ func TestMessages(t *testing.T) {
 			{n.Stopping, `^STOPPING=1$`},
 		} {
 			m.say()
-			if got := hear(t, c); !regexp.MustCompile(m.want).MatchString(got) {
+			if got := c.Hear(); !regexp.MustCompile(m.want).MatchString(got) {
 				t.Errorf("%s: it says %q, want %s", name, got, m.want)
 			}
 		}
@@ -68,21 +40,20 @@ func TestMessages(t *testing.T) {
 
 func TestEnvironment(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
-	name := filepath.Join(t.TempDir(), "notify")
-	manager(t, name)
+	socket := manager.New(t).Environment(0)[0]
 	for _, c := range []struct {
-		env  environment
+		env  []string
 		want time.Duration
 	}{
-		{environment{}, 0},
-		{environment{"WATCHDOG_USEC": "3000000"}, 0}, // nobody listens
-		{environment{"NOTIFY_SOCKET": name}, 0},
-		{environment{"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "3000000"}, 3 * time.Second},
-		{environment{"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": strconv.Itoa(os.Getpid())}, 3 * time.Second},
-		{environment{"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"}, 0},
-		{environment{"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "soon"}, 0},
+		{nil, 0},
+		{[]string{"WATCHDOG_USEC=3000000"}, 0}, // nobody listens
+		{[]string{socket}, 0},
+		{[]string{socket, "WATCHDOG_USEC=3000000"}, 3 * time.Second},
+		{[]string{socket, "WATCHDOG_USEC=3000000", "WATCHDOG_PID=" + strconv.Itoa(os.Getpid())}, 3 * time.Second},
+		{[]string{socket, "WATCHDOG_USEC=3000000", "WATCHDOG_PID=1"}, 0},
+		{[]string{socket, "WATCHDOG_USEC=soon"}, 0},
 	} {
-		n, err := New(c.env.get, log)
+		n, err := New(manager.Getenv(c.env), log)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,7 +62,7 @@ func TestEnvironment(t *testing.T) {
 		}
 		n.Close()
 	}
-	if _, err := New(environment{"NOTIFY_SOCKET": name + "x"}.get, log); err == nil {
+	if _, err := New(manager.Getenv([]string{socket + "x"}), log); err == nil {
 		t.Error("a manager that is not there is no error")
 	}
 }

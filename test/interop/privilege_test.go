@@ -5,7 +5,6 @@ package interop
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/testkit/manager"
 	"holdfast/testkit/netlab"
 )
 
@@ -54,38 +54,6 @@ func (s *service) configure(listen, more string) (path string) {
 func (s *service) run(more ...string) []string {
 	return append([]string{s.bin, "run", "--config", filepath.Join(s.node.Dir, "holdfast.hcl"),
 		"--state", filepath.Join(s.node.Dir, "state"), "--socket", s.socket}, more...)
-}
-
-// manager makes the test what systemd is to the router, which root alone may
-// speak to.
-func (s *service) manager() *net.UnixConn {
-	s.t.Helper()
-	name := filepath.Join(s.t.TempDir(), "notify")
-	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { c.Close() })
-	s.env = []string{"NOTIFY_SOCKET=" + name, "WATCHDOG_USEC=400000"}
-	return c
-}
-
-// told waits for messages to the manager, with any others between them.
-func told(t *testing.T, c *net.UnixConn, want ...string) {
-	t.Helper()
-	if err := c.SetReadDeadline(time.Now().Add(netlab.Patience)); err != nil {
-		t.Fatal(err)
-	}
-	var b [4096]byte
-	for len(want) > 0 {
-		n, err := c.Read(b[:])
-		if err != nil {
-			t.Fatalf("the manager is not told %q: %v", want[0], err)
-		}
-		if strings.HasPrefix(string(b[:n]), want[0]) {
-			want = want[1:]
-		}
-	}
 }
 
 // reachable is the program where every user gets at it.
@@ -180,10 +148,11 @@ func TestBecomesUser(t *testing.T) {
 	}
 	s.fails(`^error: user nobody cannot write in the directory .*/state: chown -R nobody .*/state\n$`, run...)
 	mine(t, filepath.Join(s.node.Dir, "state"))
-	manager := s.manager()
+	systemd := manager.New(t) // which root alone may speak to
+	s.env = systemd.Environment(400 * time.Millisecond)
 	s.start(run...)
 	s.rights(kept)
-	told(t, manager, "READY=1", "WATCHDOG=1", "STATUS=0 of 0 neighbors up", "WATCHDOG=1")
+	systemd.Await("READY=1", "WATCHDOG=1", "STATUS=0 of 0 neighbors up", "WATCHDOG=1")
 
 	// A password that only root may read, then a port, a set and a password that
 	// are new.
@@ -199,7 +168,7 @@ func TestBecomesUser(t *testing.T) {
 	if _, err := s.ask("reload"); err != nil {
 		t.Error(err)
 	}
-	told(t, manager, "RELOADING=1\nMONOTONIC_USEC=", "READY=1", "STATUS=0 of 1 neighbors up")
+	systemd.Await("RELOADING=1\nMONOTONIC_USEC=", "READY=1", "STATUS=0 of 1 neighbors up")
 	if out, err := s.ask("show", "summary", "--json"); err != nil || !strings.Contains(out, "127.0.0.2:179") {
 		t.Errorf("it does not listen: %v: %s", err, out)
 	}
