@@ -246,6 +246,13 @@ func TestDualAS(t *testing.T) {
 			t.Errorf("%s: AS %d, then %d, eBGP %v", test.arguments, l, o, n.EBGP())
 		}
 	}
+	const dual = "\n addresses = [\"192.0.2.0/24\"]\n local_asn = 64510\n dual_as = true\n}\n"
+	c := parse(t, "neighbor_range \"others\" {\n asns = \"64500-64601\""+dual+"neighbor_range \"own\" {\n asn = 64500"+strings.Replace(dual, ".2.0", ".3.0", 1))
+	for asn, want := range map[uint32][2]bool{64500: {false, true}, 64510: {false, true}, 64601: {true, false}, 64602: {false, false}} {
+		if got := [2]bool{c.Ranges[0].Allows(asn), c.Ranges[1].Allows(asn)}; got != want {
+			t.Errorf("AS %d is allowed: %v, want %v", asn, got, want)
+		}
+	}
 }
 
 func TestInheritance(t *testing.T) {

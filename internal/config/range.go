@@ -119,10 +119,11 @@ func (c *Config) Member(g *Range, from netip.Addr, asn uint32) *Neighbor {
 // which everything passes without a policy, must be named by asn.
 func (g *Range) Allows(asn uint32) bool {
 	t := &g.Example.Transport
+	ours := asn == t.LocalASN || asn == t.OtherASN
 	if g.Own.ASNs == nil {
-		return asn == t.ASN
+		return asn == t.ASN || ours && !g.Example.EBGP() // RFC 7705 section 4.2: by either number
 	}
-	return asn != t.LocalASN && g.Own.ASNs.Set.Contains(asn)
+	return !ours && g.Own.ASNs.Set.Contains(asn)
 }
 
 // RangeOf is the range that an address is in, the most specific one; nil if
@@ -148,7 +149,7 @@ func (r *reader) checkRange(g *Range, own, group *party) {
 	}
 	asn := or(own.settings.ASN, or(group.settings.ASN, 0))
 	if own.settings.ASNs != nil {
-		asn = another(own.settings.ASNs.Set, or(own.settings.LocalASN, or(group.settings.LocalASN, r.cfg.Router.ASN)))
+		asn = another(own.settings.ASNs.Set, or(own.settings.LocalASN, or(group.settings.LocalASN, r.cfg.Router.ASN)), r.cfg.Router.ASN)
 		if asn == 0 {
 			r.errorf(r.place(own, "asns"), "for neighbors in our own AS, write asn", "neighbor_range %s allows no AS: our own is never one of asns", quote(g.Name))
 		}
@@ -179,10 +180,10 @@ func (r *reader) checkRange(g *Range, own, group *party) {
 }
 
 // another is an AS number of a set that is not ours, 0 if there is none.
-func another(set *policy.ASSet, ours uint32) uint32 {
+func another(set *policy.ASSet, ours ...uint32) uint32 {
 	for e := range set.All() {
 		for _, asn := range []uint32{e.Min, min(e.Min+1, e.Max), e.Max} {
-			if asn != ours && asn != 0 {
+			if asn != 0 && !slices.Contains(ours, asn) {
 				return asn
 			}
 		}
