@@ -77,7 +77,7 @@ func memory(m Memory) *pb.GetMemoryResponse {
 func neighbor(n Neighbor) *pb.Neighbor {
 	return &pb.Neighbor{
 		Name: n.Name, Group: n.Group, Range: n.Range, Description: n.Description, Address: addrText(n.Address),
-		Asn: n.ASN, LocalAsn: n.LocalASN, RouterId: addrText(n.RouterID), Role: n.Role,
+		Asn: n.ASN, LocalAsn: n.LocalASN, Internal: n.Internal, RouterId: addrText(n.RouterID), Role: n.Role,
 		State: pb.SessionState(n.State) + pb.SessionState_SESSION_STATE_IDLE, Since: timestamp(n.Since),
 		Shutdown: n.Shutdown, ShutdownMessage: Printable(n.Message),
 		Families: each(n.Families, neighborFamily), LastReset: reset(n.LastReset),
@@ -96,7 +96,7 @@ func neighborFamily(f NeighborFamily) *pb.NeighborFamily {
 	m := &pb.NeighborFamily{
 		Family: family(f.Family), Negotiated: f.Negotiated, Received: f.Received, Accepted: f.Accepted,
 		Rejected: f.Rejected, Advertised: f.Advertised,
-		EndOfRibReceived: f.EndOfRIBReceived, EndOfRibSent: f.EndOfRIBSent,
+		EndOfRibReceived: f.EndOfRIBReceived, EndOfRibSent: f.EndOfRIBSent, MaxAdvertised: f.MaxAdvertised, HeldBack: f.HeldBack,
 	}
 	if l := f.Limit; l != nil {
 		m.Limit = &pb.PrefixLimit{Max: l.Max, WarnAt: l.WarnAt, CountsReceived: l.Received, Action: l.Action}

@@ -122,6 +122,7 @@ type Neighbor struct {
 	Address     netip.Addr
 	ASN         uint32
 	LocalASN    uint32
+	Internal    bool       // the session is inside our AS
 	RouterID    netip.Addr // invalid if not known
 	Role        string     // ours to them (RFC 9234), "" if none
 	State       State
@@ -156,6 +157,8 @@ type NeighborFamily struct {
 	EndOfRIBReceived bool
 	EndOfRIBSent     bool
 	Limit            *PrefixLimit // nil if none
+	MaxAdvertised    uint64       // how many prefixes it is sent at the most; 0: any number
+	HeldBack         uint64       // how many it is not sent therefore
 }
 
 // PrefixLimit is a maximum of prefixes.

@@ -159,6 +159,7 @@ type Family struct {
 	Import, Export       []string // policies, in order; nil: none was given
 	NextHop              NextHop
 	MaxPrefixes          MaxPrefixes
+	MaxPrefixesOut       uint32 // 0: any number
 	DefaultOriginate     bool
 	RemovePrivateAS      bool
 	ASOverride           bool

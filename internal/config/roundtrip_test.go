@@ -54,6 +54,7 @@ var samples = map[string][]string{
 	"max_prefixes_count":     {`"received"`, `"accepted"`},
 	"max_prefixes_action":    {`"shutdown"`, `"restart"`, `"warn"`},
 	"max_prefixes_restart":   {`"1s"`, `"168h"`},
+	"max_prefixes_out":       {"0", "1", "2147483647"},
 	"add_path":               {`"none"`, `"receive"`},
 	"default_originate":      {"true", "false"},
 	"remove_private_as":      {"true", "false"},

@@ -69,6 +69,7 @@ type Settings struct {
 	MaxPrefixesCount     *limitCount
 	MaxPrefixesAction    *LimitAction
 	MaxPrefixesRestart   *time.Duration
+	MaxPrefixesOut       *uint32
 	AddPath              *addPath
 	ExtendedNextHop      *bool
 	DefaultOriginate     *bool
@@ -122,6 +123,7 @@ var perFamily = schema[Settings]{arguments: []argument[Settings]{
 	optional("max_prefixes_count", choice[limitCount]("received", "accepted"), func(s *Settings) **limitCount { return &s.MaxPrefixesCount }),
 	optional("max_prefixes_action", choice[LimitAction](limitActions...), func(s *Settings) **LimitAction { return &s.MaxPrefixesAction }),
 	optional("max_prefixes_restart", duration(time.Second, 7*24*time.Hour), func(s *Settings) **time.Duration { return &s.MaxPrefixesRestart }),
+	optional("max_prefixes_out", number[uint32](0, math.MaxInt32), func(s *Settings) **uint32 { return &s.MaxPrefixesOut }),
 	optional("add_path", addPaths, func(s *Settings) **addPath { return &s.AddPath }),
 	optional("default_originate", boolean, func(s *Settings) **bool { return &s.DefaultOriginate }),
 	optional("remove_private_as", boolean, func(s *Settings) **bool { return &s.RemovePrivateAS }),

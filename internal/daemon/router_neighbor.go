@@ -75,7 +75,7 @@ func (r *router) withDown(n api.Neighbor) api.Neighbor {
 func neighborLine(n *config.Neighbor, st *session.Status, s engine.NeighborState) api.Neighbor {
 	out := api.Neighbor{
 		Name: n.Name, Group: n.Group, Range: n.Range, Description: n.Description, Tags: n.Tags, Address: n.Transport.Address,
-		ASN: n.Transport.ASN, LocalASN: n.Transport.LocalASN, State: api.State(st.State), Since: st.Since,
+		ASN: n.Transport.ASN, LocalASN: n.Transport.LocalASN, Internal: !n.EBGP(), State: api.State(st.State), Since: st.Since,
 		Shutdown: st.Shutdown, LastReset: lastReset(st), Message: message(st),
 		Held: st.Stopped && !st.Shutdown, Pending: st.Pending,
 	}
@@ -87,19 +87,19 @@ func neighborLine(n *config.Neighbor, st *session.Status, s engine.NeighborState
 	}
 	for _, f := range families {
 		if n.Transport.Families[f] {
-			out.Families = append(out.Families, neighborFamily(f, &n.Families[f].MaxPrefixes, &s.Families[f]))
+			out.Families = append(out.Families, neighborFamily(f, &n.Families[f], &s.Families[f]))
 		}
 	}
 	return out
 }
 
-func neighborFamily(f prefix.Family, m *config.MaxPrefixes, s *engine.FamilyState) api.NeighborFamily {
+func neighborFamily(f prefix.Family, c *config.Family, s *engine.FamilyState) api.NeighborFamily {
 	out := api.NeighborFamily{
 		Family: f, Negotiated: s.Negotiated, Received: uint64(s.Paths), Accepted: uint64(s.Accepted),
-		Rejected: uint64(s.Paths - s.Accepted), Advertised: uint64(s.Advertised),
+		Rejected: uint64(s.Paths - s.Accepted), Advertised: uint64(s.Advertised), MaxAdvertised: uint64(c.MaxPrefixesOut), HeldBack: uint64(s.Held),
 		EndOfRIBReceived: s.EndOfRIBReceived, EndOfRIBSent: s.EndOfRIBSent,
 	}
-	if m.Limit > 0 {
+	if m := &c.MaxPrefixes; m.Limit > 0 {
 		l := limit(*m)
 		out.Limit = &api.PrefixLimit{Max: uint64(l.Max), WarnAt: uint64(l.Warn), Received: !l.AfterPolicy, Action: m.Action.String(), RestartIn: l.RestartIn}
 	}

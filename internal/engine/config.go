@@ -83,6 +83,7 @@ type Family struct {
 	RemovePrivate    bool
 	ASOverride       bool
 	DefaultOriginate bool
+	MaxOut           int // how many prefixes it is sent at the most; 0: any number
 }
 
 // Limit is a maximum of prefixes; Max 0 is none.

@@ -144,6 +144,12 @@ func (c *Core) forget(h attr.Handle) {
 	})
 }
 
+func (c *Core) limited(g *export.Group) {
+	for _, m := range g.Members() {
+		c.log.Warn("prefixes held back: max_prefixes_out is reached", "event", events.PrefixesHeld, "neighbor", c.neighbors[m.ID].Name, "family", g.Family, "limit", g.MaxOut)
+	}
+}
+
 func (c *Core) unsendable(g *export.Group, p prefix.Prefix) {
 	for _, m := range g.Members() {
 		n := c.neighbors[m.ID]

@@ -30,8 +30,9 @@ type peer struct {
 	closed  *session.Close
 	// refreshed has the families that it was asked for again.
 	refreshed []prefix.Family
-	strict    bool // a withdrawal of what it does not have is an error
-	wild      int  // such withdrawals
+	most      [prefix.Families]int // prefixes that it must never have more of; 0: any number
+	strict    bool                 // a withdrawal of what it does not have is an error
+	wild      int                  // such withdrawals
 }
 
 type queued struct {
@@ -168,7 +169,21 @@ func (p *peer) update(body []byte) {
 			wire.Parse(block, nextHop, &a)
 			p.table[r.Prefix] = a
 			delete(p.again[r.Prefix.Family], r.Prefix)
+			p.count(r.Prefix.Family)
 		}
+	}
+}
+
+// count fails if the peer has too many prefixes.
+func (p *peer) count(f prefix.Family) {
+	n := 0
+	for x := range p.table {
+		if x.Family == f {
+			n++
+		}
+	}
+	if most := p.most[f]; most > 0 && n > most {
+		p.t.Fatalf("neighbor %d has %d prefixes of %v, and may have %d", p.id, n, f, most)
 	}
 }
 

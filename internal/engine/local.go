@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"maps"
+	"slices"
+
 	"holdfast/internal/attr"
 	"holdfast/internal/events"
 	"holdfast/internal/fib"
@@ -97,8 +100,8 @@ func (c *Core) stand(k localKind, want locals, cause rib.Cause) {
 	c.all(func(t *table) {
 		old := t.standing[k]
 		t.standing[k] = want[t]
-		for p, h := range want[t] {
-			if old[p] != h {
+		for _, p := range slices.SortedFunc(maps.Keys(want[t]), prefix.Compare) { // the same at every start
+			if h := want[t][p]; old[p] != h {
 				c.setLocal(t, p, k, h, cause)
 			}
 		}

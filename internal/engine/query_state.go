@@ -22,6 +22,7 @@ type FamilyState struct {
 	Paths      int // received
 	Accepted   int // of them
 	Advertised int // prefixes
+	Held       int // prefixes that are held back by Family.MaxOut
 	Group      uint32
 	// EndOfRIBReceived and EndOfRIBSent are about the current session.
 	EndOfRIBReceived, EndOfRIBSent bool
@@ -58,7 +59,8 @@ func (c *Core) state(id packet.ID) NeighborState {
 			s.Families[f].EndOfRIBReceived = k.endOfRIB
 		}
 		if m := n.members[f]; m != nil {
-			s.Families[f].Advertised, s.Families[f].EndOfRIBSent, s.Families[f].Group = m.Count(), m.SentEndOfRIB(), m.Group().Number
+			x, g := &s.Families[f], m.Group()
+			x.Advertised, x.Held, x.EndOfRIBSent, x.Group = m.Count(), g.Held(), m.SentEndOfRIB(), g.Number
 		}
 	}
 	return s

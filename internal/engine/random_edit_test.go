@@ -117,7 +117,7 @@ func (w *world) some(edit func(*Neighbor, *model.Neighbor)) {
 
 // editNeighbors changes one of the settings of neighbors.
 func (w *world) editNeighbors() {
-	k, f, on, n := w.r.IntN(11), prefix.Family(w.r.IntN(2)), w.r.IntN(2) == 0, w.r.IntN(5)
+	k, f, on, n := w.r.IntN(12), prefix.Family(w.r.IntN(2)), w.r.IntN(2) == 0, w.r.IntN(5)
 	both := func(x *Neighbor, set func(*Family)) {
 		for f := range x.Families {
 			set(&x.Families[f])
@@ -164,6 +164,11 @@ func (w *world) editNeighbors() {
 		case 10:
 			x.SendBoth, x.PrependLocal = on, n%2 == 0
 			m.SendBoth, m.PrependLocal = x.SendBoth, x.PrependLocal
+		case 11:
+			x.Families[f].MaxOut = n
+			if p := w.peers[x.ID]; p != nil && p.most[f] > 0 && (n == 0 || n > p.most[f]) {
+				p.most[f] = n // else it has more until it reads
+			}
 		}
 	})
 }

@@ -136,6 +136,9 @@ func (w *world) up(i int) {
 	w.say("%d comes up: %+v", i, *x)
 	w.peers[i] = newPeer(w.t, packet.ID(i))
 	w.peers[i].as2 = x.as2
+	for f := range n.Families {
+		w.peers[i].most[f] = n.Families[f].MaxOut
+	}
 	w.core.Up(packet.ID(i), est, w.peers[i])
 	m.Up, m.RouterID = true, est.RemoteID
 }
@@ -270,7 +273,8 @@ func (w *world) checkPeer(i int, peer *peer) {
 			want = w.twin.Advertised(m, p)
 		}
 		got, ok := peer.table[p]
-		if ok != (want != nil) {
+		held := want != nil && !ok && w.cfg.Neighbors[i-1].Families[p.Family].MaxOut > 0
+		if ok != (want != nil) && !held {
 			w.fail("neighbor %d has %v: %v, want %v", i, p, ok, want != nil)
 		}
 		if ok {
@@ -283,7 +287,26 @@ func (w *world) checkPeer(i int, peer *peer) {
 		if peer.eor[f] != on || peer.again[f] != nil {
 			w.fail("neighbor %d, %v: End-of-RIB %v, refresh unfinished %v", i, prefix.Family(f), peer.eor[f], peer.again[f] != nil)
 		}
+		if on {
+			w.checkCount(i, prefix.Family(f))
+		}
 	}
+}
+
+// checkCount: an update group has out what suits its members, and as much of
+// that as they may be sent.
+func (w *world) checkCount(i int, f prefix.Family) {
+	m, most, want := w.twin.Neighbors[i-1], w.cfg.Neighbors[i-1].Families[f].MaxOut, 0
+	for _, p := range append([]prefix.Prefix{prefix.MustParse("::/0")}, universe...) { // which may be sent by default
+		if a, _ := w.twin.Suits(m, p); a != nil && p.Family == f {
+			want++
+		}
+	}
+	g := w.core.neighbors[i].members[f].Group()
+	if got := g.Count(); most > 0 && want > most && (got != most || g.Held() != want-most) || (most == 0 || want <= most) && (got != want || g.Held() != 0) {
+		w.fail("neighbor %d, %v: its group has %d prefixes out and holds %d back, of %d and a limit of %d", i, f, got, g.Held(), want, most)
+	}
+	w.peers[i].most[f] = most
 }
 
 func text(a *wire.Attrs) string {

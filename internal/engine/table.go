@@ -32,7 +32,7 @@ func (c *Core) newTable(id TableID, f prefix.Family) *table {
 		t.Hops = &c.hops.states
 	}
 	t.env = &export.Env{Store: c.store, Table: t.Table, Neighbors: &c.infos, Sources: &c.sources,
-		Unsendable: c.unsendable, Referenced: t.referenced}
+		Unsendable: c.unsendable, Limited: c.limited, Referenced: t.referenced}
 	return t
 }
 

@@ -50,6 +50,7 @@ const (
 const (
 	PrefixWarning      ID = "prefix-warning"      // a neighbor comes near its limit
 	PrefixLimit        ID = "prefix-limit"        // a neighbor is above its limit
+	PrefixesHeld       ID = "prefixes-held"       // a neighbor is sent as many as it may be
 	UpdateMalformed    ID = "update-malformed"    // its routes count as withdrawn
 	AttributeDiscarded ID = "attribute-discarded" // its route is used without the attribute
 	RouteUnsendable    ID = "route-unsendable"    // a route does not fit a neighbor's messages

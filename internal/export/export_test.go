@@ -17,11 +17,12 @@ import (
 
 // lab is a table with routes of neighbors 1 (eBGP), 2 (iBGP) and 0 (ourselves).
 type lab struct {
-	t     testing.TB
-	env   Env
-	infos []rib.NeighborInfo
-	srcs  []Neighbor
-	lost  []string // what Unsendable was told
+	t       testing.TB
+	env     Env
+	infos   []rib.NeighborInfo
+	srcs    []Neighbor
+	lost    []string // what Unsendable was told
+	limited int      // how often Limited was told
 }
 
 func newLab(t testing.TB, f prefix.Family) *lab {
@@ -32,6 +33,7 @@ func newLab(t testing.TB, f prefix.Family) *lab {
 	s := attr.NewStore()
 	l.env = Env{Store: s, Table: rib.New(f, s, &l.infos), Neighbors: &l.infos, Sources: &l.srcs, ClusterID: 77,
 		Unsendable: func(_ *Group, p prefix.Prefix) { l.lost = append(l.lost, p.String()) },
+		Limited:    func(*Group) { l.limited++ },
 		Referenced: func(rib.ID) bool { return true }}
 	l.env.Table.Decision.DefaultLocalPref = 100
 	return l

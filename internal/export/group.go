@@ -31,6 +31,13 @@ type Group struct {
 	force   bool      // the same block is a change as well: encoding has changed
 	owed    slab.Bits // likewise, of prefixes that wait for the kernel
 
+	// With MaxOut: prefixes that are held back, and how many may come in this
+	// round. What a withdrawal leaves free counts in the next one only, when it is
+	// on its way: no member ever has more.
+	held    slab.Bits
+	room    int
+	limited bool // Env.Limited was told
+
 	packer packer
 }
 
@@ -51,6 +58,10 @@ func (g *Group) Replace(p Params, program *policy.Program, encoding bool) {
 	g.memo.Reset()
 	g.Params, g.program = p, program
 	g.packer.maxMsg = p.maxMsg()
+	if p.MaxOut == 0 {
+		g.held.Reset()
+		g.limited = false
+	}
 	g.RedoAll(encoding)
 }
 
@@ -325,6 +336,7 @@ func (g *Group) Drain(limit int) bool {
 	b := &e.bucket
 	todo := g.pending[g.done:min(g.done+limit, len(g.pending))]
 	g.warm(todo)
+	g.room = g.MaxOut - g.count
 	for _, id := range todo {
 		g.queued.Clear(uint32(id))
 		g.update(id, b)
@@ -346,7 +358,43 @@ func (g *Group) Drain(limit int) bool {
 		g.pending = g.pending[:copy(g.pending, g.pending[g.done:])]
 		g.done = 0
 	}
+	if g.MaxOut > 0 {
+		g.unhold()
+	}
 	return true
+}
+
+// bound holds a prefix back that is one too many. What is out stays out, unless
+// the limit was lowered.
+func (g *Group) bound(id rib.ID, old attr.Handle, r attr.Result) attr.Result {
+	g.held.Clear(uint32(id))
+	switch {
+	case r.To == 0, old != 0 && g.count <= g.MaxOut:
+		return r
+	case old == 0 && g.room > 0:
+		g.room--
+		return r
+	}
+	g.held.Set(uint32(id))
+	if !g.limited {
+		g.limited = true
+		g.env.Limited(g)
+	}
+	return attr.Result{Reason: OverLimit}
+}
+
+// unhold lets as many prefixes come as there is room for now, the oldest first.
+func (g *Group) unhold() {
+	for room := g.MaxOut - g.count; room > 0; room-- {
+		i, ok := g.held.Next(0)
+		if !ok {
+			// Not at once, or every prefix that comes and goes would be told.
+			g.limited = g.limited && g.count > g.MaxOut/10*9
+			return
+		}
+		g.held.Clear(i)
+		g.Touch(rib.ID(i))
+	}
 }
 
 // warm loads what update needs, so that cache misses overlap.
@@ -371,6 +419,9 @@ func (g *Group) update(id rib.ID, b *bucket) {
 		return // the kernel's answer leads here again
 	}
 	force := g.owed.Clear(uint32(id)) || g.force
+	if g.MaxOut > 0 {
+		r = g.bound(id, old, r)
+	}
 	if r.Reason == TooLarge {
 		e.Unsendable(g, e.Table.Prefix(id))
 	}
@@ -480,5 +531,5 @@ func (g *Group) pack(k *packer, b *bucket, only packet.ID) {
 
 // Bytes is the memory that the group takes, without its members.
 func (g *Group) Bytes() (adjOut, memo uint64) {
-	return g.out.Bytes(unsafe.Sizeof(attr.Handle(0))) + g.queued.Bytes() + uint64(cap(g.pending))*4, g.memo.Bytes()
+	return g.out.Bytes(unsafe.Sizeof(attr.Handle(0))) + g.queued.Bytes() + g.held.Bytes() + uint64(cap(g.pending))*4, g.memo.Bytes()
 }

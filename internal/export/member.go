@@ -1,6 +1,8 @@
 package export
 
 import (
+	"slices"
+
 	"holdfast/internal/attr"
 	"holdfast/internal/packet"
 	"holdfast/internal/prefix"
@@ -25,6 +27,8 @@ type Member struct {
 	cursor     uint32
 	packer     packer
 	refused    bool // the session took a packet of this step no more
+	// With MaxOut: there may be withdrawals in dirty, which go first.
+	late bool
 
 	// It is to be sent everything again, once it has its End-of-RIB marker.
 	refresh, enhanced bool
@@ -63,6 +67,11 @@ func (g *Group) Move(m *Member, nextHop *packet.NextHop, encoding bool) *Member 
 	old := m.group
 	encoding = encoding || old.force || !m.nextHop.Equal(nextHop)
 	if len(g.members) == 0 {
+		if g.MaxOut > 0 { // what it has goes before what it could have
+			had := func(id rib.ID) bool { return old.out.Get(uint32(id)) != 0 }
+			others := slices.DeleteFunc(slices.Clone(g.pending), had)
+			g.pending = append(slices.DeleteFunc(g.pending, func(id rib.ID) bool { return !had(id) }), others...)
+		}
 		for g.Drain(1 << 16) { // nobody to send to: this fills the Adj-RIB-Out
 		}
 	}
@@ -124,6 +133,7 @@ func (m *Member) mark(id rib.ID, had bool) {
 	if m.dirty.Set(uint32(id)) && had {
 		m.had.Set(uint32(id))
 	}
+	m.late = m.late || m.group.MaxOut > 0 && m.sees(m.group.out.Get(uint32(id))) == 0
 }
 
 func (m *Member) fallBehind() {
@@ -182,8 +192,15 @@ func (m *Member) Step(limit int) bool {
 	g := m.group
 	b := &g.env.bucket
 	budget := room * packet.Size // bytes that there is room for
+	late := m.late
+	if late {
+		m.cursor = 0
+	}
 	for i, ok := m.dirty.Next(m.cursor); ok && limit > 0; i, ok = m.dirty.Next(i + 1) {
 		h := m.sees(g.out.Get(i))
+		if late && h != 0 {
+			continue
+		}
 		if budget -= m.atMost(h); budget <= 0 && len(b.items) > 0 {
 			limit = 0
 			break
@@ -216,6 +233,7 @@ func (m *Member) Step(limit int) bool {
 	} else if limit > 0 || m.refused {
 		m.cursor = 0
 	}
+	m.late = late && (limit == 0 || m.refused)
 	return true
 }
 
@@ -265,6 +283,9 @@ func (m *Member) offer(p *packet.Packet) {
 // for a prefix, and otherwise why it is not.
 func (m *Member) Advertised(id rib.ID) (attr.Handle, uint8) {
 	h := m.group.out.Get(uint32(id))
+	if m.group.held.Has(uint32(id)) {
+		return 0, OverLimit
+	}
 	if h == 0 {
 		return 0, m.group.route(id).Reason
 	}

@@ -50,6 +50,9 @@ type Params struct {
 	// ASOverride replaces this AS by LocalASN in paths; 0 is off.
 	ASOverride       uint32
 	DefaultOriginate bool
+	// MaxOut is how many prefixes are sent at the most, 0: any number. Those of
+	// its own that a member is not sent count too.
+	MaxOut int
 	// Policy is the key of the export program; "" passes nothing to eBGP
 	// neighbors (RFC 8212) and everything to iBGP neighbors.
 	Policy string
@@ -84,6 +87,8 @@ type Env struct {
 	// Installed says whether the best route of a prefix is in the kernel: Sent,
 	// NotYetInstalled or NotInstalled. nil where nothing waits for a kernel.
 	Installed func(rib.ID) uint8
+	// Limited is told when a group begins to hold prefixes back, see Params.MaxOut.
+	Limited func(g *Group)
 	// Referenced reports whether anybody beside the table needs an ID.
 	Referenced func(rib.ID) bool
 
@@ -101,6 +106,7 @@ const (
 	ByCommunity     // NO_EXPORT or NO_ADVERTISE (RFC 1997)
 	NoNextHop       // the session has no address of the family to announce
 	TooLarge        // does not fit the neighbor's messages
+	OverLimit       // Params.MaxOut is reached
 	SplitHorizon    // it came from this very neighbor
 	NotBestRoute    // there is no best path
 	NotYetInstalled // the kernel has yet to acknowledge it
@@ -111,7 +117,7 @@ const (
 var reasons = [reasonsLength]string{"sent", "rejected by the export policy",
 	"no export policy, so nothing passes (RFC 8212)", "from iBGP, and neither side is a route reflector client",
 	"has the community NO_EXPORT or NO_ADVERTISE", "the session has no local address of this family: set next_hop",
-	"too large for the neighbor's messages", "it came from this neighbor", "there is no best path",
+	"too large for the neighbor's messages", "max_prefixes_out is reached", "it came from this neighbor", "there is no best path",
 	"the kernel has not acknowledged it yet", "the kernel does not take it"}
 
 // ReasonText is a reason for people.

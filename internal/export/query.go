@@ -15,6 +15,9 @@ func (m *Member) Count() int {
 	return m.group.count - m.group.from[m.ID]
 }
 
+// Held is how many prefixes the group holds back, as MaxOut is reached.
+func (g *Group) Held() int { return g.held.Len() }
+
 // Sent is the block that the member has been sent for a prefix, or is about to
 // be, 0 for none.
 func (m *Member) Sent(id rib.ID) attr.Handle { return m.sees(m.group.out.Get(uint32(id))) }

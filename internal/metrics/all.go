@@ -75,6 +75,15 @@ func all() []metric {
 				}
 			}
 		}},
+		{"holdfast_neighbor_prefixes_held_back", "Prefixes that are not sent, as max_prefixes_out is reached; only where there is such a limit.", gauge, []string{"neighbor", "family"}, func(f *Figures, set setter) {
+			for _, n := range f.Neighbors {
+				for _, k := range n.Families {
+					if k.MaxAdvertised > 0 {
+						set(float64(k.HeldBack), n.Name, k.Family.String())
+					}
+				}
+			}
+		}},
 		{"holdfast_neighbor_prefix_limit", "max_prefixes, where there is one. It counts what its label says.", gauge, []string{"neighbor", "family", "kind"}, func(f *Figures, set setter) {
 			for _, n := range f.Neighbors {
 				for _, k := range n.Families {

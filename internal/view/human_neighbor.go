@@ -87,7 +87,7 @@ func (h *human) Neighbor(m *pb.GetNeighborResponse) error {
 
 func (h *human) neighborFacts(b *strings.Builder, n *pb.Neighbor, d *pb.NeighborDetail) {
 	kind := "external"
-	if n.Asn == n.LocalAsn {
+	if n.Internal {
 		kind = "internal"
 	}
 	fmt.Fprintf(b, "Neighbor %s, %s, AS %d, %s\n", n.Name, n.Address, n.Asn, kind)
@@ -169,7 +169,7 @@ func policies(names []string, n *pb.Neighbor) string {
 	switch {
 	case len(names) > 0:
 		return strings.Join(names, ", ")
-	case n.Asn == n.LocalAsn:
+	case n.Internal:
 		return "no policy: everything passes"
 	}
 	return "no policy: nothing passes"
@@ -214,6 +214,9 @@ func (h *human) prefixes(n *pb.Neighbor) *table {
 func (h *human) prefixLimits(n *pb.Neighbor) error {
 	var b strings.Builder
 	for _, f := range n.Families {
+		if f.MaxAdvertised > 0 {
+			fmt.Fprintf(&b, "  Limit %s: at most %s advertised: %s held back\n", familyNames[f.Family], Count(f.MaxAdvertised), Count(f.HeldBack))
+		}
 		l := f.Limit
 		if l == nil {
 			continue

@@ -22,7 +22,8 @@ var neighbors = []api.NeighborDetail{
 				{
 					Family: prefix.IPv4, Negotiated: true, Received: 1042990, Accepted: 1042871, Rejected: 119, Advertised: 12,
 					EndOfRIBReceived: true, EndOfRIBSent: true,
-					Limit: &api.PrefixLimit{Max: 1200000, WarnAt: 1080000, Received: true, Action: "restart", RestartIn: 30 * time.Minute},
+					Limit:         &api.PrefixLimit{Max: 1200000, WarnAt: 1080000, Received: true, Action: "restart", RestartIn: 30 * time.Minute},
+					MaxAdvertised: 12, HeldBack: 3,
 				},
 				{Family: prefix.IPv6, Received: 0},
 			},
@@ -77,7 +78,7 @@ var neighbors = []api.NeighborDetail{
 	},
 	{
 		Neighbor: api.Neighbor{
-			Name: "core-1", Address: netip.MustParseAddr("198.51.100.1"), ASN: 64500, LocalASN: 64500, Pending: true,
+			Name: "core-1", Address: netip.MustParseAddr("198.51.100.1"), ASN: 64500, LocalASN: 64500, Internal: true, Pending: true,
 			State: api.Established, Since: Now.Add(-12*time.Minute - 7*time.Second),
 			Families: []api.NeighborFamily{{
 				Family: prefix.IPv4, Negotiated: true, Received: 7, Accepted: 7, Advertised: 1042873, EndOfRIBReceived: true,

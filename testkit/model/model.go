@@ -292,14 +292,23 @@ func (r *Router) Advertised(n *Neighbor, p prefix.Prefix) *wire.Attrs {
 	if !n.Up {
 		return nil
 	}
-	a := r.passes(n, p)
-	if a == nil && n.DefaultOriginate && p.Bits == 0 {
-		return r.send(n, nil, Route{Attrs: wire.Attrs{Has: wire.HasOrigin | wire.HasASPath}}, true)
-	}
-	if best := r.Best(p); best != nil && best.From == n {
+	a, own := r.Suits(n, p)
+	if own {
 		return nil
 	}
 	return a
+}
+
+// Suits is what a neighbor like n is sent about a prefix, and whether it has
+// come from n itself.
+func (r *Router) Suits(n *Neighbor, p prefix.Prefix) (a *wire.Attrs, own bool) {
+	if a := r.passes(n, p); a != nil {
+		return a, r.Best(p).From == n
+	}
+	if n.DefaultOriginate && p.Bits == 0 {
+		return r.send(n, nil, Route{Attrs: wire.Attrs{Has: wire.HasOrigin | wire.HasASPath}}, true), false
+	}
+	return nil, false
 }
 
 // passes is the best route as n would get it, split horizon left aside.

@@ -2118,7 +2118,9 @@ type Neighbor struct {
 	// Present if a command keeps the session down.
 	Down *Down `protobuf:"bytes,18,opt,name=down,proto3" json:"down,omitempty"`
 	// The neighbor_range that it has connected from; absent if it is configured.
-	Range         string `protobuf:"bytes,19,opt,name=range,proto3" json:"range,omitempty"`
+	Range string `protobuf:"bytes,19,opt,name=range,proto3" json:"range,omitempty"`
+	// The session is inside our AS.
+	Internal      bool `protobuf:"varint,20,opt,name=internal,proto3" json:"internal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2286,6 +2288,13 @@ func (x *Neighbor) GetRange() string {
 	return ""
 }
 
+func (x *Neighbor) GetInternal() bool {
+	if x != nil {
+		return x.Internal
+	}
+	return false
+}
+
 // Down is who keeps a session down, and why.
 type Down struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -2368,8 +2377,12 @@ type NeighborFamily struct {
 	EndOfRibReceived bool                   `protobuf:"varint,7,opt,name=end_of_rib_received,json=endOfRibReceived,proto3" json:"end_of_rib_received,omitempty"`
 	EndOfRibSent     bool                   `protobuf:"varint,8,opt,name=end_of_rib_sent,json=endOfRibSent,proto3" json:"end_of_rib_sent,omitempty"`
 	Limit            *PrefixLimit           `protobuf:"bytes,9,opt,name=limit,proto3" json:"limit,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// How many prefixes it is sent at the most, 0 for any number, and how many are
+	// held back therefore.
+	MaxAdvertised uint64 `protobuf:"varint,10,opt,name=max_advertised,json=maxAdvertised,proto3" json:"max_advertised,omitempty"`
+	HeldBack      uint64 `protobuf:"varint,11,opt,name=held_back,json=heldBack,proto3" json:"held_back,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *NeighborFamily) Reset() {
@@ -2463,6 +2476,20 @@ func (x *NeighborFamily) GetLimit() *PrefixLimit {
 		return x.Limit
 	}
 	return nil
+}
+
+func (x *NeighborFamily) GetMaxAdvertised() uint64 {
+	if x != nil {
+		return x.MaxAdvertised
+	}
+	return 0
+}
+
+func (x *NeighborFamily) GetHeldBack() uint64 {
+	if x != nil {
+		return x.HeldBack
+	}
+	return 0
 }
 
 type PrefixLimit struct {
@@ -6079,7 +6106,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\bneighbor\x18\x01 \x01(\tR\bneighbor\"}\n" +
 	"\x13GetNeighborResponse\x121\n" +
 	"\bneighbor\x18\x01 \x01(\v2\x15.holdfast.v1.NeighborR\bneighbor\x123\n" +
-	"\x06detail\x18\x02 \x01(\v2\x1b.holdfast.v1.NeighborDetailR\x06detail\"\xe5\x04\n" +
+	"\x06detail\x18\x02 \x01(\v2\x1b.holdfast.v1.NeighborDetailR\x06detail\"\x81\x05\n" +
 	"\bNeighbor\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12 \n" +
@@ -6101,12 +6128,13 @@ const file_holdfast_proto_rawDesc = "" +
 	"\apending\x18\x10 \x01(\bR\apending\x12\x12\n" +
 	"\x04tags\x18\x11 \x03(\tR\x04tags\x12%\n" +
 	"\x04down\x18\x12 \x01(\v2\x11.holdfast.v1.DownR\x04down\x12\x14\n" +
-	"\x05range\x18\x13 \x01(\tR\x05range\"\x92\x01\n" +
+	"\x05range\x18\x13 \x01(\tR\x05range\x12\x1a\n" +
+	"\binternal\x18\x14 \x01(\bR\binternal\"\x92\x01\n" +
 	"\x04Down\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x120\n" +
 	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
-	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\xd7\x02\n" +
+	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\x9b\x03\n" +
 	"\x0eNeighborFamily\x12+\n" +
 	"\x06family\x18\x01 \x01(\x0e2\x13.holdfast.v1.FamilyR\x06family\x12\x1e\n" +
 	"\n" +
@@ -6120,7 +6148,10 @@ const file_holdfast_proto_rawDesc = "" +
 	"advertised\x12-\n" +
 	"\x13end_of_rib_received\x18\a \x01(\bR\x10endOfRibReceived\x12%\n" +
 	"\x0fend_of_rib_sent\x18\b \x01(\bR\fendOfRibSent\x12.\n" +
-	"\x05limit\x18\t \x01(\v2\x18.holdfast.v1.PrefixLimitR\x05limit\"\xb3\x01\n" +
+	"\x05limit\x18\t \x01(\v2\x18.holdfast.v1.PrefixLimitR\x05limit\x12%\n" +
+	"\x0emax_advertised\x18\n" +
+	" \x01(\x04R\rmaxAdvertised\x12\x1b\n" +
+	"\theld_back\x18\v \x01(\x04R\bheldBack\"\xb3\x01\n" +
 	"\vPrefixLimit\x12\x10\n" +
 	"\x03max\x18\x01 \x01(\x04R\x03max\x12\x17\n" +
 	"\awarn_at\x18\x02 \x01(\x04R\x06warnAt\x12'\n" +

@@ -204,6 +204,7 @@ neighbor "everything" {
   max_prefixes_count   = "accepted"
   max_prefixes_action  = "restart"
   max_prefixes_restart = "15m"
+  max_prefixes_out     = 100
   add_path             = "receive"
   default_originate    = true
   remove_private_as    = true
