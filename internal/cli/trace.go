@@ -60,6 +60,9 @@ func (a *app) trace(ctx context.Context, neighbor string, o *traceFlags) (err er
 	r := api.Dial(a.socket)
 	defer r.Close()
 	stream, err := r.TraceNeighbor(ctx, connect.NewRequest(&pb.TraceNeighborRequest{Neighbor: neighbor}))
+	if ctx.Err() != nil { // before there was anything to show
+		return nil
+	}
 	if err != nil {
 		return r.Error(err)
 	}
