@@ -38,6 +38,7 @@ type service struct {
 	socket string
 	proc   *netlab.Process
 	env    []string // beside ours
+	kernel bool     // with kernel routes
 }
 
 func newService(t *testing.T) *service {
@@ -47,7 +48,7 @@ func newService(t *testing.T) *service {
 
 // configure writes the configuration; it belongs to root.
 func (s *service) configure(listen, more string) (path string) {
-	return s.node.Write("holdfast.hcl", fmt.Sprintf("router {\n  asn = 64500\n  id = \"192.0.2.1\"\n  listen = [%s]\n  kernel = false\n}\n%s", listen, more))
+	return s.node.Write("holdfast.hcl", fmt.Sprintf("router {\n  asn = 64500\n  id = \"192.0.2.1\"\n  listen = [%s]\n  kernel = %v\n}\n%s", listen, s.kernel, more))
 }
 
 // run is the command line of the router.
@@ -132,10 +133,13 @@ func (s *service) rights(bound string) {
 const everybody = "policy \"all\" {\n  rule \"all\" {\n    match { prefix = prefix_set.%s }\n    then = \"accept\"\n  }\n}\nprefix_set \"%s\" {\n  prefixes_file = \"%s\"\n}\n"
 
 // TestBecomesUser: root starts the router, which becomes another user on all
-// its threads, and still opens ports and reads what is new at a reload.
+// its threads, and still makes kernel routes, opens ports and reads what is new
+// at a reload.
 func TestBecomesUser(t *testing.T) {
 	s := newService(t)
-	conf := s.configure(`"127.0.0.1:179"`, "")
+	s.kernel = true
+	static := "static \"s\" {\n  prefixes = [\"203.0.113.0/24\"]\n  next_hop = \"10.0.0.254\"\n}\n"
+	conf := s.configure(`"127.0.0.1:179"`, static)
 	run := s.run("--user", nobody)
 	s.fails(`(?s)holdfast\.hcl: error: cannot read the file: permission denied.*let the user that holdfast runs as read it \(chown`, run...)
 	s.fails(`^error: there is no user "nosuchuser": create it with "useradd --system nosuchuser"`, s.run("--user", "nosuchuser")...)
@@ -153,13 +157,19 @@ func TestBecomesUser(t *testing.T) {
 	s.start(run...)
 	s.rights(kept)
 	systemd.Await("READY=1", "WATCHDOG=1", "STATUS=0 of 0 neighbors up", "WATCHDOG=1")
+	netlab.Await(t, netlab.Patience, "kernel route", func() error {
+		if out := s.node.Run("ip", "route", "show", "proto", "144"); !strings.Contains(out, "203.0.113.0/24 via 10.0.0.254") {
+			return fmt.Errorf("the routes are %s", out)
+		}
+		return nil
+	})
 
 	// A password that only root may read, then a port, a set and a password that
 	// are new.
 	key := s.node.Write("n.key", "secret\n")
 	list := s.node.Write("list.txt", "203.0.113.0/24\n")
 	neighbor := "neighbor \"n\" {\n  address = \"127.0.0.3\"\n  asn = 64501\n  password_file = \"n.key\"\n}\n"
-	s.configure(`"127.0.0.1:179", "127.0.0.2:179"`, neighbor+fmt.Sprintf(everybody, "list", "list", "list.txt"))
+	s.configure(`"127.0.0.1:179", "127.0.0.2:179"`, static+neighbor+fmt.Sprintf(everybody, "list", "list", "list.txt"))
 	mine(t, conf, list)
 	if _, err := s.ask("reload"); err == nil || !regexp.MustCompile(`(?s)cannot read .*/n\.key: permission denied.*chown it to that user`).MatchString(err.Error()) {
 		t.Errorf("reload with a password that it may not read: %v", err)

@@ -4,6 +4,7 @@ package interop
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -23,6 +24,7 @@ import (
 const (
 	looks   = "looks"   // it does what it always does
 	refused = "refused" // it is told to use the operators' socket
+	watches = "watches" // it goes on and on
 	apart   = "apart"   // it has nothing to do with the running router
 )
 
@@ -33,7 +35,7 @@ var trials = map[string]struct {
 }{
 	"show summary": {looks, ""}, "show neighbors": {looks, ""}, "show neighbor": {looks, "n"}, "show routes": {looks, ""},
 	"show policy": {looks, ""}, "show memory": {looks, ""},
-	"lookup": {looks, "203.0.113.1"}, "explain": {looks, "203.0.113.0/24"}, "version": {looks, ""}, "trace": {looks, "n --for 1s"},
+	"lookup": {looks, "203.0.113.1"}, "explain": {looks, "203.0.113.0/24"}, "version": {looks, ""}, "trace": {looks, "n --for 1s"}, "monitor": {watches, ""},
 	"test policy": {looks, "all 203.0.113.0/24"},
 
 	"reload": {refused, ""}, "clear neighbor": {refused, "all"}, "down": {refused, "n maintenance"}, "enable": {refused, "n"},
@@ -73,7 +75,7 @@ func TestReadOnlyCommands(t *testing.T) {
 	bin := s.reachable()
 	try := func(socket, name string) (stderr string, err error) {
 		args := strings.Fields(name + " " + strings.NewReplacer("CONFIG", conf, "STATE", filepath.Join(s.node.Dir, "state")).Replace(trials[name].args))
-		cmd := s.node.Command("setpriv", append([]string{"--reuid", nobody, "--regid", "nogroup", "--clear-groups", "--no-new-privs", bin, "--socket", socket}, args...)...)
+		cmd := s.node.Command("timeout", append([]string{"2", "setpriv", "--reuid", nobody, "--regid", "nogroup", "--clear-groups", "--no-new-privs", bin, "--socket", socket}, args...)...)
 		var out bytes.Buffer
 		cmd.Stderr = &out
 		err = cmd.Run()
@@ -116,6 +118,8 @@ func TestReadOnlyCommands(t *testing.T) {
 		stderr, err := try(s.socket, name)
 		switch {
 		case trial.outcome == looks && err != nil:
+			t.Errorf("%s: %v: %s", name, err, stderr)
+		case trial.outcome == watches && (cmp.Or(err, errors.New("done")).Error() != "exit status 124" || stderr != ""):
 			t.Errorf("%s: %v: %s", name, err, stderr)
 		case trial.outcome == refused:
 			want := "error: this needs more than the read-only socket: use " + s.socket + ", which root and group root may open\n"
