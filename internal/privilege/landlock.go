@@ -27,7 +27,8 @@ func Confine(read, write []string) (version int, err error) {
 	err = rules.RestrictPaths(
 		landlock.PathAccess(look, read...),
 		landlock.PathAccess(look, system...).IgnoreIfMissing(),
-		landlock.PathAccess(ll.AccessFSReadFile, "/etc/localtime", "/etc/passwd").IgnoreIfMissing(),
+		// /proc/stat has the time of boot, from which metrics count.
+		landlock.PathAccess(ll.AccessFSReadFile, "/etc/localtime", "/etc/passwd", "/proc/stat").IgnoreIfMissing(),
 		landlock.RWDirs(write...),
 	)
 	if err == nil {

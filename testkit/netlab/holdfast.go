@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -166,6 +169,29 @@ func (h *HoldfastRouter) Replay(from *Node, args ...string) *Process {
 	return from.Start("replay", from.Command(h.bin, append([]string{"replay"}, args...)...))
 }
 
+// Monitor runs the command that shows what changes.
+func (h *HoldfastRouter) Monitor(args ...string) *Process {
+	return h.node.Start("monitor", h.node.Command(h.bin, append([]string{"monitor", "--socket", h.socket}, args...)...))
+}
+
+// Metrics is what another node is told when it asks as Prometheus does.
+func (h *HoldfastRouter) Metrics(from *Node) (string, error) {
+	c := &http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true,
+		Dial: func(string, string) (net.Conn, error) {
+			return from.Dial(from.V4, netip.AddrPortFrom(h.node.V4, 9179))
+		}}}
+	r, err := c.Get("http://holdfast/metrics")
+	if err != nil {
+		return "", err
+	}
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	if err == nil && r.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", r.Status, text)
+	}
+	return string(text), err
+}
+
 // Ask runs a command of holdfast's command line against the router.
 func (h *HoldfastRouter) Ask(args ...string) (string, error) {
 	cmd := h.node.Command(h.bin, append(args, "--socket", h.socket)...)
@@ -194,7 +220,7 @@ func (h *HoldfastRouter) text() string {
 	var s strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&s, format+"\n", args...) }
 	c := h.config
-	p("router {\n  asn    = %d\n  id     = %q\n  listen = [\"%s:179\", \"[%s]:179\"]\n  kernel = false\n}", c.AS, c.ID, h.node.V4, h.node.V6)
+	p("router {\n  asn    = %d\n  id     = %q\n  listen = [\"%s:179\", \"[%s]:179\"]\n  metrics = %q\n  kernel = false\n}", c.AS, c.ID, h.node.V4, h.node.V6, h.node.V4)
 	if len(c.Routes) > 0 {
 		p("originate \"lab\" {\n  prefixes = [%s]\n}", prefixList(c.Routes))
 	}

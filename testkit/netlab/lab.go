@@ -161,25 +161,39 @@ func (n *Node) Dial(from netip.Addr, to netip.AddrPort) (net.Conn, error) {
 	}
 	done := make(chan result)
 	go func() {
-		// Never unlocked: the thread, which is in the namespace, ends with the
-		// goroutine.
-		runtime.LockOSThread()
-		f, err := os.Open("/run/netns/" + n.ns)
-		if err != nil {
-			done <- result{nil, err}
-			return
-		}
-		defer f.Close()
-		if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- result{nil, err}
-			return
-		}
-		d := net.Dialer{Timeout: Patience, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
-		c, err := d.Dial("tcp", to.String())
+		c, err := n.dial(from, to)
 		done <- result{c, err}
 	}()
 	r := <-done
 	return r.c, r.err
+}
+
+// dial needs a goroutine of its own: its thread goes into the namespace and
+// comes back, and ends with the goroutine if it cannot. It may be the first
+// thread of the process, which never ends: one that stayed would make the
+// process one of those that are killed with the namespace.
+func (n *Node) dial(from netip.Addr, to netip.AddrPort) (net.Conn, error) {
+	runtime.LockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	defer home.Close()
+	there, err := os.Open("/run/netns/" + n.ns)
+	if err != nil {
+		return nil, err
+	}
+	defer there.Close()
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread()
+		}
+	}()
+	d := net.Dialer{Timeout: Patience, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
+	return d.Dial("tcp", to.String())
 }
 
 // Run is Output for commands that must succeed.
