@@ -50,9 +50,9 @@ type Leak struct {
 type Neighbor struct {
 	ID       packet.ID // stays the same as long as the neighbor is configured
 	Name     string
-	Shutdown bool    // by the configuration: it is not to come up
-	Table    TableID // that its routes are in
-	Addr     netip.Addr
+	Shutdown bool       // by the configuration: it is not to come up
+	Table    TableID    // that its routes are in
+	Addr     netip.Addr // invalid: that of its session
 	ASN      uint32
 	LocalASN uint32
 	// Where LocalASN is not the router's own (RFC 7705 section 3.3): SendBoth

@@ -93,7 +93,7 @@ func (c *Core) setNeighbors(want []Neighbor) (e edits) {
 		if changed {
 			e.revise[w.ID] = true
 		}
-		info, addr := &c.infos[w.ID], w.Addr.As16()
+		info, addr := &c.infos[w.ID], n.address().As16()
 		e.order = e.order || known && (info.EBGP != w.EBGP || info.Addr != addr)
 		info.EBGP, info.Addr = w.EBGP, addr
 		source := export.Neighbor{Source: w.Source, Client: w.Client}

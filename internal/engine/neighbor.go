@@ -36,7 +36,7 @@ func (c *Core) Up(id packet.ID, est session.Established, out session.Out) {
 	c.watch.session(NeighborUp, id, session.Reason{})
 	info := &c.infos[id]
 	info.Gone = false
-	info.RouterID = est.RemoteID
+	info.RouterID, info.Addr = est.RemoteID, n.address().As16()
 	for f := range prefix.Family(prefix.Families) {
 		n.counts[f] = counts{sweep: sweep{base: info.Round[f]}}
 		if est.Read.Families[f] {
@@ -44,6 +44,14 @@ func (c *Core) Up(id packet.ID, est session.Established, out session.Out) {
 			n.members[f] = c.group(p, n).Join(id, out, nextHop)
 		}
 	}
+}
+
+// address is the neighbor's, which is that of its session if none is configured.
+func (n *neighbor) address() netip.Addr {
+	if n.Addr.IsValid() {
+		return n.Addr
+	}
+	return n.est.Remote.Addr().WithZone("")
 }
 
 // Down says that the session has ended. When it returns, nothing uses the
@@ -159,7 +167,7 @@ func (c *Core) finish(id packet.ID) {
 // params is the update group that a neighbor belongs into, and its own next hop.
 func (c *Core) params(n *neighbor, f prefix.Family) (export.Params, *packet.NextHop) {
 	fc := &n.Families[f]
-	nextHop := &packet.NextHop{Own: ownAddress(n, f), Link: n.est.Link, Peer: n.Addr}
+	nextHop := &packet.NextHop{Own: ownAddress(n, f), Link: n.est.Link, Peer: n.address()}
 	p := export.Params{
 		Family: f, EBGP: n.EBGP, Client: n.Client, AS4: n.est.Write.AS4, ExtMsg: n.est.Write.ExtMsg,
 		NextHop: fc.NextHop, NextHopLen: uint8(len(nextHop.Own)),

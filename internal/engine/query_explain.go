@@ -95,7 +95,7 @@ func (c *Core) compared(step rib.Step, won, lost *rib.Path) string {
 	case rib.StepClusterLen:
 		return fmt.Sprintf("%d < %d", rw.ClusterLen, rl.ClusterLen)
 	case rib.StepAddress:
-		return fmt.Sprintf("%s < %s", c.neighbors[won.Neighbor].Addr, c.neighbors[lost.Neighbor].Addr)
+		return fmt.Sprintf("%s < %s", c.neighbors[won.Neighbor].address(), c.neighbors[lost.Neighbor].address())
 	case rib.StepPathID:
 		return fmt.Sprintf("%d < %d", won.PathID, lost.PathID)
 	}
