@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -99,8 +100,18 @@ func (r *reader) checkReachable(p *policy.Policy) {
 
 func (r *reader) checkAddresses() {
 	seen := map[any]*Neighbor{}
+	found := map[string]*Neighbor{} // on an interface
 	for _, n := range r.cfg.Neighbors {
-		a := n.Transport.Address
+		t := &n.Transport
+		if name := cmp.Or(t.Interface, t.Address.Zone()); name != "" {
+			if first := found[name]; first != nil && (t.Interface != "" || first.Transport.Interface != "") {
+				r.errorf(r.at(n.Pos, len("neighbor")), "give both an address, or remove one of them",
+					"neighbor %s is on interface %s, as is neighbor %s at %s: a neighbor without an address has it alone", quote(n.Name), name, quote(first.Name), first.Pos)
+				continue
+			}
+			found[name] = n
+		}
+		a := t.Address
 		if !a.IsValid() {
 			continue
 		}
@@ -145,7 +156,7 @@ func (r *reader) checkNeighbor(n *Neighbor, own, group *party) {
 	if !given && !inherited {
 		r.errorf(own.head, "add asn = 64501 with its own number, here or in its group", "%s has no asn", who)
 	}
-	if n.Own.Group != nil && r.groups[n.Group] == nil || t.ASN == 0 || r.cfg.Router.ASN == 0 || !t.Address.IsValid() {
+	if n.Own.Group != nil && r.groups[n.Group] == nil || t.ASN == 0 || r.cfg.Router.ASN == 0 || !t.Address.IsValid() && t.Interface == "" {
 		return // the rest would follow from what has been said already
 	}
 
@@ -157,7 +168,7 @@ func (r *reader) checkNeighbor(n *Neighbor, own, group *party) {
 	}
 	if l := t.LocalAddress; l.IsValid() && l.Is4() != t.Address.Is4() {
 		r.errorf(at("local_address"), "write two addresses of one family", "%s has an address and a local_address of different families", who)
-	} else if l == t.Address {
+	} else if l.IsValid() && l == t.Address {
 		r.errorf(at("address"), "write the neighbor's address", "%s has our own address", who)
 	}
 	if t.LocalASN != r.cfg.Router.ASN && t.ASN == t.LocalASN {

@@ -135,9 +135,12 @@ type Transport struct {
 	ASN, LocalASN uint32 // LocalASN is the router's unless local_asn is set
 	// OtherASN is the other one of the two with dual_as: the neighbor may know us
 	// by either (RFC 7705), and LocalASN is tried first. Else 0.
-	OtherASN     uint32
-	RouterID     netip.Addr
-	Address      netip.Addr // with the interface as zone, if there is one
+	OtherASN uint32
+	RouterID netip.Addr
+	Address  netip.Addr // with the interface as zone, if there is one
+	// Interface is where a neighbor without Address is, which is found there by
+	// router advertisements. "" for others.
+	Interface    string
 	Port         uint16
 	LocalAddress netip.Addr // invalid: the kernel chooses
 	Passive      bool

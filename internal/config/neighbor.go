@@ -82,7 +82,7 @@ var groupBlock = schema[party]{arguments: sessionArguments(), blocks: familyBloc
 var neighborBlock = schema[party]{
 	arguments: sessionArguments(
 		optional("group", one("group"), func(s *Settings) **string { return &s.Group }),
-		required(optional("address", address, func(s *Settings) **netip.Addr { return &s.Address }), `"192.0.2.9"`),
+		optional("address", address, func(s *Settings) **netip.Addr { return &s.Address }),
 		optional("interface", interfaceName, func(s *Settings) **string { return &s.Interface }),
 		optional("prefixes", prefixSets.codec(), func(s *Settings) **Members[policy.PrefixSet] { return &s.Prefixes }),
 		optional("origin_asns", asSets.codec(), func(s *Settings) **Members[policy.ASSet] { return &s.OriginASNs }),
@@ -110,6 +110,10 @@ func (r *reader) neighbor(b *hclsyntax.Block) {
 	p := &party{head: b.DefRange()}
 	decode(r, neighborBlock, "neighbor "+quote(name), p.head, b.Body, p)
 	r.checkFamilyBlocks(p, "neighbor "+quote(name))
+	_, addressed := r.where[p]["address"]
+	if _, found := r.where[p]["interface"]; !addressed && !found {
+		r.errorf(p.head, `add address = "192.0.2.9", or interface = "eth1" for the router at the other end of that link`, "neighbor %s has no address", quote(name))
+	}
 	n := &Neighbor{Name: name, Pos: pos(b.TypeRange), Own: p.settings, OwnFamily: p.families}
 	group := &party{}
 	if p.settings.Group != nil {
@@ -152,7 +156,7 @@ func (r *reader) place(p *party, name string) hcl.Range {
 func resolve(router *Router, n *Neighbor, group *party) {
 	s := n.Own
 	s.take(&group.settings)
-	on := enabled(n, group, or(s.Address, netip.Addr{}))
+	on := enabled(n, group)
 
 	t := &n.Transport
 	*t = Transport{
@@ -168,8 +172,10 @@ func resolve(router *Router, n *Neighbor, group *party) {
 			t.LocalASN, t.OtherASN = t.OtherASN, t.LocalASN
 		}
 	}
-	if s.Interface != nil {
+	if s.Interface != nil && s.Address != nil {
 		t.Address = t.Address.WithZone(*s.Interface)
+	} else {
+		t.Interface = or(s.Interface, "")
 	}
 	if s.Password != nil {
 		t.Password = s.Password.Secret
@@ -188,7 +194,7 @@ func resolve(router *Router, n *Neighbor, group *party) {
 		t.TTL, t.MinTTL = 255, uint8(256-int(*s.TTLSecurity))
 	}
 	// Over IPv6, IPv4 routes need RFC 8950 for a next hop that the session has.
-	t.ExtendedNextHop = or(s.ExtendedNextHop, t.Address.Is6()) && on[prefix.IPv4]
+	t.ExtendedNextHop = or(s.ExtendedNextHop, t.Address.Is6() || t.Interface != "") && on[prefix.IPv4]
 
 	n.Table = or(s.Table, "")
 	n.ConnectRetry, n.IdleHold = or(s.ConnectRetry, DefaultConnectRetry), or(s.IdleHold, DefaultIdleHold)
@@ -228,8 +234,8 @@ func resolve(router *Router, n *Neighbor, group *party) {
 
 // enabled says which families a neighbor has: what families says, its own or
 // the group's, and its own family blocks; else those with a block; else the
-// one of its address.
-func enabled(n *Neighbor, group *party, a netip.Addr) (on [prefix.Families]bool) {
+// one of its address, or both where it has none.
+func enabled(n *Neighbor, group *party) (on [prefix.Families]bool) {
 	listed := n.Own.Families
 	if listed == nil {
 		listed = group.settings.Families
@@ -243,11 +249,8 @@ func enabled(n *Neighbor, group *party, a netip.Addr) (on [prefix.Families]bool)
 		}
 	}
 	if on == [prefix.Families]bool{} && listed == nil {
-		if a.Is4() {
-			on[prefix.IPv4] = true
-		} else {
-			on[prefix.IPv6] = true
-		}
+		a := or(n.Own.Address, netip.Addr{})
+		on[prefix.IPv4], on[prefix.IPv6] = !a.Is6(), !a.Is4()
 	}
 	return on
 }

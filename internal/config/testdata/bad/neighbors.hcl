@@ -123,3 +123,29 @@ neighbor "off" {
   asn      = 64501
   shutdown = "until its owner calls"
 }
+
+neighbor "nowhere" {
+  asn = 64500
+}
+
+neighbor "leaf-1" {
+  interface = "eth1"
+  asn       = 64500
+}
+
+neighbor "leaf-2" {
+  interface = "eth1"
+  asn       = 64500
+}
+
+neighbor "leaf-3" {
+  address   = "fe80::3"
+  interface = "eth1"
+  asn       = 64500
+}
+
+neighbor "leaf-4" {
+  interface     = "eth2"
+  local_address = "192.0.2.1"
+  asn           = 64500
+}

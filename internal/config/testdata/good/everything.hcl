@@ -249,3 +249,10 @@ neighbor_range "hosts" {
   asn           = 64500
   password_file = "transit-a.key"
 }
+
+neighbor "leaf" {
+  interface = "eth1"
+  asn       = 64506
+  import    = policy.plain
+  export    = policy.plain
+}
