@@ -117,6 +117,7 @@ type Neighbor struct {
 	Name        string
 	Group       string
 	Range       string // that it has connected from, "" if it is configured
+	Interface   string // where its address is found, "" if that is configured
 	Description string
 	Tags        []string
 	Address     netip.Addr

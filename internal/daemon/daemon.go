@@ -56,6 +56,7 @@ type daemon struct {
 	Options
 	engine   *engine.Engine
 	sessions *session.Manager
+	links    *links
 	metrics  *metrics.Server
 	started  time.Time
 
@@ -103,7 +104,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer doors.Close()
 
-	d := &daemon{Options: o, engine: engine.New(o.Log), started: time.Now(), ids: &numbers{}, sooner: make(chan struct{}, 1)}
+	d := &daemon{Options: o, engine: engine.New(o.Log), started: time.Now(), ids: &numbers{}, sooner: make(chan struct{}, 1), links: newLinks()}
 	if err := d.remember(); err != nil {
 		return err
 	}
@@ -124,6 +125,7 @@ func Run(ctx context.Context, o Options) error {
 	parts.Go(func() { d.engine.Run(engineCtx) })
 	defer func() {
 		d.metrics.Close()
+		d.links.close()
 		d.leaveKernel(func() { d.sessions.Close("") })
 		stopEngine()
 		parts.Wait()
@@ -309,6 +311,7 @@ func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 	}
 	d.mu.Lock()
 	d.cfg, d.running = cfg, running
+	d.watchLinks(cfg)
 	for _, n := range left {
 		d.ids.leave(n)
 	}

@@ -42,8 +42,8 @@ func ranges(cfg *config.Config) []session.Range {
 	return all
 }
 
-// withMembers is cfg with the neighbors of ranges that are here and that cfg
-// still wants.
+// withMembers is cfg with what has been found out since: the neighbors of ranges
+// that are here and that cfg still wants, and addresses of those on interfaces.
 func (d *daemon) withMembers(cfg *config.Config) *config.Config {
 	running := *cfg
 	running.Neighbors = slices.Clone(cfg.Neighbors)
@@ -54,6 +54,7 @@ func (d *daemon) withMembers(cfg *config.Config) *config.Config {
 			running.Neighbors = append(running.Neighbors, cfg.Member(g, t.Address, t.ASN))
 		}
 	}
+	keepFound(&running, d.running)
 	return &running
 }
 

@@ -64,7 +64,7 @@ func inLAN(t *testing.T, test func(t *testing.T, l *lan)) {
 		dir := t.TempDir()
 		log := slog.New(slog.NewTextHandler(&l.logs, nil))
 		l.daemon = &daemon{Options: Options{ConfigPath: filepath.Join(dir, "c.hcl"), StateDir: filepath.Join(dir, "state"), Log: log},
-			engine: engine.New(log), ids: &numbers{}, sooner: make(chan struct{}, 1)}
+			engine: engine.New(log), ids: &numbers{}, sooner: make(chan struct{}, 1), links: newLinks()}
 		if err := l.remember(); err != nil {
 			t.Fatal(err)
 		}
@@ -75,6 +75,7 @@ func inLAN(t *testing.T, test func(t *testing.T, l *lan)) {
 		parts.Go(func() { l.engine.Run(ctx) })
 		parts.Go(func() { l.sweep(ctx) })
 		t.Cleanup(func() {
+			l.links.close()
 			l.sessions.Close("")
 			cancel()
 			parts.Wait()

@@ -74,7 +74,7 @@ func (r *router) withDown(n api.Neighbor) api.Neighbor {
 
 func neighborLine(n *config.Neighbor, st *session.Status, s engine.NeighborState) api.Neighbor {
 	out := api.Neighbor{
-		Name: n.Name, Group: n.Group, Range: n.Range, Description: n.Description, Tags: n.Tags, Address: n.Transport.Address,
+		Name: n.Name, Group: n.Group, Range: n.Range, Interface: n.Transport.Interface, Description: n.Description, Tags: n.Tags, Address: n.Transport.Address,
 		ASN: n.Transport.ASN, LocalASN: n.Transport.LocalASN, Internal: !n.EBGP(), State: api.State(st.State), Since: st.Since,
 		Shutdown: st.Shutdown, LastReset: lastReset(st), Message: message(st),
 		Held: st.Stopped && !st.Shutdown, Pending: st.Pending,

@@ -95,7 +95,7 @@ func engineNeighbor(cfg *config.Config, n *config.Neighbor, ids *numbers) (engin
 	}
 	t := &n.Transport
 	out := engine.Neighbor{
-		ID: id, Name: n.Name, Table: table, Shutdown: n.Shutdown, Addr: t.Address, ASN: t.ASN, LocalASN: t.LocalASN, EBGP: n.EBGP(), Source: source(n),
+		ID: id, Name: n.Name, Table: table, Shutdown: n.Shutdown, Addr: configuredAddress(t), ASN: t.ASN, LocalASN: t.LocalASN, EBGP: n.EBGP(), Source: source(n),
 		SendBoth: n.SendBoth, PrependLocal: n.PrependInbound,
 		Checks: engine.Checks{EnforceFirstAS: n.EnforceFirstAS, AllowOwnAS: int(n.AllowOwnAS), MaxPathLength: int(n.MaxASPathLength)},
 	}
@@ -118,11 +118,20 @@ func engineNeighbor(cfg *config.Config, n *config.Neighbor, ids *numbers) (engin
 	return out, nil
 }
 
+// configuredAddress is invalid for a neighbor that is found on an interface: its
+// routes do not depend on where that is.
+func configuredAddress(t *config.Transport) netip.Addr {
+	if t.Interface != "" {
+		return netip.Addr{}
+	}
+	return t.Address
+}
+
 // sessionNeighbor is the session's part of a neighbor.
 func sessionNeighbor(n *config.Neighbor, id packet.ID) session.Neighbor {
 	t := &n.Transport
 	return session.Neighbor{
-		ID: id, Name: n.Name, Range: n.Range, Shutdown: n.Shutdown, ShutdownMessage: n.ShutdownReason,
+		ID: id, Name: n.Name, Range: n.Range, Interface: t.Interface, Shutdown: n.Shutdown, ShutdownMessage: n.ShutdownReason,
 		Machine: fsm.Config{
 			LocalASN: t.LocalASN, OtherASN: t.OtherASN, RemoteASN: t.ASN, LocalID: id32(t.RouterID), Passive: t.Passive,
 			HoldTime: t.HoldTime, KeepaliveTime: t.Keepalive, ConnectRetryTime: n.ConnectRetry, IdleHoldTime: n.IdleHold,

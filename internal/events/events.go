@@ -43,6 +43,9 @@ const (
 	NeighborDisabled   ID = "neighbor-disabled"   // an operator keeps it down
 	NeighborEnabled    ID = "neighbor-enabled"    // an operator, or the end of the time that was set, does not any more
 	NeighborForgotten  ID = "neighbor-forgotten"  // one that was kept down is not configured any more
+	InterfaceLost      ID = "interface-lost"      // of an interface neighbor, not there or not usable
+	InterfaceBack      ID = "interface-back"      // it can be used
+	NeighborFound      ID = "neighbor-found"      // an interface neighbor's address, from its advertisements
 	PasswordKept       ID = "password-kept"       // the kernel did not forget a TCP MD5 password
 )
 

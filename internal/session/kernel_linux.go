@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"syscall"
 	"unsafe"
 
@@ -158,13 +159,23 @@ func (Kernel) Dial(ctx context.Context, t Transport) (net.Conn, error) {
 		})
 	}}
 	d.SetMultipathTCP(false)
+	to := t.remote()
+	if name := t.Remote.Zone(); name != "" {
+		// Package net remembers for a minute what number a name has, and there
+		// may be another interface of that name since.
+		ifi, err := net.InterfaceByName(name)
+		if err != nil {
+			return nil, fmt.Errorf("there is no interface %s", name)
+		}
+		to = netip.AddrPortFrom(t.Remote.WithZone(strconv.Itoa(ifi.Index)), to.Port())
+	}
 	if local := t.Local; local.IsValid() {
 		if local.Is6() && local.IsLinkLocalUnicast() {
-			local = local.WithZone(t.Remote.Zone())
+			local = local.WithZone(to.Addr().Zone())
 		}
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, 0))
 	}
-	nc, err := d.DialContext(ctx, network(t.Remote), t.remote().String())
+	nc, err := d.DialContext(ctx, network(t.Remote), to.String())
 	if s := (*os.SyscallError)(nil); errors.As(err, &s) && s.Syscall == "bind" {
 		return nil, fmt.Errorf("cannot connect from %v: %s", t.Local, errorText(err))
 	}

@@ -38,6 +38,7 @@ type Manager struct {
 	mu        sync.Mutex
 	runners   map[packet.ID]*runner
 	byAddr    map[netip.Addr]*runner
+	byLink    map[string]*runner // by interface, those that have one for themselves
 	listeners map[netip.AddrPort]net.Listener
 	ranges    []Range
 	arrivals  []*arrival // by age
@@ -59,7 +60,7 @@ func WithRandom(f func() float64) Option { return func(m *Manager) { m.random = 
 // New makes a Manager without listeners and neighbors. Close ends it.
 func New(routes Routes, log *slog.Logger, options ...Option) *Manager {
 	m := &Manager{routes: routes, net: Kernel{}, log: log, began: time.Now(), random: rand.Float64,
-		runners: map[packet.ID]*runner{}, byAddr: map[netip.Addr]*runner{}, listeners: map[netip.AddrPort]net.Listener{}}
+		runners: map[packet.ID]*runner{}, byAddr: map[netip.Addr]*runner{}, byLink: map[string]*runner{}, listeners: map[netip.AddrPort]net.Listener{}}
 	for _, o := range options {
 		o(m)
 	}
@@ -188,6 +189,9 @@ func (m *Manager) incoming(nc net.Conn) {
 	remote := addrPort(nc.RemoteAddr())
 	m.mu.Lock()
 	r := m.byAddr[remote.Addr()]
+	if r == nil && remote.Addr().IsLinkLocalUnicast() {
+		r = m.byLink[remote.Addr().Zone()]
+	}
 	of, ranged := m.rangeOf(remote.Addr())
 	m.mu.Unlock()
 	if r == nil && ranged {
@@ -202,6 +206,7 @@ func (m *Manager) incoming(nc net.Conn) {
 		return
 	}
 	n := r.current()
+	n.Remote = remote.Addr()
 	if err := m.net.Accepted(nc, n.Transport); err != nil {
 		nc.Close()
 		r.note("closed a connection of the neighbor: "+err.Error(), addrPort(nc.LocalAddr()), remote)
@@ -256,6 +261,9 @@ func (m *Manager) Set(all ...Neighbor) error {
 	}
 	names := map[netip.Addr]string{}
 	for _, n := range all {
+		if !n.Remote.IsValid() {
+			continue
+		}
 		if r := owners[n.Remote]; r != nil {
 			names[n.Remote] = r.current().Name
 		}
@@ -268,7 +276,7 @@ func (m *Manager) Set(all ...Neighbor) error {
 	var errs []error
 	for _, n := range all {
 		if r := m.runners[n.ID]; r != nil {
-			errs = append(errs, m.giveUp(r.current(), n.Remote))
+			errs = append(errs, m.giveUp(r.current(), n))
 		}
 	}
 	for _, n := range all {
@@ -277,9 +285,12 @@ func (m *Manager) Set(all ...Neighbor) error {
 	return errors.Join(errs...)
 }
 
-// giveUp lets go of a neighbor's address, unless it keeps it.
-func (m *Manager) giveUp(old Neighbor, keeps netip.Addr) error {
-	if old.Remote == keeps {
+// giveUp lets go of what a neighbor is found by, unless it keeps it.
+func (m *Manager) giveUp(old, next Neighbor) error {
+	if old.Interface != next.Interface {
+		delete(m.byLink, old.Interface)
+	}
+	if old.Remote == next.Remote {
 		return nil
 	}
 	delete(m.byAddr, old.Remote)
@@ -292,25 +303,28 @@ func (m *Manager) giveUp(old Neighbor, keeps netip.Addr) error {
 
 // set is Set for one neighbor, whose address is free.
 func (m *Manager) set(n Neighbor) (err error) {
-	r := m.runners[n.ID]
-	if r == nil {
-		if n.ownPassword() != "" {
-			err = m.passwords(n)
+	r, old := m.runners[n.ID], Neighbor{}
+	if r != nil {
+		if old = r.current(); old == n {
+			return nil
 		}
-		r = newRunner(m, n)
-		m.runners[n.ID], m.byAddr[n.Remote] = r, r
-		m.wg.Go(r.run)
-		return err
 	}
-	old := r.current()
-	if old == n {
-		return nil
-	}
-	if n.Range == "" && (n.Password != old.Password || n.Remote != old.Remote && n.Password != "") {
+	if mine, was := n.ownPassword(), old.ownPassword(); n.Remote.IsValid() && (mine != was || n.Remote != old.Remote && mine != "") {
 		err = m.passwords(n)
 	}
-	r.change(n)
-	m.byAddr[n.Remote] = r
+	if r != nil {
+		r.change(n)
+	} else {
+		r = newRunner(m, n)
+		m.runners[n.ID] = r
+		m.wg.Go(r.run)
+	}
+	if n.Remote.IsValid() {
+		m.byAddr[n.Remote] = r
+	}
+	if n.Interface != "" {
+		m.byLink[n.Interface] = r
+	}
 	return err
 }
 
@@ -325,7 +339,7 @@ func (m *Manager) Remove(id packet.ID) {
 	}
 	n := r.current()
 	delete(m.runners, id)
-	if err := m.giveUp(n, netip.Addr{}); err != nil {
+	if err := m.giveUp(n, Neighbor{}); err != nil {
 		m.log.Warn("cannot remove a password", "event", events.PasswordKept, "neighbor", n.Name, "error", err)
 	}
 	m.mu.Unlock()
@@ -376,7 +390,7 @@ func (m *Manager) Close(message string) {
 	m.mu.Lock()
 	m.closed = true
 	runners := m.runners
-	m.runners, m.byAddr = map[packet.ID]*runner{}, map[netip.Addr]*runner{}
+	m.runners, m.byAddr, m.byLink = map[packet.ID]*runner{}, map[netip.Addr]*runner{}, map[string]*runner{}
 	for at, l := range m.listeners {
 		l.Close()
 		delete(m.listeners, at)

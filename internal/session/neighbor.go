@@ -17,6 +17,10 @@ type Neighbor struct {
 	// Range is what it connected from; the listeners have that one's password
 	// then. "" if it is configured.
 	Range string
+	// Interface has this neighbor alone, if it is set: whoever connects from a
+	// link-local address there is this one. Remote is found out, and invalid
+	// before.
+	Interface string
 	// Machine is the protocol's part.
 	Machine fsm.Config
 	Transport
@@ -28,7 +32,7 @@ type Neighbor struct {
 
 // ownPassword is what listeners need for this neighbor alone.
 func (n *Neighbor) ownPassword() string {
-	if n.Range != "" {
+	if n.Range != "" || !n.Remote.IsValid() {
 		return ""
 	}
 	return n.Password
@@ -38,12 +42,15 @@ func (n *Neighbor) ownPassword() string {
 func (n Neighbor) session() Neighbor {
 	n.Name, n.Range, n.Shutdown, n.ShutdownMessage = "", "", false, ""
 	n.Machine.ConnectRetryTime, n.Machine.IdleHoldTime = 0, 0
+	if n.Interface != "" {
+		n.Remote = netip.Addr{} // which is as it may be
+	}
 	return n
 }
 
 // Transport is how a neighbor is connected.
 type Transport struct {
-	Remote   netip.Addr // with the interface as zone if it is link-local
+	Remote   netip.Addr // with the interface as zone if it is link-local; invalid: not known yet
 	Port     uint16     // that we connect to; 0: 179
 	Local    netip.Addr // that we connect from; invalid: the kernel chooses
 	TTL      uint8      // of what we send; 0: the system's default

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -242,7 +243,7 @@ func (r *runner) look() (end bool) {
 
 	if changed {
 		r.machine.SetConfig(r.applied.Machine)
-		if was.session() != r.applied.session() {
+		if was.session() != r.applied.session() || was.Remote != r.applied.Remote {
 			r.step(fsm.Event{Kind: fsm.Reconfigured})
 		}
 	}
@@ -327,7 +328,7 @@ func (r *runner) connect() {
 	a := &attempt{r.applied, cancel}
 	r.dial = a
 	r.manager.wg.Go(func() {
-		nc, err := r.manager.net.Dial(ctx, a.made.Transport)
+		nc, err := r.manager.dial(ctx, &a.made)
 		select {
 		case r.dialed <- dialed{a, nc, err}:
 		case <-ctx.Done():
@@ -336,6 +337,14 @@ func (r *runner) connect() {
 			}
 		}
 	})
+}
+
+// dial connects to a neighbor whose address may not be known.
+func (m *Manager) dial(ctx context.Context, n *Neighbor) (net.Conn, error) {
+	if !n.Remote.IsValid() {
+		return nil, fmt.Errorf("no router advertisement has come on %s", n.Interface)
+	}
+	return m.net.Dial(ctx, n.Transport)
 }
 
 // connected is the end of an attempt.

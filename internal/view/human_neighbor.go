@@ -23,6 +23,14 @@ func state(n *pb.Neighbor) cell {
 	return cell{stateNames[n.State], bad}
 }
 
+// where is a neighbor's address, or the interface on which it is to be found.
+func where(n *pb.Neighbor) string {
+	if n.Address == "" {
+		return "on " + n.Interface
+	}
+	return n.Address
+}
+
 func (h *human) Neighbors(m *pb.ListNeighborsResponse) error {
 	if len(m.Neighbors) == 0 {
 		return h.printf("no neighbors\n")
@@ -44,7 +52,7 @@ func (h *human) Neighbors(m *pb.ListNeighborsResponse) error {
 		if n.Range != "" {
 			name += " (dynamic)"
 		}
-		t.row(cell{text: name}, cell{text: n.Address}, cell{text: strconv.FormatUint(uint64(n.Asn), 10)}, state(n),
+		t.row(cell{text: name}, cell{text: where(n)}, cell{text: strconv.FormatUint(uint64(n.Asn), 10)}, state(n),
 			cell{text: h.ago(n.Since)}, cell{text: Count(received)}, cell{text: Count(accepted)},
 			cell{text: Count(advertised)}, cell{text: last})
 	}
@@ -90,11 +98,12 @@ func (h *human) neighborFacts(b *strings.Builder, n *pb.Neighbor, d *pb.Neighbor
 	if n.Internal {
 		kind = "internal"
 	}
-	fmt.Fprintf(b, "Neighbor %s, %s, AS %d, %s\n", n.Name, n.Address, n.Asn, kind)
+	fmt.Fprintf(b, "Neighbor %s, %s, AS %d, %s\n", n.Name, where(n), n.Asn, kind)
 	var f facts
 	f.add("Description", n.Description)
 	f.add("Tags", strings.Join(n.Tags, ", "))
 	f.add("Group", n.Group)
+	f.add("Interface", n.Interface)
 	if n.Range != "" {
 		f.add("Dynamic", "it has connected from neighbor_range "+n.Range)
 	}
