@@ -93,6 +93,13 @@ var neighbors = []api.NeighborDetail{
 		},
 		Passive: true, Import: []string{"from-rack"}, Export: []string{"to-rack"},
 	},
+	{
+		Neighbor: api.Neighbor{
+			Name: "leaf-1", Interface: "eth1", ASN: 65001, LocalASN: 64500, State: api.Active, Since: Now.Add(-40 * time.Second),
+			Families:  []api.NeighborFamily{{Family: prefix.IPv4}, {Family: prefix.IPv6}},
+			LastReset: &api.Reset{At: Now.Add(-2 * time.Second), Reason: "no router advertisement has come on eth1"},
+		},
+	},
 }
 
 // path is an AS_PATH of one sequence.

@@ -103,36 +103,48 @@ func (f *frr) text() string {
 	p("router bgp %d\n bgp router-id %s\n no bgp ebgp-requires-policy", c.AS, c.ID)
 	p(" no bgp default ipv4-unicast\n no bgp network import-check")
 	for _, n := range c.Sessions {
-		p(" neighbor %s remote-as %d", n.Remote, n.AS)
-		p(" neighbor %s timers %d %d\n neighbor %[1]s timers connect 1", n.Remote, max(1, n.holdTime()/3), n.holdTime())
-		p(" neighbor %s update-source %s", n.Remote, n.Local)
-		if n.AS != c.AS {
-			p(" neighbor %s disable-connected-check", n.Remote)
+		peer := frrPeer(n)
+		if n.Interface != "" {
+			p(" neighbor %s interface remote-as %d", peer, n.AS)
+		} else {
+			p(" neighbor %s remote-as %d\n neighbor %[1]s update-source %[3]s", peer, n.AS, n.Local)
+		}
+		p(" neighbor %s timers %d %d\n neighbor %[1]s timers connect 1", peer, max(1, n.holdTime()/3), n.holdTime())
+		if n.AS != c.AS && n.Interface == "" {
+			p(" neighbor %s disable-connected-check", peer)
 		}
 		if n.Passive {
-			p(" neighbor %s passive", n.Remote)
+			p(" neighbor %s passive", peer)
 		}
 		if n.Password != "" {
-			p(" neighbor %s password %s", n.Remote, n.Password)
+			p(" neighbor %s password %s", peer, n.Password)
 		}
 		if n.GTSM {
-			p(" no neighbor %s disable-connected-check\n neighbor %[1]s ttl-security hops 1", n.Remote)
+			p(" no neighbor %s disable-connected-check\n neighbor %[1]s ttl-security hops 1", peer)
 		}
 		if n.ExtNextHop {
-			p(" neighbor %s capability extended-nexthop", n.Remote)
+			p(" neighbor %s capability extended-nexthop", peer)
 		}
 		for _, family := range n.Families {
-			p(" address-family %s unicast\n  neighbor %s activate\n  neighbor %[2]s next-hop-self", family, n.Remote)
+			p(" address-family %s unicast\n  neighbor %s activate\n  neighbor %[2]s next-hop-self", family, peer)
 			if n.AddPath {
-				p("  neighbor %s addpath-tx-all-paths", n.Remote)
+				p("  neighbor %s addpath-tx-all-paths", peer)
 			}
 			if n.AS != c.AS {
-				p("  neighbor %s filter-list not%d out", n.Remote, n.AS)
+				p("  neighbor %s filter-list not%d out", peer, n.AS)
 			}
 			p(" exit-address-family")
 		}
 	}
 	return s.String()
+}
+
+// frrPeer is what FRR calls the neighbor of a session.
+func frrPeer(s Session) string {
+	if s.Interface != "" {
+		return s.Interface
+	}
+	return s.Remote.String()
 }
 
 // mapName is the route map that sets the attributes of a prefix.
@@ -213,7 +225,7 @@ func (f *frr) Session(name string) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	out, err := f.vtysh("show bgp neighbors " + n.Remote.String() + " json")
+	out, err := f.vtysh("show bgp neighbors " + frrPeer(n) + " json")
 	if err != nil {
 		return State{}, err
 	}
@@ -224,7 +236,7 @@ func (f *frr) Session(name string) (State, error) {
 	if err := json.Unmarshal([]byte(out), &all); err != nil {
 		return State{}, fmt.Errorf("cannot read FRR's neighbor: %w: %s", err, out)
 	}
-	s := all[n.Remote.String()]
+	s := all[frrPeer(n)]
 	return State{s.State == "Established", strings.TrimSpace(s.State + " " + s.Reset)}, nil
 }
 
@@ -236,7 +248,7 @@ func (f *frr) AskRefresh(session string) {
 		t.Fatal(err)
 	}
 	for _, family := range n.Families {
-		if out, err := f.vtysh(fmt.Sprintf("clear bgp %s unicast %s soft in", family, n.Remote)); err != nil || strings.Contains(out, "%") {
+		if out, err := f.vtysh(fmt.Sprintf("clear bgp %s unicast %s soft in", family, frrPeer(n))); err != nil || strings.Contains(out, "%") {
 			t.Fatalf("FRR did not ask for a refresh: %v %s", err, out)
 		}
 	}
@@ -268,7 +280,8 @@ type frrPrefix struct {
 			Scope string     `json:"scope"`
 		} `json:"nexthops"`
 		Peer struct {
-			ID string `json:"peerId"`
+			ID        string `json:"peerId"`
+			Interface string `json:"interface"`
 		} `json:"peer"`
 	} `json:"paths"`
 }
@@ -322,7 +335,7 @@ func (f *frr) Received(session string) ([]Route, error) {
 func (p frrPrefix) routes(n Session, ebgp bool) ([]Route, error) {
 	var routes []Route
 	for _, q := range p.Paths {
-		if q.Peer.ID != n.Remote.String() {
+		if peer := frrPeer(n); q.Peer.ID != peer && q.Peer.Interface != peer {
 			continue
 		}
 		pfx, err := netip.ParsePrefix(p.Prefix)
@@ -340,7 +353,7 @@ func (p frrPrefix) routes(n Session, ebgp bool) ([]Route, error) {
 			r.ASPath = ""
 		}
 		for _, h := range q.NextHops {
-			if h.Scope != "link-local" {
+			if h.Scope != "link-local" || !r.NextHop.IsValid() {
 				r.NextHop = h.IP
 			}
 		}

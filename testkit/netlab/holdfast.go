@@ -216,11 +216,21 @@ func (h *HoldfastRouter) AskJSON(v any, args ...string) error {
 	return nil
 }
 
+// listen is where it does. Link-local addresses are not named.
+func (h *HoldfastRouter) listen() string {
+	for _, s := range h.config.Sessions {
+		if s.Interface != "" {
+			return `"[::]:179", "0.0.0.0:179"`
+		}
+	}
+	return fmt.Sprintf(`"%s:179", "[%s]:179"`, h.node.V4, h.node.V6)
+}
+
 func (h *HoldfastRouter) text() string {
 	var s strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&s, format+"\n", args...) }
 	c := h.config
-	p("router {\n  asn    = %d\n  id     = %q\n  listen = [\"%s:179\", \"[%s]:179\"]\n  metrics = %q\n  kernel = false\n}", c.AS, c.ID, h.node.V4, h.node.V6, h.node.V4)
+	p("router {\n  asn    = %d\n  id     = %q\n  listen = [%s]\n  metrics = %q\n  kernel = false\n}", c.AS, c.ID, h.listen(), h.node.V4)
 	if len(c.Routes) > 0 {
 		p("originate \"lab\" {\n  prefixes = [%s]\n}", prefixList(c.Routes))
 	}
@@ -248,7 +258,12 @@ func (h *HoldfastRouter) text() string {
 	}
 	p("  rule \"rest\" { then = \"accept\" }\n}")
 	for _, n := range c.Sessions {
-		p("neighbor %q {\n  address       = %q\n  local_address = %q\n  asn           = %d", n.Name, n.Remote, n.Local, n.AS)
+		p("neighbor %q {\n  asn           = %d", n.Name, n.AS)
+		if n.Interface != "" {
+			p("  interface     = %q", n.Interface)
+		} else {
+			p("  address       = %q\n  local_address = %q", n.Remote, n.Local)
+		}
 		p("  hold_time     = \"%ds\"\n  connect_retry = \"1s\"\n  idle_hold     = \"1s\"", n.holdTime())
 		if n.Passive {
 			p("  passive = true")

@@ -107,6 +107,29 @@ func (l *Lab) Node(name string) *Node {
 	return n
 }
 
+// Link connects two nodes by an interface of their own, of the same name at both,
+// that has no addresses but link-local ones.
+func (l *Lab) Link(a, b *Node, name string) {
+	l.T.Helper()
+	l.ip(fmt.Sprintf("-n %s link add %s type veth peer name %[2]s netns %s", a.ns, name, b.ns))
+	for _, n := range []*Node{a, b} {
+		l.ip("-n " + n.ns + " link set " + name + " up")
+	}
+}
+
+// LinkLocal is a node's link-local address on an interface.
+func (n *Node) LinkLocal(name string) netip.Addr {
+	n.Lab.T.Helper()
+	out := n.Run("ip", "-6", "-o", "addr", "show", "dev", name, "scope", "link")
+	for _, word := range strings.Fields(out) {
+		if p, err := netip.ParsePrefix(word); err == nil {
+			return p.Addr()
+		}
+	}
+	n.Lab.T.Fatalf("%s has no link-local address on %s: %s", n.Name, name, out)
+	return netip.Addr{}
+}
+
 // Addr is the node's address of a family.
 func (n *Node) Addr(f Family) netip.Addr {
 	if f == IPv6 {

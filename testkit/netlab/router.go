@@ -33,6 +33,7 @@ type Session struct {
 	AddPath    bool
 	ExtNextHop bool   // IPv4 routes with IPv6 next hops over an IPv6 session
 	AS2        bool   // without four-byte AS numbers
+	Interface  string // instead of the addresses: the neighbor is found there
 	More       string // of holdfast only: further arguments of the neighbor
 }
 
