@@ -111,6 +111,7 @@ type Neighbor struct {
 	EnforceFirstAS  bool
 	AllowOwnAS      uint8  // how often our AS may be in a path
 	MaxASPathLength uint32 // 0: any
+	RejectASSets    bool   // RFC 9774
 
 	// The slots that policies may ask for; nil where none was filled.
 	Prefixes   *policy.PrefixSet

@@ -204,6 +204,7 @@ func resolve(router *Router, n *Neighbor, group *party) {
 	options := or(s.LocalASNOptions, nil)
 	n.SendBoth, n.PrependInbound = slices.Contains(options, sendBoth), slices.Contains(options, prependInbound)
 	n.EnforceFirstAS = or(s.EnforceFirstAS, n.EBGP())
+	n.RejectASSets = or(s.RejectASSets, false)
 	n.AllowOwnAS, n.MaxASPathLength = or(s.AllowOwnAS, 0), or(s.MaxASPathLength, 0)
 	n.Prefixes, n.OriginASNs = or(s.Prefixes, Members[policy.PrefixSet]{}).Set, or(s.OriginASNs, Members[policy.ASSet]{}).Set
 

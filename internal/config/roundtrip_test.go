@@ -45,6 +45,7 @@ var samples = map[string][]string{
 	"extended_next_hop":      {"true", "false"},
 	"enforce_first_as":       {"true", "false"},
 	"allow_own_as":           {"0", "10"},
+	"reject_as_sets":         {"true", "false"},
 	"max_as_path_length":     {"1", "4095"},
 	"import":                 {"policy.p", "[policy.p, policy.q]", "[]"},
 	"export":                 {"policy.q", "[policy.q, policy.p]"},

@@ -61,6 +61,7 @@ type Settings struct {
 	EnforceFirstAS  *bool
 	AllowOwnAS      *uint8
 	MaxASPathLength *uint32
+	RejectASSets    *bool
 
 	Import, Export       *[]string
 	NextHop              *NextHop
@@ -158,6 +159,7 @@ var perSession = []argument[Settings]{
 	optional("enforce_first_as", boolean, func(s *Settings) **bool { return &s.EnforceFirstAS }),
 	optional("allow_own_as", number[uint8](0, 10), func(s *Settings) **uint8 { return &s.AllowOwnAS }),
 	optional("max_as_path_length", number[uint32](1, 4095), func(s *Settings) **uint32 { return &s.MaxASPathLength }),
+	optional("reject_as_sets", boolean, func(s *Settings) **bool { return &s.RejectASSets }),
 }
 
 // take gives s what it has not from other.

@@ -72,6 +72,7 @@ type Checks struct {
 	EnforceFirstAS bool // the path of an eBGP route begins with the neighbor's AS
 	AllowOwnAS     int  // how often the path may have our AS
 	MaxPathLength  int  // 0: any
+	RejectASSets   bool // and AS_CONFED_SETs
 }
 
 // Family is what holds for a neighbor in one family.

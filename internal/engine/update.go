@@ -25,6 +25,7 @@ const (
 	OwnAS        // our AS is in the path (RFC 4271 section 9.1.2)
 	OwnOrigin    // ORIGINATOR_ID or CLUSTER_LIST is ours (RFC 4456 section 8)
 	PathTooLong  // max_as_path_length
+	HasASSet     // reject_as_sets (RFC 9774)
 	OwnNextHop   // the next hop is this session's own address (RFC 4271 section 6.3)
 	TooLarge     // the policy made attributes that fit no message
 	reasonsCount // how many there are
@@ -33,7 +34,7 @@ const (
 var reasonTexts = [reasonsCount]string{"", "rejected by the import policy",
 	"no import policy, so nothing passes (RFC 8212)", "the AS path does not begin with the neighbor's AS",
 	"our own AS is in the path", "it was reflected back to us", "the AS path is too long",
-	"the next hop is our own address", "the policy made attributes that fit no message"}
+	"the AS path has an AS_SET (RFC 9774)", "the next hop is our own address", "the policy made attributes that fit no message"}
 
 // ReasonText is a reason for people.
 func ReasonText(r uint8) string { return reasonTexts[r] }
@@ -301,6 +302,9 @@ func (c *Core) check(n *neighbor, a *wire.Attrs) uint8 {
 	}
 	if limit := n.Checks.MaxPathLength; limit > 0 && wire.PathLen(a.ASPath) > limit {
 		return PathTooLong
+	}
+	if n.Checks.RejectASSets && wire.PathHasSet(a.ASPath) {
+		return HasASSet
 	}
 	for _, own := range n.est.NextHop {
 		b := own.AsSlice()

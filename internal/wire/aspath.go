@@ -91,6 +91,20 @@ func pathLen(path []byte, width int) int {
 	}
 }
 
+// PathHasSet reports whether a path has an AS_SET or AS_CONFED_SET (RFC 9774).
+func PathHasSet(path []byte) bool {
+	for {
+		typ, _, rest, ok := NextSegment(path)
+		switch {
+		case !ok:
+			return false
+		case typ == SegSet || typ == SegConfedSet:
+			return true
+		}
+		path = rest
+	}
+}
+
 // FirstAS is the neighboring AS: the first AS number of a path, behind any
 // confederation segments. A path that begins with a set has none.
 func FirstAS(path []byte) (uint32, bool) {

@@ -153,3 +153,15 @@ func TestTwoByteRoundTrip(t *testing.T) {
 		}
 	})
 }
+
+func TestPathHasSet(t *testing.T) {
+	for typ, want := range map[byte]bool{SegSequence: false, SegSet: true, SegConfedSequence: false, SegConfedSet: true} {
+		path := []byte{SegSequence, 1, 0, 0, 253, 233, typ, 1, 0, 0, 253, 234}
+		if got := PathHasSet(path); got != want {
+			t.Errorf("segment type %d: %v", typ, got)
+		}
+	}
+	if PathHasSet(nil) {
+		t.Error("an empty path")
+	}
+}

@@ -194,6 +194,7 @@ neighbor "everything" {
   enforce_first_as     = false
   allow_own_as         = 2
   max_as_path_length   = 50
+  reject_as_sets       = true
   prefixes             = [prefix_set.own, "198.51.100.0/24"]
   origin_asns          = [as_set.listed, 64501]
   import               = policy.chain
