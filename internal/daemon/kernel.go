@@ -42,12 +42,21 @@ func (d *daemon) watchKernel(ctx context.Context, told chan<- struct{}) {
 			if first {
 				first = false
 				close(told)
+			} else if e.Snapshot {
+				d.reconcile()
 			}
 		})
 		if ctx.Err() == nil {
 			d.Log.Error("the kernel tells nothing any more: asking again", "event", events.KernelSilent, "error", err)
 			pause(ctx, time.Second)
 		}
+	}
+}
+
+// reconcile writes those of our routes again that the kernel has dropped.
+func (d *daemon) reconcile() {
+	if err := d.engine.Reconcile(d.kernel.Own); err != nil {
+		d.Log.Error("cannot read our routes in the kernel", "event", events.KernelSilent, "error", err)
 	}
 }
 

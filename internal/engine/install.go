@@ -30,6 +30,7 @@ type installer struct {
 	flying  slab.Bits // the kernel has yet to answer
 	// doubtful ones were lost while flying: they are written again.
 	doubtful slab.Bits
+	seen     *slab.Bits // while Reconcile looks: what the kernel has
 	// stale routes are of an earlier run of this program, as they were found.
 	// What is better known replaces them; the rest goes when waiting ends.
 	stale   slab.Bits
@@ -239,8 +240,10 @@ func (x *installer) answered(c *Core, a *answer) {
 		have = x.state.Get(uint32(id)) // as far as we know
 		x.forwards.release(a.forward)
 	} else {
-		old := x.set(id, have)
-		x.forwards.release(old)
+		x.forwards.release(x.set(id, have))
+		if x.seen != nil {
+			x.seen.Set(uint32(id))
+		}
 	}
 	if x.doubtful.Clear(uint32(id)) {
 		x.forwards.release(x.set(id, 0))

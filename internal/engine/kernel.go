@@ -241,14 +241,6 @@ func (c *Core) KernelNews(e fib.Event) {
 			x.lost(&e.OwnLost[i])
 		}
 	}
-	if e.Snapshot {
-		// What was lost may have been about our own routes: see that they are there.
-		c.all(func(t *table) {
-			if t.install != nil {
-				t.install.retry()
-			}
-		})
-	}
 	c.reresolveAll()
 	c.redistribute(changed)
 	c.checkPresence(changed)

@@ -387,6 +387,34 @@ func TestLostRoutesComeBack(t *testing.T) {
 	d.empty()
 }
 
+// TestReconcile: what the kernel has dropped without a word is written again,
+// and nothing else.
+func TestReconcile(t *testing.T) {
+	d := newKernelDesk(t, withKernel(ebgpConfig(t, 2)))
+	for i := range 20 {
+		d.announce(1, fmt.Sprintf("10.8.%d.0/24", i), route(1, 65001))
+	}
+	d.settle()
+	want := d.k.text()
+	n := d.k.writes
+	for _, p := range []string{"254 10.8.3.0/24 20", "254 10.8.7.0/24 20"} {
+		delete(d.k.routes, p)
+	}
+	e, stop := running(d.core)
+	err := e.Reconcile(func(f func(fib.Route)) error {
+		for _, r := range d.k.routes {
+			f(r)
+		}
+		return nil
+	})
+	stop()
+	d.settle()
+	if got := d.k.text(); err != nil || got != want || d.k.writes != n+2 {
+		t.Errorf("%d writes, want 2; the kernel has %s: %v", d.k.writes-n, got, err)
+	}
+	d.empty()
+}
+
 func TestFlush(t *testing.T) {
 	d := newKernelDesk(t, withKernel(ebgpConfig(t, 1)))
 	d.announce(1, "10.8.0.0/16", route(1, 65001))
