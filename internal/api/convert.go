@@ -59,7 +59,11 @@ func summary(s Summary) *pb.GetSummaryResponse {
 		Started: timestamp(s.Started), Configured: timestamp(s.Configured), Listen: each(s.Listen, portText),
 		Neighbors: uint32(s.Neighbors), Established: uint32(s.Up), Shutdown: uint32(s.Shutdown),
 		Tables: each(s.Tables, func(t TableSummary) *pb.TableSummary {
-			return &pb.TableSummary{Family: family(t.Family), Prefixes: t.Prefixes, Paths: t.Paths, Originated: t.Originated}
+			m := &pb.TableSummary{Table: t.Table, Family: family(t.Family), Prefixes: t.Prefixes, Paths: t.Paths, Originated: t.Originated}
+			if k := t.Kernel; k != nil {
+				m.KernelRoutes, m.KernelRefused = &k.Routes, k.Refused
+			}
+			return m
 		}),
 		Version: Version().Version,
 	}
@@ -71,6 +75,16 @@ func memory(m Memory) *pb.GetMemoryResponse {
 			return &pb.MemoryItem{Name: i.Name, Count: i.Count, Bytes: i.Bytes}
 		}),
 		HeapBytes: m.Heap, ResidentBytes: m.Resident, Paths: m.Paths,
+	}
+}
+
+func nextHop(n NextHop) *pb.NextHop {
+	return &pb.NextHop{
+		Table: n.Table, Address: addrText(n.Address.WithZone("")), Interface: n.Address.Zone(), Reachable: n.Reachable, Reason: n.Reason,
+		Cost: n.Cost, OnLink: n.OnLink, Via: addrText(n.Via), Attributes: n.Attributes,
+		Ways: each(n.Ways, func(w NextHopWay) *pb.NextHopWay {
+			return &pb.NextHopWay{Gateway: addrText(w.Gateway), Interface: w.Interface, Mac: w.MAC, State: w.State}
+		}),
 	}
 }
 
@@ -168,7 +182,7 @@ func route(r *RouteInfo) *pb.Route {
 		Source: pb.RouteSource(r.Source) + pb.RouteSource_ROUTE_SOURCE_ORIGINATED,
 		Status: pb.RouteStatus(r.Status) + pb.RouteStatus_ROUTE_STATUS_BEST,
 		Reason: Printable(r.Reason), Rule: ruleRef(r.Rule), Attributes: AttributesOf(&r.Attrs), Weight: r.Weight,
-		Learned: timestamp(r.Learned), Cause: Printable(r.Cause), Discard: r.Discard,
+		Learned: timestamp(r.Learned), Cause: Printable(r.Cause), Discard: r.Discard, Interface: r.Interface,
 	}
 }
 
@@ -280,7 +294,7 @@ func query(m *pb.RouteQuery) (RouteQuery, error) {
 		m = &pb.RouteQuery{}
 	}
 	q := RouteQuery{
-		View: View(m.View), Match: PrefixMatch(m.Match), Neighbor: m.Neighbor,
+		View: View(m.View), Table: m.Table, Match: PrefixMatch(m.Match), Neighbor: m.Neighbor,
 		Communities: m.Communities, ASPath: m.AsPath, OriginAS: m.OriginAsn,
 	}
 	if m.View < 0 || m.View > pb.RouteView_ROUTE_VIEW_ADVERTISED {

@@ -20,7 +20,8 @@ import (
 // the call only, its error ends the method and is returned, and it may block
 // for as long as a slow client takes: never call it from the engine's loop.
 //
-// Wherever a neighbor is named, its name or its address is accepted.
+// Wherever a neighbor is named, its name or its address is accepted. Tables are
+// named as in the configuration; "" is the main one.
 type Router interface {
 	Summary(ctx context.Context) (Summary, error)
 	// Neighbors returns all neighbors by name: those that are configured, and
@@ -35,11 +36,11 @@ type Router interface {
 	CountRoutes(ctx context.Context, q RouteQuery) (RouteCount, error)
 	// Lookup calls fn for the paths of the longest prefix with a best path
 	// that holds addr, best first. NotFound if there is none.
-	Lookup(ctx context.Context, addr netip.Addr, fn func(RouteInfo) error) error
+	Lookup(ctx context.Context, table string, addr netip.Addr, fn func(RouteInfo) error) error
 	// Explain calls fn for every path of exactly this prefix in the order of
 	// preference, then for those that take no part in the decision. NotFound
 	// if there is none.
-	Explain(ctx context.Context, p prefix.Prefix, fn func(Candidate) error) error
+	Explain(ctx context.Context, table string, p prefix.Prefix, fn func(Candidate) error) error
 
 	// Monitor calls fn with what changes, until ctx ends or fn returns an error.
 	// Refused if there are too many who look.
@@ -49,6 +50,9 @@ type Router interface {
 	Policies(ctx context.Context, name string) ([]Policy, error)
 	TestPolicy(ctx context.Context, t PolicyTest) (PolicyResult, error)
 	Memory(ctx context.Context) (Memory, error)
+	// NextHops returns the next hops that paths have; tracked is false where they
+	// are not followed.
+	NextHops(ctx context.Context) (hops []NextHop, tracked bool, err error)
 
 	// Clear resets or refreshes sessions and returns the names of their
 	// neighbors; "" means all.
@@ -94,10 +98,35 @@ type Summary struct {
 
 // TableSummary counts one family.
 type TableSummary struct {
+	Table      string
 	Family     prefix.Family
 	Prefixes   uint64 // with a best path
 	Paths      uint64 // received, rejected ones included
 	Originated uint64
+	Kernel     *KernelSummary // nil where nothing goes to the kernel
+}
+
+// KernelSummary counts the kernel routes of a table.
+type KernelSummary struct{ Routes, Refused uint64 }
+
+// NextHop is one that paths have.
+type NextHop struct {
+	Table      string
+	Address    netip.Addr // with the interface as zone where that is part of it
+	Reachable  bool
+	Reason     string // why not
+	Cost       uint32
+	OnLink     bool
+	Ways       []NextHopWay
+	Via        netip.Addr // that our own table leads to it by; invalid: none
+	Attributes uint64     // how many sets of attributes have it
+}
+
+// NextHopWay is one way to a next hop.
+type NextHopWay struct {
+	Gateway    netip.Addr // invalid: the destination is on the link
+	Interface  string
+	MAC, State string // of the gateway, as the kernel knows them
 }
 
 // State is that of a neighbor's session (RFC 4271 section 8.2.2).
@@ -278,6 +307,7 @@ const (
 // RouteQuery selects routes. Zero fields select everything.
 type RouteQuery struct {
 	View        View
+	Table       string
 	Family      *prefix.Family
 	Prefix      *prefix.Prefix
 	Match       PrefixMatch
@@ -341,7 +371,8 @@ type RouteInfo struct {
 	Reason          string   // why rejected: "own AS in path", "rejected by policy"
 	Rule            *RuleRef // that rejected, or of which the acceptance came; nil if none
 	Attrs           wire.Attrs
-	Discard         bool // packets are dropped
+	Interface       string // of the next hop of a route of our own, "" if that tells it
+	Discard         bool   // packets are dropped
 	Weight          uint32
 	Learned         time.Time // zero if not known
 	Cause           string    // of the last change: "update of transit-a", "" if not known

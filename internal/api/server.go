@@ -115,6 +115,13 @@ func (s *server) GetMemory(ctx context.Context, _ *connect.Request[pb.GetMemoryR
 	return answer(v, err, memory)
 }
 
+func (s *server) ListNextHops(ctx context.Context, _ *connect.Request[pb.ListNextHopsRequest]) (*connect.Response[pb.ListNextHopsResponse], error) {
+	v, tracked, err := s.r.NextHops(ctx)
+	return answer(v, err, func(v []NextHop) *pb.ListNextHopsResponse {
+		return &pb.ListNextHopsResponse{NextHops: each(v, nextHop), Untracked: !tracked}
+	})
+}
+
 func (s *server) ListNeighbors(ctx context.Context, _ *connect.Request[pb.ListNeighborsRequest]) (*connect.Response[pb.ListNeighborsResponse], error) {
 	v, err := s.r.Neighbors(ctx)
 	return answer(v, err, func(v []Neighbor) *pb.ListNeighborsResponse {
@@ -170,7 +177,7 @@ func (s *server) Lookup(ctx context.Context, req *connect.Request[pb.LookupReque
 		return nil, failed(Invalid("%q is not an address like 192.0.2.1 or 2001:db8::1", req.Msg.Address))
 	}
 	msg := &pb.LookupResponse{}
-	err = s.r.Lookup(ctx, a.WithZone("").Unmap(), func(r RouteInfo) error {
+	err = s.r.Lookup(ctx, req.Msg.Table, a.WithZone("").Unmap(), func(r RouteInfo) error {
 		msg.Prefix = r.Prefix.String()
 		msg.Routes = append(msg.Routes, route(&r))
 		return nil
@@ -179,12 +186,12 @@ func (s *server) Lookup(ctx context.Context, req *connect.Request[pb.LookupReque
 }
 
 func (s *server) Explain(ctx context.Context, req *connect.Request[pb.ExplainRequest]) (*connect.Response[pb.ExplainResponse], error) {
-	p, err := s.meant(ctx, req.Msg.Prefix)
+	p, err := s.meant(ctx, req.Msg.Table, req.Msg.Prefix)
 	if err != nil {
 		return nil, failed(err)
 	}
 	msg := &pb.ExplainResponse{Prefix: p.String()}
-	err = s.r.Explain(ctx, p, func(c Candidate) error {
+	err = s.r.Explain(ctx, req.Msg.Table, p, func(c Candidate) error {
 		msg.Candidates = append(msg.Candidates, candidate(&c))
 		return nil
 	})
@@ -192,12 +199,12 @@ func (s *server) Explain(ctx context.Context, req *connect.Request[pb.ExplainReq
 }
 
 // meant is a prefix, or the longest one that holds an address.
-func (s *server) meant(ctx context.Context, text string) (p prefix.Prefix, err error) {
+func (s *server) meant(ctx context.Context, table, text string) (p prefix.Prefix, err error) {
 	a, err := netip.ParseAddr(text)
 	if err != nil {
 		return parsePrefix(text)
 	}
-	err = s.r.Lookup(ctx, a.WithZone("").Unmap(), func(r RouteInfo) error {
+	err = s.r.Lookup(ctx, table, a.WithZone("").Unmap(), func(r RouteInfo) error {
 		p = r.Prefix
 		return nil
 	})

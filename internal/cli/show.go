@@ -19,7 +19,7 @@ import (
 
 func (a *app) showCommand() *cobra.Command {
 	return parent("show", "Look at the running router",
-		a.showSummary(), a.showNeighbors(), a.showNeighbor(), a.showRoutes(), a.showPolicy(), a.showAnnouncements(), a.showMemory())
+		a.showSummary(), a.showNeighbors(), a.showNeighbor(), a.showRoutes(), a.showPolicy(), a.showAnnouncements(), a.showNextHops(), a.showMemory())
 }
 
 func (a *app) showSummary() *cobra.Command {
@@ -88,6 +88,29 @@ func (a *app) showPolicy() *cobra.Command {
 	}
 }
 
+func (a *app) showNextHops() *cobra.Command {
+	unreachable := false
+	c := &cobra.Command{
+		Use: "nexthops", Short: "The next hops of all paths, and how each is reached", Args: between(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {
+				m, err := r.ListNextHops(ctx, connect.NewRequest(&pb.ListNextHopsRequest{}))
+				if err == nil && unreachable {
+					m.Msg.NextHops = slices.DeleteFunc(m.Msg.NextHops, (*pb.NextHop).GetReachable)
+				}
+				return show(m, err, a.view().NextHops)
+			})
+		},
+	}
+	c.Flags().BoolVar(&unreachable, "unreachable", false, "only those that cannot be reached")
+	return c
+}
+
+// tableFlag lets a command ask about another table.
+func tableFlag(c *cobra.Command, to *string) {
+	c.Flags().StringVar(to, "table", "", "of this `table`; if not given the main one")
+}
+
 func (a *app) showMemory() *cobra.Command {
 	return &cobra.Command{
 		Use: "memory", Short: "What takes how much memory", Args: between(0, 0),
@@ -135,6 +158,7 @@ rejected is marked "x" and what has an unreachable next hop "!".`,
 	f.BoolVar(&o.count, "count", false, "only how many there are")
 	f.BoolVar(&o.communities, "communities", false, "show communities as well")
 	f.StringVar(&o.family, "family", "", "only this `family`, ipv4 or ipv6")
+	tableFlag(c, &o.query.Table)
 	f.StringVar(&o.query.Neighbor, "neighbor", "", "only of this neighbor, by `name` or address")
 	f.StringArrayVar(&o.query.Communities, "community", nil, "only with this `community`, such as 64500:100 or 64500:*; all if repeated")
 	f.StringVar(&o.query.AsPath, "as-path", "", "only where this `pattern` describes the whole AS path, such as \"64601 .*\" or \".* 3356 .*\"")
@@ -253,20 +277,25 @@ func (o *routeFlags) columns() view.RouteColumns {
 }
 
 func (a *app) lookupCommand() *cobra.Command {
-	return &cobra.Command{
+	req := &pb.LookupRequest{}
+	c := &cobra.Command{
 		Use: "lookup ADDRESS", Short: "The longest prefix that holds an address, with its paths", Args: between(1, 1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {
-				m, err := r.Lookup(ctx, connect.NewRequest(&pb.LookupRequest{Address: args[0]}))
+				req.Address = args[0]
+				m, err := r.Lookup(ctx, connect.NewRequest(req))
 				return show(m, err, a.view().Lookup)
 			})
 		},
 	}
+	tableFlag(c, &req.Table)
+	return c
 }
 
 func (a *app) explainCommand() *cobra.Command {
-	return &cobra.Command{
+	req := &pb.ExplainRequest{}
+	c := &cobra.Command{
 		Use: "explain PREFIX|ADDRESS", Short: "Every path of a prefix, and the step that decided about it", Args: between(1, 1),
 		Long: `Shows every path of a prefix, or of the longest prefix that holds an address, in
 the order of preference. Each that is not the best has the step of the decision
@@ -274,9 +303,12 @@ at which it lost, and each that was rejected the rule that did it.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {
-				m, err := r.Explain(ctx, connect.NewRequest(&pb.ExplainRequest{Prefix: args[0]}))
+				req.Prefix = args[0]
+				m, err := r.Explain(ctx, connect.NewRequest(req))
 				return show(m, err, a.view().Explain)
 			})
 		},
 	}
+	tableFlag(c, &req.Table)
+	return c
 }

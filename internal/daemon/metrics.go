@@ -7,9 +7,6 @@ import (
 	"holdfast/internal/metrics"
 )
 
-// mainTable is the name of the first table.
-const mainTable = "main"
-
 // figures are what metrics show: those of the commands, all of which cost the
 // engine's loop no more than a look at each neighbor.
 func (d *daemon) figures(ctx context.Context) (*metrics.Figures, error) {
@@ -31,8 +28,15 @@ func (d *daemon) figures(ctx context.Context) (*metrics.Figures, error) {
 		return nil, err
 	}
 	f.Answered = time.Since(begun)
-	for _, family := range families {
-		f.Tables = append(f.Tables, metrics.Table{Name: mainTable, Family: family, TableState: tables[0][family]})
+	for i, name := range r.tables() {
+		if i < len(tables) && (i == 0 || d.configuredOnly().Table(name) != nil) {
+			for _, family := range families {
+				f.Tables = append(f.Tables, metrics.Table{Name: name, Family: family, TableState: tables[i][family]})
+			}
+		}
+	}
+	if f.NextHops, f.Unreachable, err = r.countNextHops(ctx); err != nil {
+		return nil, err
 	}
 	d.mu.Lock()
 	f.ReloadFailed = d.reloadFailed

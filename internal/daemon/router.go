@@ -8,6 +8,7 @@ import (
 	"holdfast/internal/api"
 	"holdfast/internal/config"
 	"holdfast/internal/engine"
+	"holdfast/internal/kernel"
 	"holdfast/internal/packet"
 	"holdfast/internal/session"
 )
@@ -35,6 +36,10 @@ type router struct {
 	current    func() (cfg *config.Config, revision uint64, since time.Time)
 	configured func() *config.Config
 	id         func(*config.Neighbor) packet.ID
+	// tables are the names of all tables that there have been, by their numbers.
+	tables func() []string
+	// onLinks is who the kernel knows on its links.
+	onLinks func() ([]kernel.Neighbor, error)
 	// compile tries whether a configuration could run.
 	compile func(*config.Config) error
 	reload  func() (api.ReloadResult, error)
@@ -93,10 +98,18 @@ func (r *router) Summary(ctx context.Context) (api.Summary, error) {
 	if err != nil {
 		return s, err
 	}
-	for _, f := range families {
-		s.Tables = append(s.Tables, api.TableSummary{
-			Family: f, Prefixes: tables[0][f].Prefixes, Paths: tables[0][f].Paths, Originated: tables[0][f].Originated,
-		})
+	for i, name := range r.tables() {
+		if i >= len(tables) || i > 0 && cfg.Table(name) == nil {
+			continue
+		}
+		for _, f := range families {
+			t := &tables[i][f]
+			out := api.TableSummary{Table: name, Family: f, Prefixes: t.Prefixes, Paths: t.Paths, Originated: t.Originated}
+			if t.Installs {
+				out.Kernel = &api.KernelSummary{Routes: uint64(t.Installed), Refused: uint64(t.Refused)}
+			}
+			s.Tables = append(s.Tables, out)
+		}
 	}
 	return s, nil
 }

@@ -57,7 +57,10 @@ func (s *selection) event(o *engine.Observation) api.Event {
 	case engine.NeighborDown:
 		e.Kind, e.Reason = api.EventNeighborDown, o.Reason.String()
 	default:
-		e.Kind, e.Table, e.Prefix = api.EventRoute, mainTable, o.Prefix
+		e.Kind, e.Prefix = api.EventRoute, o.Prefix
+		if names := s.router.tables(); int(o.Table) < len(names) {
+			e.Table = names[o.Table]
+		}
 		e.Cause = causeText(o.Cause, s.neighbors)
 		e.Old, e.New = s.bestOf(o.Old), s.bestOf(o.New)
 		return e

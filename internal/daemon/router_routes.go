@@ -75,9 +75,13 @@ func (r *router) CountRoutes(ctx context.Context, q api.RouteQuery) (c api.Route
 }
 
 // Lookup implements api.Router.
-func (r *router) Lookup(ctx context.Context, addr netip.Addr, fn func(api.RouteInfo) error) error {
+func (r *router) Lookup(ctx context.Context, table string, addr netip.Addr, fn func(api.RouteInfo) error) error {
+	id, err := r.tableID(table)
+	if err != nil {
+		return err
+	}
 	s := r.shown()
-	found, err := r.engine.Lookup(ctx, 0, addr, func(x *engine.Route) error {
+	found, err := r.engine.Lookup(ctx, id, addr, func(x *engine.Route) error {
 		if info, ok := s.info(x); ok {
 			return fn(info)
 		}
@@ -90,9 +94,13 @@ func (r *router) Lookup(ctx context.Context, addr netip.Addr, fn func(api.RouteI
 }
 
 // Explain implements api.Router.
-func (r *router) Explain(ctx context.Context, p prefix.Prefix, fn func(api.Candidate) error) error {
+func (r *router) Explain(ctx context.Context, table string, p prefix.Prefix, fn func(api.Candidate) error) error {
+	id, err := r.tableID(table)
+	if err != nil {
+		return err
+	}
 	s := r.shown()
-	found, err := r.engine.Explain(ctx, 0, p, func(x *engine.Candidate) error {
+	found, err := r.engine.Explain(ctx, id, p, func(x *engine.Candidate) error {
 		info, ok := s.info(&x.Route)
 		if !ok {
 			return nil
@@ -147,14 +155,21 @@ func (r *router) selection(q *api.RouteQuery) (*selection, error) {
 		return nil, api.Invalid("there is no view %d with match %d", q.View, q.Match)
 	}
 	eq := engine.Query{View: view, Match: match, Prefix: q.Prefix}
+	table := q.Table
 	if q.Neighbor != "" {
-		_, id, err := r.find(q.Neighbor)
+		n, id, err := r.find(q.Neighbor)
 		if err != nil {
 			return nil, err
 		}
-		eq.Neighbor = id
+		if eq.Neighbor = id; table == "" {
+			table = n.Table
+		}
 	} else if q.View == api.ViewAdvertised {
 		return nil, api.Invalid("routes are advertised to a neighbor: name one")
+	}
+	var err error
+	if eq.Table, err = r.tableID(table); err != nil {
+		return nil, err
 	}
 	for _, f := range families {
 		if (q.Family == nil || *q.Family == f) && (q.Prefix == nil || q.Prefix.Family == f) {
@@ -162,7 +177,6 @@ func (r *router) selection(q *api.RouteQuery) (*selection, error) {
 			s.queries = append(s.queries, eq)
 		}
 	}
-	var err error
 	s.filter, err = routeFilter(q, s.cfg)
 	return s, err
 }
@@ -223,7 +237,7 @@ func (s *selection) each(ctx context.Context, fn func(*engine.Route) error) erro
 // configuration has just removed.
 func (s *selection) info(x *engine.Route) (api.RouteInfo, bool) {
 	out := api.RouteInfo{
-		Prefix: x.Prefix, PathID: x.PathID, Source: api.SourceOriginated, Status: api.StatusBackup,
+		Prefix: x.Prefix, PathID: x.PathID, Source: apiSource(x.Source), Interface: x.Interface, Status: api.StatusBackup,
 		Attrs: x.Attrs, Discard: x.Discard, Weight: x.Weight, Learned: x.Learned,
 	}
 	from := s.neighbors[x.Neighbor]

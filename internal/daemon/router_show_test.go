@@ -185,7 +185,7 @@ func TestRouterSummaryAndMemory(t *testing.T) {
 	if err != nil || s.ASN != 64500 || s.Neighbors != 3 || s.Up != 2 || s.Shutdown != 1 || s.Revision != 1 || len(s.Listen) != 1 {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if want := (api.TableSummary{Family: prefix.IPv4, Prefixes: 5, Paths: 9, Originated: 1}); len(s.Tables) != 2 || s.Tables[0] != want {
+	if want := (api.TableSummary{Table: "main", Family: prefix.IPv4, Prefixes: 5, Paths: 9, Originated: 1}); len(s.Tables) != 2 || s.Tables[0] != want {
 		t.Errorf("tables %+v, want %+v", s.Tables, want)
 	}
 	m, err := b.Memory(ctx)

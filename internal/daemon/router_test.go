@@ -20,6 +20,7 @@ import (
 	"holdfast/internal/config"
 	"holdfast/internal/engine"
 	"holdfast/internal/fsm"
+	"holdfast/internal/kernel"
 	"holdfast/internal/packet"
 	"holdfast/internal/prefix"
 	"holdfast/internal/session"
@@ -175,7 +176,9 @@ func newBench(t *testing.T) *bench {
 	e.Do(func(c *engine.Core) { c.Configure(compiled) })
 	began := time.Now()
 	b.router = &router{
-		engine: e, sessions: b, configPath: path, started: began,
+		tables:  func() []string { return []string{config.MainTable} },
+		onLinks: func() ([]kernel.Neighbor, error) { return nil, nil },
+		engine:  e, sessions: b, configPath: path, started: began,
 		current:    func() (*config.Config, uint64, time.Time) { return b.cfg, 1, began },
 		configured: func() *config.Config { return b.cfg },
 		id: func(n *config.Neighbor) packet.ID {
@@ -439,15 +442,15 @@ func TestRouterLookupAndExplain(t *testing.T) {
 		got = append(got, shown(&r))
 		return nil
 	}
-	if err := b.Lookup(ctx, netip.MustParseAddr("10.1.2.3"), add); err != nil ||
+	if err := b.Lookup(ctx, "", netip.MustParseAddr("10.1.2.3"), add); err != nil ||
 		!slices.Equal(got, []string{"10.1.0.0/16 transit-a by in/rest:13 best", "10.1.0.0/16 transit-b by in/rest:13"}) {
 		t.Errorf("lookup: %q, %v", got, err)
 	}
-	if err := b.Lookup(ctx, netip.MustParseAddr("8.8.8.8"), add); kind(err) != api.KindNotFound {
+	if err := b.Lookup(ctx, "", netip.MustParseAddr("8.8.8.8"), add); kind(err) != api.KindNotFound {
 		t.Errorf("lookup of what is not there: %v", err)
 	}
 	var lost []string
-	err := b.Explain(ctx, prefix.MustParse("10.1.0.0/16"), func(c api.Candidate) error {
+	err := b.Explain(ctx, "", prefix.MustParse("10.1.0.0/16"), func(c api.Candidate) error {
 		if c.Lost != nil {
 			lost = append(lost, fmt.Sprintf("%s %d %s %s %s", c.Neighbor, c.Lost.Step, c.Lost.Rule, c.Lost.Detail, c.Lost.To))
 		}
@@ -464,7 +467,7 @@ func TestRouterLookupAndExplain(t *testing.T) {
 		"10.1.0.0/16": nil, // accepted
 	} {
 		var found []string
-		err := b.Explain(ctx, prefix.MustParse(x), func(c api.Candidate) error {
+		err := b.Explain(ctx, "", prefix.MustParse(x), func(c api.Candidate) error {
 			for _, f := range c.Findings {
 				found = append(found, f.Text)
 				if f.Position.Line == 0 {
@@ -477,7 +480,7 @@ func TestRouterLookupAndExplain(t *testing.T) {
 			t.Errorf("explain %s: found %q, want %q, %v", x, found, want, err)
 		}
 	}
-	if err := b.Explain(ctx, prefix.MustParse("10.1.0.0/17"), nil); kind(err) != api.KindNotFound {
+	if err := b.Explain(ctx, "", prefix.MustParse("10.1.0.0/17"), nil); kind(err) != api.KindNotFound {
 		t.Errorf("explain of what is not there: %v", err)
 	}
 }

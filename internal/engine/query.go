@@ -73,6 +73,7 @@ type Route struct {
 	// Unreachable is why its next hop cannot be reached, "" if it can.
 	Unreachable string
 	Interface   string // of the next hop of a route of our own
+	Source      policy.Source
 	// Judged: a policy accepted or rejected it. Rule did so; if it is zero, the
 	// end of the policies.
 	Judged  bool
@@ -340,7 +341,7 @@ func (c *Core) copy(q *Query, id rib.ID, p *rib.Path, h attr.Handle, pg *page) {
 	rec := c.store.At(h)
 	pg.rows = append(pg.rows, row{})
 	r := &pg.rows[len(pg.rows)-1]
-	r.Prefix, r.Neighbor, r.Weight = t.Prefix(id), rec.Key.Neighbor, rec.Key.Weight
+	r.Prefix, r.Neighbor, r.Weight, r.Source = t.Prefix(id), rec.Key.Neighbor, rec.Key.Weight, c.source(rec)
 	if p != nil {
 		r.learned = p.Learned + 1
 		r.Best, r.Rejected, r.Reason = p == t.Best(id), p.Post == 0, p.Reason

@@ -73,6 +73,9 @@ type TableState struct {
 	Originated uint64 // by this router, aggregates included
 	Groups     int    // update groups
 	Behind     int    // their members that catch up
+	Installs   bool   // routes go to the kernel:
+	Installed  int    // that are there,
+	Refused    int    // and that it does not take
 }
 
 // Tables counts both families of all tables.
@@ -84,6 +87,9 @@ func (e *Engine) Tables(ctx context.Context) (s [][prefix.Families]TableState, e
 			for f, t := range pair {
 				s[i][f] = TableState{Prefixes: uint64(t.BestCount()), Paths: uint64(t.PathCount()), Originated: t.originated(),
 					Groups: len(t.groups), Behind: t.behind()}
+				if x := t.install; x != nil {
+					s[i][f].Installs, s[i][f].Installed, s[i][f].Refused = true, x.count, len(x.failed)
+				}
 			}
 		}
 	})

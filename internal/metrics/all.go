@@ -127,7 +127,13 @@ func all() []metric {
 
 		{"holdfast_table_prefixes", "Prefixes with a best path.", gauge, tableLabels(), tables(func(t *Table) float64 { return float64(t.Prefixes) })},
 		{"holdfast_table_paths", "Paths, rejected ones included.", gauge, tableLabels(), tables(func(t *Table) float64 { return float64(t.Paths) })},
+		{"holdfast_kernel_routes", "Routes of the table that are in the kernel.", gauge, tableLabels(), tables(func(t *Table) float64 { return float64(t.Installed) })},
+		{"holdfast_kernel_routes_refused", "Routes of the table that the kernel does not take: they are not announced.", gauge, tableLabels(), tables(func(t *Table) float64 { return float64(t.Refused) })},
 		{"holdfast_table_originated_prefixes", "Routes that this router announces itself, aggregates included.", gauge, tableLabels(), tables(func(t *Table) float64 { return float64(t.Originated) })},
+		{"holdfast_next_hops", "Next hops that paths have, by whether the kernel leads to them.", gauge, []string{"state"}, func(f *Figures, set setter) {
+			set(float64(f.NextHops-f.Unreachable), "reachable")
+			set(float64(f.Unreachable), "unreachable")
+		}},
 		{"holdfast_update_groups", "Update groups: neighbors that are sent the same share one.", gauge, tableLabels(), tables(func(t *Table) float64 { return float64(t.Groups) })},
 		{"holdfast_update_group_neighbors_behind", "Neighbors that are not in step with their update group and catch up.", gauge, tableLabels(), tables(func(t *Table) float64 { return float64(t.Behind) })},
 

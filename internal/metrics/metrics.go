@@ -16,13 +16,15 @@ import (
 
 // Figures are those of one moment.
 type Figures struct {
-	Summary      api.Summary
-	Neighbors    []api.NeighborDetail
-	Tables       []Table
-	Memory       api.Memory
-	Load         engine.Load
-	Answered     time.Duration // how long the engine let us wait for all of this
-	ReloadFailed bool          // the last one
+	Summary   api.Summary
+	Neighbors []api.NeighborDetail
+	Tables    []Table
+	// NextHops counts those that paths have, and Unreachable of them.
+	NextHops, Unreachable int
+	Memory                api.Memory
+	Load                  engine.Load
+	Answered              time.Duration // how long the engine let us wait for all of this
+	ReloadFailed          bool          // the last one
 }
 
 // Table is one of the router's tables in one family.

@@ -62,9 +62,17 @@ func (h *human) Summary(m *pb.GetSummaryResponse) error {
 	if err := h.print(&b); err != nil {
 		return err
 	}
-	t := h.table("TABLE", ">PREFIXES", ">PATHS", ">ORIGINATED")
+	t := h.table("TABLE", "FAMILY", ">PREFIXES", ">PATHS", ">ORIGINATED", ">IN KERNEL", "")
 	for _, f := range m.Tables {
-		t.texts(familyNames[f.Family], Count(f.Prefixes), Count(f.Paths), Count(f.Originated))
+		kernel, refused := "", cell{}
+		if f.KernelRoutes != nil {
+			kernel = Count(*f.KernelRoutes)
+		}
+		if f.KernelRefused > 0 {
+			refused = cell{Count(f.KernelRefused) + " refused by the kernel", bad}
+		}
+		t.row(cell{text: f.Table}, cell{text: familyNames[f.Family]}, cell{text: Count(f.Prefixes)}, cell{text: Count(f.Paths)},
+			cell{text: Count(f.Originated)}, cell{text: kernel}, refused)
 	}
 	return t.close()
 }

@@ -85,10 +85,11 @@ func nextHop(m *pb.Route) string {
 	if m.Discard {
 		return "discard"
 	}
-	if s := m.Attributes.GetNextHop(); s != "" {
-		return s
+	s := cmp.Or(m.Attributes.GetNextHop(), "-")
+	if m.Interface != "" {
+		s += "%" + m.Interface
 	}
-	return "-"
+	return s
 }
 
 // from is the neighbor, or how else the route came here.

@@ -148,6 +148,7 @@ func TestGolden(t *testing.T) {
 	accepted := call(t, c.TestPolicy, test)
 	rejected := call(t, c.TestPolicy, refused)
 	memory := call(t, c.GetMemory, &pb.GetMemoryRequest{})
+	hops := call(t, c.ListNextHops, &pb.ListNextHopsRequest{})
 	announcements := call(t, c.ListAnnouncements, &pb.ListAnnouncementsRequest{})
 	traced := traceOf(t, c)
 	cleared := call(t, c.ClearNeighbors, &pb.ClearNeighborsRequest{All: true, Mode: pb.ClearMode_CLEAR_MODE_SOFT_IN})
@@ -179,6 +180,8 @@ func TestGolden(t *testing.T) {
 		"count":              func(v view.View) error { return v.RouteCount(count) },
 		"lookup":             func(v view.View) error { return v.Lookup(lookup) },
 		"explain":            func(v view.View) error { return v.Explain(explained) },
+		"nexthops":           func(v view.View) error { return v.NextHops(hops) },
+		"nexthops-untracked": func(v view.View) error { return v.NextHops(&pb.ListNextHopsResponse{Untracked: true}) },
 		"policies":           func(v view.View) error { return v.Policies(policies) },
 		"policy-test":        func(v view.View) error { return v.PolicyTest(accepted) },
 		"policy-rejects":     func(v view.View) error { return v.PolicyTest(rejected) },

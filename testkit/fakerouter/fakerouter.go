@@ -76,8 +76,8 @@ func (r *Router) Summary(context.Context) (api.Summary, error) {
 		Listen:    []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:179"), netip.MustParseAddrPort("[2001:db8::1]:179")},
 		Neighbors: 4, Up: 2, Shutdown: 1,
 		Tables: []api.TableSummary{
-			{Family: prefix.IPv4, Prefixes: 1043127, Paths: 2086011, Originated: 2},
-			{Family: prefix.IPv6, Prefixes: 231872, Paths: 463001, Originated: 1},
+			{Table: "main", Family: prefix.IPv4, Prefixes: 1043127, Paths: 2086011, Originated: 2, Kernel: &api.KernelSummary{Routes: 1043125, Refused: 3}},
+			{Table: "main", Family: prefix.IPv6, Prefixes: 231872, Paths: 463001, Originated: 1, Kernel: &api.KernelSummary{Routes: 231871}},
 		},
 	}, r.Fail
 }
@@ -182,7 +182,7 @@ func (r *Router) CountRoutes(ctx context.Context, q api.RouteQuery) (c api.Route
 }
 
 // Lookup finds the longest prefix.
-func (r *Router) Lookup(_ context.Context, a netip.Addr, fn func(api.RouteInfo) error) error {
+func (r *Router) Lookup(_ context.Context, _ string, a netip.Addr, fn func(api.RouteInfo) error) error {
 	var best *prefix.Prefix
 	host := prefix.FromNetip(netip.PrefixFrom(a, a.BitLen()))
 	for i := range routes {
@@ -204,7 +204,7 @@ func (r *Router) Lookup(_ context.Context, a netip.Addr, fn func(api.RouteInfo) 
 }
 
 // Explain has the paths of a prefix; the second one has lost by step 5.
-func (r *Router) Explain(_ context.Context, p prefix.Prefix, fn func(api.Candidate) error) error {
+func (r *Router) Explain(_ context.Context, _ string, p prefix.Prefix, fn func(api.Candidate) error) error {
 	n := 0
 	for i := range routes {
 		if routes[i].Prefix != p {
@@ -262,6 +262,20 @@ func (r *Router) TestPolicy(_ context.Context, t api.PolicyTest) (api.PolicyResu
 	res.Attrs.Has |= hasLocalPref
 	res.Attrs.LocalPref = 250
 	return res, r.Fail
+}
+
+// NextHops has one of each kind.
+func (r *Router) NextHops(context.Context) ([]api.NextHop, bool, error) {
+	gateway := netip.MustParseAddr("192.0.2.9")
+	return []api.NextHop{
+		{Table: "main", Address: gateway, Reachable: true, OnLink: true, Attributes: 181022,
+			Ways: []api.NextHopWay{{Gateway: gateway, Interface: "eth0", MAC: "52:54:00:12:34:56", State: "reachable"}}},
+		{Table: "main", Address: netip.MustParseAddr("10.255.0.2"), Reachable: true, Cost: 30, Attributes: 5100,
+			Ways: []api.NextHopWay{{Gateway: netip.MustParseAddr("10.0.1.1"), Interface: "eth1"}, {Gateway: netip.MustParseAddr("10.0.2.1"), Interface: "eth2"}}},
+		{Table: "main", Address: netip.MustParseAddr("198.51.100.7"), Reason: "the kernel has no route to it", Attributes: 12},
+		{Table: "blue", Address: netip.MustParseAddr("fe80::7%eth3"), Reachable: true, OnLink: true, Attributes: 1,
+			Ways: []api.NextHopWay{{Gateway: netip.MustParseAddr("fe80::7"), Interface: "eth3"}}},
+	}, true, r.Fail
 }
 
 // Memory is about two million paths.

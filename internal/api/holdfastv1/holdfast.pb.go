@@ -1288,7 +1288,10 @@ type Route struct {
 	// Of its last change.
 	Cause string `protobuf:"bytes,13,opt,name=cause,proto3" json:"cause,omitempty"`
 	// Packets are dropped: a policy said next_hop = "discard".
-	Discard       bool `protobuf:"varint,14,opt,name=discard,proto3" json:"discard,omitempty"`
+	Discard bool `protobuf:"varint,14,opt,name=discard,proto3" json:"discard,omitempty"`
+	// Interface of the next hop of a route of the router's own, where the address
+	// does not tell it.
+	Interface     string `protobuf:"bytes,15,opt,name=interface,proto3" json:"interface,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1419,6 +1422,13 @@ func (x *Route) GetDiscard() bool {
 		return x.Discard
 	}
 	return false
+}
+
+func (x *Route) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
 }
 
 type GetVersionRequest struct {
@@ -1686,11 +1696,17 @@ func (x *GetSummaryResponse) GetVersion() string {
 }
 
 type TableSummary struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Family        Family                 `protobuf:"varint,1,opt,name=family,proto3,enum=holdfast.v1.Family" json:"family,omitempty"`
-	Prefixes      uint64                 `protobuf:"varint,2,opt,name=prefixes,proto3" json:"prefixes,omitempty"`
-	Paths         uint64                 `protobuf:"varint,3,opt,name=paths,proto3" json:"paths,omitempty"`
-	Originated    uint64                 `protobuf:"varint,4,opt,name=originated,proto3" json:"originated,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Family     Family                 `protobuf:"varint,1,opt,name=family,proto3,enum=holdfast.v1.Family" json:"family,omitempty"`
+	Prefixes   uint64                 `protobuf:"varint,2,opt,name=prefixes,proto3" json:"prefixes,omitempty"`
+	Paths      uint64                 `protobuf:"varint,3,opt,name=paths,proto3" json:"paths,omitempty"`
+	Originated uint64                 `protobuf:"varint,4,opt,name=originated,proto3" json:"originated,omitempty"`
+	// The table's name.
+	Table string `protobuf:"bytes,5,opt,name=table,proto3" json:"table,omitempty"`
+	// How many of its routes are in the kernel, and how many the kernel has
+	// refused; absent where none go there.
+	KernelRoutes  *uint64 `protobuf:"varint,6,opt,name=kernel_routes,json=kernelRoutes,proto3,oneof" json:"kernel_routes,omitempty"`
+	KernelRefused uint64  `protobuf:"varint,7,opt,name=kernel_refused,json=kernelRefused,proto3" json:"kernel_refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1753,6 +1769,310 @@ func (x *TableSummary) GetOriginated() uint64 {
 	return 0
 }
 
+func (x *TableSummary) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *TableSummary) GetKernelRoutes() uint64 {
+	if x != nil && x.KernelRoutes != nil {
+		return *x.KernelRoutes
+	}
+	return 0
+}
+
+func (x *TableSummary) GetKernelRefused() uint64 {
+	if x != nil {
+		return x.KernelRefused
+	}
+	return 0
+}
+
+type ListNextHopsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNextHopsRequest) Reset() {
+	*x = ListNextHopsRequest{}
+	mi := &file_holdfast_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNextHopsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNextHopsRequest) ProtoMessage() {}
+
+func (x *ListNextHopsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNextHopsRequest.ProtoReflect.Descriptor instead.
+func (*ListNextHopsRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{13}
+}
+
+type ListNextHopsResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	NextHops []*NextHop             `protobuf:"bytes,1,rep,name=next_hops,json=nextHops,proto3" json:"next_hops,omitempty"`
+	// Next hops are not followed: kernel = false.
+	Untracked     bool `protobuf:"varint,2,opt,name=untracked,proto3" json:"untracked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNextHopsResponse) Reset() {
+	*x = ListNextHopsResponse{}
+	mi := &file_holdfast_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNextHopsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNextHopsResponse) ProtoMessage() {}
+
+func (x *ListNextHopsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNextHopsResponse.ProtoReflect.Descriptor instead.
+func (*ListNextHopsResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListNextHopsResponse) GetNextHops() []*NextHop {
+	if x != nil {
+		return x.NextHops
+	}
+	return nil
+}
+
+func (x *ListNextHopsResponse) GetUntracked() bool {
+	if x != nil {
+		return x.Untracked
+	}
+	return false
+}
+
+// NextHop is one that paths have.
+type NextHop struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Table   string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	Address string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// The interface that its address is on, where that is part of it.
+	Interface string `protobuf:"bytes,3,opt,name=interface,proto3" json:"interface,omitempty"`
+	Reachable bool   `protobuf:"varint,4,opt,name=reachable,proto3" json:"reachable,omitempty"`
+	// Why it cannot be reached.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Metric of the kernel's route to it.
+	Cost uint32 `protobuf:"varint,6,opt,name=cost,proto3" json:"cost,omitempty"`
+	// No router is in between.
+	OnLink bool          `protobuf:"varint,7,opt,name=on_link,json=onLink,proto3" json:"on_link,omitempty"`
+	Ways   []*NextHopWay `protobuf:"bytes,8,rep,name=ways,proto3" json:"ways,omitempty"`
+	// The next hop that our own table leads to it by.
+	Via string `protobuf:"bytes,9,opt,name=via,proto3" json:"via,omitempty"`
+	// How many sets of attributes have it.
+	Attributes    uint64 `protobuf:"varint,10,opt,name=attributes,proto3" json:"attributes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NextHop) Reset() {
+	*x = NextHop{}
+	mi := &file_holdfast_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NextHop) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NextHop) ProtoMessage() {}
+
+func (x *NextHop) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
+func (*NextHop) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *NextHop) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *NextHop) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *NextHop) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *NextHop) GetReachable() bool {
+	if x != nil {
+		return x.Reachable
+	}
+	return false
+}
+
+func (x *NextHop) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *NextHop) GetCost() uint32 {
+	if x != nil {
+		return x.Cost
+	}
+	return 0
+}
+
+func (x *NextHop) GetOnLink() bool {
+	if x != nil {
+		return x.OnLink
+	}
+	return false
+}
+
+func (x *NextHop) GetWays() []*NextHopWay {
+	if x != nil {
+		return x.Ways
+	}
+	return nil
+}
+
+func (x *NextHop) GetVia() string {
+	if x != nil {
+		return x.Via
+	}
+	return ""
+}
+
+func (x *NextHop) GetAttributes() uint64 {
+	if x != nil {
+		return x.Attributes
+	}
+	return 0
+}
+
+// NextHopWay is one way to a next hop.
+type NextHopWay struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "" where the destination is on the link.
+	Gateway   string `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	Interface string `protobuf:"bytes,2,opt,name=interface,proto3" json:"interface,omitempty"`
+	// Link-layer address and state of the gateway, as the kernel knows them.
+	Mac           string `protobuf:"bytes,3,opt,name=mac,proto3" json:"mac,omitempty"`
+	State         string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NextHopWay) Reset() {
+	*x = NextHopWay{}
+	mi := &file_holdfast_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NextHopWay) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NextHopWay) ProtoMessage() {}
+
+func (x *NextHopWay) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NextHopWay.ProtoReflect.Descriptor instead.
+func (*NextHopWay) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *NextHopWay) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *NextHopWay) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *NextHopWay) GetMac() string {
+	if x != nil {
+		return x.Mac
+	}
+	return ""
+}
+
+func (x *NextHopWay) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
 type GetMemoryRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1761,7 +2081,7 @@ type GetMemoryRequest struct {
 
 func (x *GetMemoryRequest) Reset() {
 	*x = GetMemoryRequest{}
-	mi := &file_holdfast_proto_msgTypes[13]
+	mi := &file_holdfast_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1773,7 +2093,7 @@ func (x *GetMemoryRequest) String() string {
 func (*GetMemoryRequest) ProtoMessage() {}
 
 func (x *GetMemoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[13]
+	mi := &file_holdfast_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1786,7 +2106,7 @@ func (x *GetMemoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMemoryRequest.ProtoReflect.Descriptor instead.
 func (*GetMemoryRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{13}
+	return file_holdfast_proto_rawDescGZIP(), []int{17}
 }
 
 type GetMemoryResponse struct {
@@ -1801,7 +2121,7 @@ type GetMemoryResponse struct {
 
 func (x *GetMemoryResponse) Reset() {
 	*x = GetMemoryResponse{}
-	mi := &file_holdfast_proto_msgTypes[14]
+	mi := &file_holdfast_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1813,7 +2133,7 @@ func (x *GetMemoryResponse) String() string {
 func (*GetMemoryResponse) ProtoMessage() {}
 
 func (x *GetMemoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[14]
+	mi := &file_holdfast_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1826,7 +2146,7 @@ func (x *GetMemoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMemoryResponse.ProtoReflect.Descriptor instead.
 func (*GetMemoryResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{14}
+	return file_holdfast_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetMemoryResponse) GetItems() []*MemoryItem {
@@ -1868,7 +2188,7 @@ type MemoryItem struct {
 
 func (x *MemoryItem) Reset() {
 	*x = MemoryItem{}
-	mi := &file_holdfast_proto_msgTypes[15]
+	mi := &file_holdfast_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1880,7 +2200,7 @@ func (x *MemoryItem) String() string {
 func (*MemoryItem) ProtoMessage() {}
 
 func (x *MemoryItem) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[15]
+	mi := &file_holdfast_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1893,7 +2213,7 @@ func (x *MemoryItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemoryItem.ProtoReflect.Descriptor instead.
 func (*MemoryItem) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{15}
+	return file_holdfast_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *MemoryItem) GetName() string {
@@ -1925,7 +2245,7 @@ type ListNeighborsRequest struct {
 
 func (x *ListNeighborsRequest) Reset() {
 	*x = ListNeighborsRequest{}
-	mi := &file_holdfast_proto_msgTypes[16]
+	mi := &file_holdfast_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1937,7 +2257,7 @@ func (x *ListNeighborsRequest) String() string {
 func (*ListNeighborsRequest) ProtoMessage() {}
 
 func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[16]
+	mi := &file_holdfast_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1950,7 +2270,7 @@ func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*ListNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{16}
+	return file_holdfast_proto_rawDescGZIP(), []int{20}
 }
 
 type ListNeighborsResponse struct {
@@ -1962,7 +2282,7 @@ type ListNeighborsResponse struct {
 
 func (x *ListNeighborsResponse) Reset() {
 	*x = ListNeighborsResponse{}
-	mi := &file_holdfast_proto_msgTypes[17]
+	mi := &file_holdfast_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1974,7 +2294,7 @@ func (x *ListNeighborsResponse) String() string {
 func (*ListNeighborsResponse) ProtoMessage() {}
 
 func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[17]
+	mi := &file_holdfast_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1987,7 +2307,7 @@ func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsResponse.ProtoReflect.Descriptor instead.
 func (*ListNeighborsResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{17}
+	return file_holdfast_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListNeighborsResponse) GetNeighbors() []*Neighbor {
@@ -2006,7 +2326,7 @@ type GetNeighborRequest struct {
 
 func (x *GetNeighborRequest) Reset() {
 	*x = GetNeighborRequest{}
-	mi := &file_holdfast_proto_msgTypes[18]
+	mi := &file_holdfast_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2018,7 +2338,7 @@ func (x *GetNeighborRequest) String() string {
 func (*GetNeighborRequest) ProtoMessage() {}
 
 func (x *GetNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[18]
+	mi := &file_holdfast_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2031,7 +2351,7 @@ func (x *GetNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNeighborRequest.ProtoReflect.Descriptor instead.
 func (*GetNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{18}
+	return file_holdfast_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetNeighborRequest) GetNeighbor() string {
@@ -2051,7 +2371,7 @@ type GetNeighborResponse struct {
 
 func (x *GetNeighborResponse) Reset() {
 	*x = GetNeighborResponse{}
-	mi := &file_holdfast_proto_msgTypes[19]
+	mi := &file_holdfast_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2063,7 +2383,7 @@ func (x *GetNeighborResponse) String() string {
 func (*GetNeighborResponse) ProtoMessage() {}
 
 func (x *GetNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[19]
+	mi := &file_holdfast_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2076,7 +2396,7 @@ func (x *GetNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNeighborResponse.ProtoReflect.Descriptor instead.
 func (*GetNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{19}
+	return file_holdfast_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetNeighborResponse) GetNeighbor() *Neighbor {
@@ -2130,7 +2450,7 @@ type Neighbor struct {
 
 func (x *Neighbor) Reset() {
 	*x = Neighbor{}
-	mi := &file_holdfast_proto_msgTypes[20]
+	mi := &file_holdfast_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2142,7 +2462,7 @@ func (x *Neighbor) String() string {
 func (*Neighbor) ProtoMessage() {}
 
 func (x *Neighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[20]
+	mi := &file_holdfast_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2155,7 +2475,7 @@ func (x *Neighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbor.ProtoReflect.Descriptor instead.
 func (*Neighbor) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{20}
+	return file_holdfast_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Neighbor) GetName() string {
@@ -2320,7 +2640,7 @@ type Down struct {
 
 func (x *Down) Reset() {
 	*x = Down{}
-	mi := &file_holdfast_proto_msgTypes[21]
+	mi := &file_holdfast_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2332,7 +2652,7 @@ func (x *Down) String() string {
 func (*Down) ProtoMessage() {}
 
 func (x *Down) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[21]
+	mi := &file_holdfast_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2345,7 +2665,7 @@ func (x *Down) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Down.ProtoReflect.Descriptor instead.
 func (*Down) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{21}
+	return file_holdfast_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Down) GetReason() string {
@@ -2397,7 +2717,7 @@ type NeighborFamily struct {
 
 func (x *NeighborFamily) Reset() {
 	*x = NeighborFamily{}
-	mi := &file_holdfast_proto_msgTypes[22]
+	mi := &file_holdfast_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2409,7 +2729,7 @@ func (x *NeighborFamily) String() string {
 func (*NeighborFamily) ProtoMessage() {}
 
 func (x *NeighborFamily) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[22]
+	mi := &file_holdfast_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2422,7 +2742,7 @@ func (x *NeighborFamily) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborFamily.ProtoReflect.Descriptor instead.
 func (*NeighborFamily) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{22}
+	return file_holdfast_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *NeighborFamily) GetFamily() Family {
@@ -2517,7 +2837,7 @@ type PrefixLimit struct {
 
 func (x *PrefixLimit) Reset() {
 	*x = PrefixLimit{}
-	mi := &file_holdfast_proto_msgTypes[23]
+	mi := &file_holdfast_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2529,7 +2849,7 @@ func (x *PrefixLimit) String() string {
 func (*PrefixLimit) ProtoMessage() {}
 
 func (x *PrefixLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[23]
+	mi := &file_holdfast_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2542,7 +2862,7 @@ func (x *PrefixLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrefixLimit.ProtoReflect.Descriptor instead.
 func (*PrefixLimit) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{23}
+	return file_holdfast_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PrefixLimit) GetMax() uint64 {
@@ -2591,7 +2911,7 @@ type Reset struct {
 
 func (x *Reset) Reset() {
 	*x = Reset{}
-	mi := &file_holdfast_proto_msgTypes[24]
+	mi := &file_holdfast_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2603,7 +2923,7 @@ func (x *Reset) String() string {
 func (*Reset) ProtoMessage() {}
 
 func (x *Reset) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[24]
+	mi := &file_holdfast_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2616,7 +2936,7 @@ func (x *Reset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reset.ProtoReflect.Descriptor instead.
 func (*Reset) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{24}
+	return file_holdfast_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Reset) GetAt() *timestamppb.Timestamp {
@@ -2657,7 +2977,7 @@ type Notification struct {
 
 func (x *Notification) Reset() {
 	*x = Notification{}
-	mi := &file_holdfast_proto_msgTypes[25]
+	mi := &file_holdfast_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2669,7 +2989,7 @@ func (x *Notification) String() string {
 func (*Notification) ProtoMessage() {}
 
 func (x *Notification) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[25]
+	mi := &file_holdfast_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2682,7 +3002,7 @@ func (x *Notification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notification.ProtoReflect.Descriptor instead.
 func (*Notification) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{25}
+	return file_holdfast_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Notification) GetSent() bool {
@@ -2740,7 +3060,7 @@ type Capability struct {
 
 func (x *Capability) Reset() {
 	*x = Capability{}
-	mi := &file_holdfast_proto_msgTypes[26]
+	mi := &file_holdfast_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2752,7 +3072,7 @@ func (x *Capability) String() string {
 func (*Capability) ProtoMessage() {}
 
 func (x *Capability) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[26]
+	mi := &file_holdfast_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2765,7 +3085,7 @@ func (x *Capability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capability.ProtoReflect.Descriptor instead.
 func (*Capability) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{26}
+	return file_holdfast_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Capability) GetCode() uint32 {
@@ -2808,7 +3128,7 @@ type Timers struct {
 
 func (x *Timers) Reset() {
 	*x = Timers{}
-	mi := &file_holdfast_proto_msgTypes[27]
+	mi := &file_holdfast_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2820,7 +3140,7 @@ func (x *Timers) String() string {
 func (*Timers) ProtoMessage() {}
 
 func (x *Timers) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[27]
+	mi := &file_holdfast_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2833,7 +3153,7 @@ func (x *Timers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timers.ProtoReflect.Descriptor instead.
 func (*Timers) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{27}
+	return file_holdfast_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Timers) GetHold() *durationpb.Duration {
@@ -2883,7 +3203,7 @@ type Negotiated struct {
 
 func (x *Negotiated) Reset() {
 	*x = Negotiated{}
-	mi := &file_holdfast_proto_msgTypes[28]
+	mi := &file_holdfast_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2895,7 +3215,7 @@ func (x *Negotiated) String() string {
 func (*Negotiated) ProtoMessage() {}
 
 func (x *Negotiated) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[28]
+	mi := &file_holdfast_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2908,7 +3228,7 @@ func (x *Negotiated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Negotiated.ProtoReflect.Descriptor instead.
 func (*Negotiated) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{28}
+	return file_holdfast_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Negotiated) GetTimers() *Timers {
@@ -2988,7 +3308,7 @@ type MessageCounts struct {
 
 func (x *MessageCounts) Reset() {
 	*x = MessageCounts{}
-	mi := &file_holdfast_proto_msgTypes[29]
+	mi := &file_holdfast_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3000,7 +3320,7 @@ func (x *MessageCounts) String() string {
 func (*MessageCounts) ProtoMessage() {}
 
 func (x *MessageCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[29]
+	mi := &file_holdfast_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3013,7 +3333,7 @@ func (x *MessageCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageCounts.ProtoReflect.Descriptor instead.
 func (*MessageCounts) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{29}
+	return file_holdfast_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *MessageCounts) GetOpen() uint64 {
@@ -3073,7 +3393,7 @@ type NeighborCounters struct {
 
 func (x *NeighborCounters) Reset() {
 	*x = NeighborCounters{}
-	mi := &file_holdfast_proto_msgTypes[30]
+	mi := &file_holdfast_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3085,7 +3405,7 @@ func (x *NeighborCounters) String() string {
 func (*NeighborCounters) ProtoMessage() {}
 
 func (x *NeighborCounters) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[30]
+	mi := &file_holdfast_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3098,7 +3418,7 @@ func (x *NeighborCounters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborCounters.ProtoReflect.Descriptor instead.
 func (*NeighborCounters) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{30}
+	return file_holdfast_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *NeighborCounters) GetIn() *MessageCounts {
@@ -3176,7 +3496,7 @@ type NeighborDetail struct {
 
 func (x *NeighborDetail) Reset() {
 	*x = NeighborDetail{}
-	mi := &file_holdfast_proto_msgTypes[31]
+	mi := &file_holdfast_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3188,7 +3508,7 @@ func (x *NeighborDetail) String() string {
 func (*NeighborDetail) ProtoMessage() {}
 
 func (x *NeighborDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[31]
+	mi := &file_holdfast_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3201,7 +3521,7 @@ func (x *NeighborDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborDetail.ProtoReflect.Descriptor instead.
 func (*NeighborDetail) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{31}
+	return file_holdfast_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *NeighborDetail) GetLocal() string {
@@ -3327,15 +3647,17 @@ type RouteQuery struct {
 	// All of them, as in the configuration.
 	Communities []string `protobuf:"bytes,6,rep,name=communities,proto3" json:"communities,omitempty"`
 	// A pattern as in the configuration.
-	AsPath        string  `protobuf:"bytes,7,opt,name=as_path,json=asPath,proto3" json:"as_path,omitempty"`
-	OriginAsn     *uint32 `protobuf:"varint,8,opt,name=origin_asn,json=originAsn,proto3,oneof" json:"origin_asn,omitempty"`
+	AsPath    string  `protobuf:"bytes,7,opt,name=as_path,json=asPath,proto3" json:"as_path,omitempty"`
+	OriginAsn *uint32 `protobuf:"varint,8,opt,name=origin_asn,json=originAsn,proto3,oneof" json:"origin_asn,omitempty"`
+	// By name; the main one if not given.
+	Table         string `protobuf:"bytes,9,opt,name=table,proto3" json:"table,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RouteQuery) Reset() {
 	*x = RouteQuery{}
-	mi := &file_holdfast_proto_msgTypes[32]
+	mi := &file_holdfast_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3347,7 +3669,7 @@ func (x *RouteQuery) String() string {
 func (*RouteQuery) ProtoMessage() {}
 
 func (x *RouteQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[32]
+	mi := &file_holdfast_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3360,7 +3682,7 @@ func (x *RouteQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteQuery.ProtoReflect.Descriptor instead.
 func (*RouteQuery) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{32}
+	return file_holdfast_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RouteQuery) GetView() RouteView {
@@ -3419,6 +3741,13 @@ func (x *RouteQuery) GetOriginAsn() uint32 {
 	return 0
 }
 
+func (x *RouteQuery) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
 type ListRoutesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Query         *RouteQuery            `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"`
@@ -3429,7 +3758,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_holdfast_proto_msgTypes[33]
+	mi := &file_holdfast_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3441,7 +3770,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[33]
+	mi := &file_holdfast_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3454,7 +3783,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{33}
+	return file_holdfast_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListRoutesRequest) GetQuery() *RouteQuery {
@@ -3480,7 +3809,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_holdfast_proto_msgTypes[34]
+	mi := &file_holdfast_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3492,7 +3821,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[34]
+	mi := &file_holdfast_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3505,7 +3834,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{34}
+	return file_holdfast_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*Route {
@@ -3524,7 +3853,7 @@ type CountRoutesRequest struct {
 
 func (x *CountRoutesRequest) Reset() {
 	*x = CountRoutesRequest{}
-	mi := &file_holdfast_proto_msgTypes[35]
+	mi := &file_holdfast_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3536,7 +3865,7 @@ func (x *CountRoutesRequest) String() string {
 func (*CountRoutesRequest) ProtoMessage() {}
 
 func (x *CountRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[35]
+	mi := &file_holdfast_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3549,7 +3878,7 @@ func (x *CountRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountRoutesRequest.ProtoReflect.Descriptor instead.
 func (*CountRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{35}
+	return file_holdfast_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CountRoutesRequest) GetQuery() *RouteQuery {
@@ -3569,7 +3898,7 @@ type CountRoutesResponse struct {
 
 func (x *CountRoutesResponse) Reset() {
 	*x = CountRoutesResponse{}
-	mi := &file_holdfast_proto_msgTypes[36]
+	mi := &file_holdfast_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3581,7 +3910,7 @@ func (x *CountRoutesResponse) String() string {
 func (*CountRoutesResponse) ProtoMessage() {}
 
 func (x *CountRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[36]
+	mi := &file_holdfast_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3594,7 +3923,7 @@ func (x *CountRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountRoutesResponse.ProtoReflect.Descriptor instead.
 func (*CountRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{36}
+	return file_holdfast_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CountRoutesResponse) GetPrefixes() uint64 {
@@ -3614,13 +3943,14 @@ func (x *CountRoutesResponse) GetPaths() uint64 {
 type LookupRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Table         string                 `protobuf:"bytes,2,opt,name=table,proto3" json:"table,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LookupRequest) Reset() {
 	*x = LookupRequest{}
-	mi := &file_holdfast_proto_msgTypes[37]
+	mi := &file_holdfast_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3632,7 +3962,7 @@ func (x *LookupRequest) String() string {
 func (*LookupRequest) ProtoMessage() {}
 
 func (x *LookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[37]
+	mi := &file_holdfast_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3645,12 +3975,19 @@ func (x *LookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
 func (*LookupRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{37}
+	return file_holdfast_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *LookupRequest) GetAddress() string {
 	if x != nil {
 		return x.Address
+	}
+	return ""
+}
+
+func (x *LookupRequest) GetTable() string {
+	if x != nil {
+		return x.Table
 	}
 	return ""
 }
@@ -3665,7 +4002,7 @@ type LookupResponse struct {
 
 func (x *LookupResponse) Reset() {
 	*x = LookupResponse{}
-	mi := &file_holdfast_proto_msgTypes[38]
+	mi := &file_holdfast_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3677,7 +4014,7 @@ func (x *LookupResponse) String() string {
 func (*LookupResponse) ProtoMessage() {}
 
 func (x *LookupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[38]
+	mi := &file_holdfast_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3690,7 +4027,7 @@ func (x *LookupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupResponse.ProtoReflect.Descriptor instead.
 func (*LookupResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{38}
+	return file_holdfast_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *LookupResponse) GetPrefix() string {
@@ -3710,13 +4047,14 @@ func (x *LookupResponse) GetRoutes() []*Route {
 type ExplainRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Prefix        string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Table         string                 `protobuf:"bytes,2,opt,name=table,proto3" json:"table,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_holdfast_proto_msgTypes[39]
+	mi := &file_holdfast_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3728,7 +4066,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[39]
+	mi := &file_holdfast_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3741,12 +4079,19 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{39}
+	return file_holdfast_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ExplainRequest) GetPrefix() string {
 	if x != nil {
 		return x.Prefix
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetTable() string {
+	if x != nil {
+		return x.Table
 	}
 	return ""
 }
@@ -3761,7 +4106,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_holdfast_proto_msgTypes[40]
+	mi := &file_holdfast_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3773,7 +4118,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[40]
+	mi := &file_holdfast_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3786,7 +4131,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{40}
+	return file_holdfast_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ExplainResponse) GetPrefix() string {
@@ -3817,7 +4162,7 @@ type Candidate struct {
 
 func (x *Candidate) Reset() {
 	*x = Candidate{}
-	mi := &file_holdfast_proto_msgTypes[41]
+	mi := &file_holdfast_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3829,7 +4174,7 @@ func (x *Candidate) String() string {
 func (*Candidate) ProtoMessage() {}
 
 func (x *Candidate) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[41]
+	mi := &file_holdfast_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3842,7 +4187,7 @@ func (x *Candidate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Candidate.ProtoReflect.Descriptor instead.
 func (*Candidate) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{41}
+	return file_holdfast_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Candidate) GetRoute() *Route {
@@ -3880,7 +4225,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_holdfast_proto_msgTypes[42]
+	mi := &file_holdfast_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3892,7 +4237,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[42]
+	mi := &file_holdfast_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3905,7 +4250,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{42}
+	return file_holdfast_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Decision) GetStep() uint32 {
@@ -3953,7 +4298,7 @@ type MonitorRequest struct {
 
 func (x *MonitorRequest) Reset() {
 	*x = MonitorRequest{}
-	mi := &file_holdfast_proto_msgTypes[43]
+	mi := &file_holdfast_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3965,7 +4310,7 @@ func (x *MonitorRequest) String() string {
 func (*MonitorRequest) ProtoMessage() {}
 
 func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[43]
+	mi := &file_holdfast_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3978,7 +4323,7 @@ func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorRequest.ProtoReflect.Descriptor instead.
 func (*MonitorRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{43}
+	return file_holdfast_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *MonitorRequest) GetNeighbor() string {
@@ -4018,7 +4363,7 @@ type MonitorResponse struct {
 
 func (x *MonitorResponse) Reset() {
 	*x = MonitorResponse{}
-	mi := &file_holdfast_proto_msgTypes[44]
+	mi := &file_holdfast_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4030,7 +4375,7 @@ func (x *MonitorResponse) String() string {
 func (*MonitorResponse) ProtoMessage() {}
 
 func (x *MonitorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[44]
+	mi := &file_holdfast_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4043,7 +4388,7 @@ func (x *MonitorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorResponse.ProtoReflect.Descriptor instead.
 func (*MonitorResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{44}
+	return file_holdfast_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *MonitorResponse) GetEvents() []*Event {
@@ -4079,7 +4424,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_holdfast_proto_msgTypes[45]
+	mi := &file_holdfast_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4091,7 +4436,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[45]
+	mi := &file_holdfast_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4104,7 +4449,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{45}
+	return file_holdfast_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Event) GetAt() *timestamppb.Timestamp {
@@ -4201,7 +4546,7 @@ type ListPoliciesRequest struct {
 
 func (x *ListPoliciesRequest) Reset() {
 	*x = ListPoliciesRequest{}
-	mi := &file_holdfast_proto_msgTypes[46]
+	mi := &file_holdfast_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4213,7 +4558,7 @@ func (x *ListPoliciesRequest) String() string {
 func (*ListPoliciesRequest) ProtoMessage() {}
 
 func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[46]
+	mi := &file_holdfast_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4226,7 +4571,7 @@ func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesRequest.ProtoReflect.Descriptor instead.
 func (*ListPoliciesRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{46}
+	return file_holdfast_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListPoliciesRequest) GetPolicy() string {
@@ -4245,7 +4590,7 @@ type ListPoliciesResponse struct {
 
 func (x *ListPoliciesResponse) Reset() {
 	*x = ListPoliciesResponse{}
-	mi := &file_holdfast_proto_msgTypes[47]
+	mi := &file_holdfast_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4257,7 +4602,7 @@ func (x *ListPoliciesResponse) String() string {
 func (*ListPoliciesResponse) ProtoMessage() {}
 
 func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[47]
+	mi := &file_holdfast_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4270,7 +4615,7 @@ func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesResponse.ProtoReflect.Descriptor instead.
 func (*ListPoliciesResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{47}
+	return file_holdfast_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListPoliciesResponse) GetPolicies() []*Policy {
@@ -4295,7 +4640,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_holdfast_proto_msgTypes[48]
+	mi := &file_holdfast_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4307,7 +4652,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[48]
+	mi := &file_holdfast_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4320,7 +4665,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{48}
+	return file_holdfast_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Policy) GetName() string {
@@ -4379,7 +4724,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_holdfast_proto_msgTypes[49]
+	mi := &file_holdfast_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4391,7 +4736,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[49]
+	mi := &file_holdfast_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4404,7 +4749,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{49}
+	return file_holdfast_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PolicyRule) GetName() string {
@@ -4465,7 +4810,7 @@ type TestPolicyRequest struct {
 
 func (x *TestPolicyRequest) Reset() {
 	*x = TestPolicyRequest{}
-	mi := &file_holdfast_proto_msgTypes[50]
+	mi := &file_holdfast_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4477,7 +4822,7 @@ func (x *TestPolicyRequest) String() string {
 func (*TestPolicyRequest) ProtoMessage() {}
 
 func (x *TestPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[50]
+	mi := &file_holdfast_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4490,7 +4835,7 @@ func (x *TestPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestPolicyRequest.ProtoReflect.Descriptor instead.
 func (*TestPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{50}
+	return file_holdfast_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *TestPolicyRequest) GetPolicy() string {
@@ -4548,7 +4893,7 @@ type TestPolicyResponse struct {
 
 func (x *TestPolicyResponse) Reset() {
 	*x = TestPolicyResponse{}
-	mi := &file_holdfast_proto_msgTypes[51]
+	mi := &file_holdfast_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4560,7 +4905,7 @@ func (x *TestPolicyResponse) String() string {
 func (*TestPolicyResponse) ProtoMessage() {}
 
 func (x *TestPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[51]
+	mi := &file_holdfast_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4573,7 +4918,7 @@ func (x *TestPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestPolicyResponse.ProtoReflect.Descriptor instead.
 func (*TestPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{51}
+	return file_holdfast_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *TestPolicyResponse) GetAccepted() bool {
@@ -4626,7 +4971,7 @@ type PolicyStep struct {
 
 func (x *PolicyStep) Reset() {
 	*x = PolicyStep{}
-	mi := &file_holdfast_proto_msgTypes[52]
+	mi := &file_holdfast_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4638,7 +4983,7 @@ func (x *PolicyStep) String() string {
 func (*PolicyStep) ProtoMessage() {}
 
 func (x *PolicyStep) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[52]
+	mi := &file_holdfast_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4651,7 +4996,7 @@ func (x *PolicyStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyStep.ProtoReflect.Descriptor instead.
 func (*PolicyStep) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{52}
+	return file_holdfast_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *PolicyStep) GetRule() *RuleRef {
@@ -4701,7 +5046,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_holdfast_proto_msgTypes[53]
+	mi := &file_holdfast_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4713,7 +5058,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[53]
+	mi := &file_holdfast_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4726,7 +5071,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{53}
+	return file_holdfast_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Finding) GetText() string {
@@ -4755,7 +5100,7 @@ type ClearNeighborsRequest struct {
 
 func (x *ClearNeighborsRequest) Reset() {
 	*x = ClearNeighborsRequest{}
-	mi := &file_holdfast_proto_msgTypes[54]
+	mi := &file_holdfast_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4767,7 +5112,7 @@ func (x *ClearNeighborsRequest) String() string {
 func (*ClearNeighborsRequest) ProtoMessage() {}
 
 func (x *ClearNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[54]
+	mi := &file_holdfast_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4780,7 +5125,7 @@ func (x *ClearNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*ClearNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{54}
+	return file_holdfast_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ClearNeighborsRequest) GetNeighbor() string {
@@ -4813,7 +5158,7 @@ type ClearNeighborsResponse struct {
 
 func (x *ClearNeighborsResponse) Reset() {
 	*x = ClearNeighborsResponse{}
-	mi := &file_holdfast_proto_msgTypes[55]
+	mi := &file_holdfast_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4825,7 +5170,7 @@ func (x *ClearNeighborsResponse) String() string {
 func (*ClearNeighborsResponse) ProtoMessage() {}
 
 func (x *ClearNeighborsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[55]
+	mi := &file_holdfast_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4838,7 +5183,7 @@ func (x *ClearNeighborsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearNeighborsResponse.ProtoReflect.Descriptor instead.
 func (*ClearNeighborsResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{55}
+	return file_holdfast_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ClearNeighborsResponse) GetNeighbors() []string {
@@ -4861,7 +5206,7 @@ type DownNeighborRequest struct {
 
 func (x *DownNeighborRequest) Reset() {
 	*x = DownNeighborRequest{}
-	mi := &file_holdfast_proto_msgTypes[56]
+	mi := &file_holdfast_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4873,7 +5218,7 @@ func (x *DownNeighborRequest) String() string {
 func (*DownNeighborRequest) ProtoMessage() {}
 
 func (x *DownNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[56]
+	mi := &file_holdfast_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4886,7 +5231,7 @@ func (x *DownNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownNeighborRequest.ProtoReflect.Descriptor instead.
 func (*DownNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{56}
+	return file_holdfast_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *DownNeighborRequest) GetNeighbor() string {
@@ -4918,7 +5263,7 @@ type DownNeighborResponse struct {
 
 func (x *DownNeighborResponse) Reset() {
 	*x = DownNeighborResponse{}
-	mi := &file_holdfast_proto_msgTypes[57]
+	mi := &file_holdfast_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4930,7 +5275,7 @@ func (x *DownNeighborResponse) String() string {
 func (*DownNeighborResponse) ProtoMessage() {}
 
 func (x *DownNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[57]
+	mi := &file_holdfast_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4943,7 +5288,7 @@ func (x *DownNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownNeighborResponse.ProtoReflect.Descriptor instead.
 func (*DownNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{57}
+	return file_holdfast_proto_rawDescGZIP(), []int{61}
 }
 
 type EnableNeighborRequest struct {
@@ -4955,7 +5300,7 @@ type EnableNeighborRequest struct {
 
 func (x *EnableNeighborRequest) Reset() {
 	*x = EnableNeighborRequest{}
-	mi := &file_holdfast_proto_msgTypes[58]
+	mi := &file_holdfast_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4967,7 +5312,7 @@ func (x *EnableNeighborRequest) String() string {
 func (*EnableNeighborRequest) ProtoMessage() {}
 
 func (x *EnableNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[58]
+	mi := &file_holdfast_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4980,7 +5325,7 @@ func (x *EnableNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableNeighborRequest.ProtoReflect.Descriptor instead.
 func (*EnableNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{58}
+	return file_holdfast_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *EnableNeighborRequest) GetNeighbor() string {
@@ -4998,7 +5343,7 @@ type EnableNeighborResponse struct {
 
 func (x *EnableNeighborResponse) Reset() {
 	*x = EnableNeighborResponse{}
-	mi := &file_holdfast_proto_msgTypes[59]
+	mi := &file_holdfast_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5010,7 +5355,7 @@ func (x *EnableNeighborResponse) String() string {
 func (*EnableNeighborResponse) ProtoMessage() {}
 
 func (x *EnableNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[59]
+	mi := &file_holdfast_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5023,7 +5368,7 @@ func (x *EnableNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableNeighborResponse.ProtoReflect.Descriptor instead.
 func (*EnableNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{59}
+	return file_holdfast_proto_rawDescGZIP(), []int{63}
 }
 
 type TraceNeighborRequest struct {
@@ -5035,7 +5380,7 @@ type TraceNeighborRequest struct {
 
 func (x *TraceNeighborRequest) Reset() {
 	*x = TraceNeighborRequest{}
-	mi := &file_holdfast_proto_msgTypes[60]
+	mi := &file_holdfast_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5047,7 +5392,7 @@ func (x *TraceNeighborRequest) String() string {
 func (*TraceNeighborRequest) ProtoMessage() {}
 
 func (x *TraceNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[60]
+	mi := &file_holdfast_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5060,7 +5405,7 @@ func (x *TraceNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceNeighborRequest.ProtoReflect.Descriptor instead.
 func (*TraceNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{60}
+	return file_holdfast_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *TraceNeighborRequest) GetNeighbor() string {
@@ -5079,7 +5424,7 @@ type TraceNeighborResponse struct {
 
 func (x *TraceNeighborResponse) Reset() {
 	*x = TraceNeighborResponse{}
-	mi := &file_holdfast_proto_msgTypes[61]
+	mi := &file_holdfast_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5091,7 +5436,7 @@ func (x *TraceNeighborResponse) String() string {
 func (*TraceNeighborResponse) ProtoMessage() {}
 
 func (x *TraceNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[61]
+	mi := &file_holdfast_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5104,7 +5449,7 @@ func (x *TraceNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceNeighborResponse.ProtoReflect.Descriptor instead.
 func (*TraceNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{61}
+	return file_holdfast_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *TraceNeighborResponse) GetEvents() []*TraceEvent {
@@ -5139,7 +5484,7 @@ type TraceEvent struct {
 
 func (x *TraceEvent) Reset() {
 	*x = TraceEvent{}
-	mi := &file_holdfast_proto_msgTypes[62]
+	mi := &file_holdfast_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5151,7 +5496,7 @@ func (x *TraceEvent) String() string {
 func (*TraceEvent) ProtoMessage() {}
 
 func (x *TraceEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[62]
+	mi := &file_holdfast_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5164,7 +5509,7 @@ func (x *TraceEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceEvent.ProtoReflect.Descriptor instead.
 func (*TraceEvent) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{62}
+	return file_holdfast_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *TraceEvent) GetAt() *timestamppb.Timestamp {
@@ -5257,7 +5602,7 @@ type Announcement struct {
 
 func (x *Announcement) Reset() {
 	*x = Announcement{}
-	mi := &file_holdfast_proto_msgTypes[63]
+	mi := &file_holdfast_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5269,7 +5614,7 @@ func (x *Announcement) String() string {
 func (*Announcement) ProtoMessage() {}
 
 func (x *Announcement) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[63]
+	mi := &file_holdfast_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5282,7 +5627,7 @@ func (x *Announcement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Announcement.ProtoReflect.Descriptor instead.
 func (*Announcement) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{63}
+	return file_holdfast_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Announcement) GetPrefix() string {
@@ -5368,7 +5713,7 @@ type AnnounceRequest struct {
 
 func (x *AnnounceRequest) Reset() {
 	*x = AnnounceRequest{}
-	mi := &file_holdfast_proto_msgTypes[64]
+	mi := &file_holdfast_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5380,7 +5725,7 @@ func (x *AnnounceRequest) String() string {
 func (*AnnounceRequest) ProtoMessage() {}
 
 func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[64]
+	mi := &file_holdfast_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5393,7 +5738,7 @@ func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceRequest.ProtoReflect.Descriptor instead.
 func (*AnnounceRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{64}
+	return file_holdfast_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *AnnounceRequest) GetAnnouncements() []*Announcement {
@@ -5418,7 +5763,7 @@ type AnnounceResponse struct {
 
 func (x *AnnounceResponse) Reset() {
 	*x = AnnounceResponse{}
-	mi := &file_holdfast_proto_msgTypes[65]
+	mi := &file_holdfast_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5430,7 +5775,7 @@ func (x *AnnounceResponse) String() string {
 func (*AnnounceResponse) ProtoMessage() {}
 
 func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[65]
+	mi := &file_holdfast_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5443,7 +5788,7 @@ func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceResponse.ProtoReflect.Descriptor instead.
 func (*AnnounceResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{65}
+	return file_holdfast_proto_rawDescGZIP(), []int{69}
 }
 
 type WithdrawRequest struct {
@@ -5457,7 +5802,7 @@ type WithdrawRequest struct {
 
 func (x *WithdrawRequest) Reset() {
 	*x = WithdrawRequest{}
-	mi := &file_holdfast_proto_msgTypes[66]
+	mi := &file_holdfast_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5469,7 +5814,7 @@ func (x *WithdrawRequest) String() string {
 func (*WithdrawRequest) ProtoMessage() {}
 
 func (x *WithdrawRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[66]
+	mi := &file_holdfast_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5482,7 +5827,7 @@ func (x *WithdrawRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawRequest.ProtoReflect.Descriptor instead.
 func (*WithdrawRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{66}
+	return file_holdfast_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *WithdrawRequest) GetPrefixes() []string {
@@ -5511,7 +5856,7 @@ type WithdrawResponse struct {
 
 func (x *WithdrawResponse) Reset() {
 	*x = WithdrawResponse{}
-	mi := &file_holdfast_proto_msgTypes[67]
+	mi := &file_holdfast_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5523,7 +5868,7 @@ func (x *WithdrawResponse) String() string {
 func (*WithdrawResponse) ProtoMessage() {}
 
 func (x *WithdrawResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[67]
+	mi := &file_holdfast_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5536,7 +5881,7 @@ func (x *WithdrawResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawResponse.ProtoReflect.Descriptor instead.
 func (*WithdrawResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{67}
+	return file_holdfast_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *WithdrawResponse) GetWithdrawn() []string {
@@ -5561,7 +5906,7 @@ type ListAnnouncementsRequest struct {
 
 func (x *ListAnnouncementsRequest) Reset() {
 	*x = ListAnnouncementsRequest{}
-	mi := &file_holdfast_proto_msgTypes[68]
+	mi := &file_holdfast_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5573,7 +5918,7 @@ func (x *ListAnnouncementsRequest) String() string {
 func (*ListAnnouncementsRequest) ProtoMessage() {}
 
 func (x *ListAnnouncementsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[68]
+	mi := &file_holdfast_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5586,7 +5931,7 @@ func (x *ListAnnouncementsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAnnouncementsRequest.ProtoReflect.Descriptor instead.
 func (*ListAnnouncementsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{68}
+	return file_holdfast_proto_rawDescGZIP(), []int{72}
 }
 
 type ListAnnouncementsResponse struct {
@@ -5598,7 +5943,7 @@ type ListAnnouncementsResponse struct {
 
 func (x *ListAnnouncementsResponse) Reset() {
 	*x = ListAnnouncementsResponse{}
-	mi := &file_holdfast_proto_msgTypes[69]
+	mi := &file_holdfast_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5610,7 +5955,7 @@ func (x *ListAnnouncementsResponse) String() string {
 func (*ListAnnouncementsResponse) ProtoMessage() {}
 
 func (x *ListAnnouncementsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[69]
+	mi := &file_holdfast_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5623,7 +5968,7 @@ func (x *ListAnnouncementsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAnnouncementsResponse.ProtoReflect.Descriptor instead.
 func (*ListAnnouncementsResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{69}
+	return file_holdfast_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListAnnouncementsResponse) GetAnnouncements() []*Announcement {
@@ -5641,7 +5986,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_holdfast_proto_msgTypes[70]
+	mi := &file_holdfast_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5653,7 +5998,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[70]
+	mi := &file_holdfast_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5666,7 +6011,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{70}
+	return file_holdfast_proto_rawDescGZIP(), []int{74}
 }
 
 type ReloadResponse struct {
@@ -5682,7 +6027,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_holdfast_proto_msgTypes[71]
+	mi := &file_holdfast_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5694,7 +6039,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[71]
+	mi := &file_holdfast_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5707,7 +6052,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{71}
+	return file_holdfast_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ReloadResponse) GetRevision() uint64 {
@@ -5757,7 +6102,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_holdfast_proto_msgTypes[72]
+	mi := &file_holdfast_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5769,7 +6114,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[72]
+	mi := &file_holdfast_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5782,7 +6127,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{72}
+	return file_holdfast_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *Change) GetKind() ChangeKind {
@@ -5821,7 +6166,7 @@ type CheckConfigRequest struct {
 
 func (x *CheckConfigRequest) Reset() {
 	*x = CheckConfigRequest{}
-	mi := &file_holdfast_proto_msgTypes[73]
+	mi := &file_holdfast_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5833,7 +6178,7 @@ func (x *CheckConfigRequest) String() string {
 func (*CheckConfigRequest) ProtoMessage() {}
 
 func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[73]
+	mi := &file_holdfast_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5846,7 +6191,7 @@ func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigRequest.ProtoReflect.Descriptor instead.
 func (*CheckConfigRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{73}
+	return file_holdfast_proto_rawDescGZIP(), []int{77}
 }
 
 type CheckConfigResponse struct {
@@ -5860,7 +6205,7 @@ type CheckConfigResponse struct {
 
 func (x *CheckConfigResponse) Reset() {
 	*x = CheckConfigResponse{}
-	mi := &file_holdfast_proto_msgTypes[74]
+	mi := &file_holdfast_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5872,7 +6217,7 @@ func (x *CheckConfigResponse) String() string {
 func (*CheckConfigResponse) ProtoMessage() {}
 
 func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[74]
+	mi := &file_holdfast_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5885,7 +6230,7 @@ func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigResponse.ProtoReflect.Descriptor instead.
 func (*CheckConfigResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{74}
+	return file_holdfast_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *CheckConfigResponse) GetConfigPath() string {
@@ -5924,7 +6269,7 @@ type Diagnostic struct {
 
 func (x *Diagnostic) Reset() {
 	*x = Diagnostic{}
-	mi := &file_holdfast_proto_msgTypes[75]
+	mi := &file_holdfast_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5936,7 +6281,7 @@ func (x *Diagnostic) String() string {
 func (*Diagnostic) ProtoMessage() {}
 
 func (x *Diagnostic) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[75]
+	mi := &file_holdfast_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5949,7 +6294,7 @@ func (x *Diagnostic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Diagnostic.ProtoReflect.Descriptor instead.
 func (*Diagnostic) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{75}
+	return file_holdfast_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *Diagnostic) GetSeverity() Severity {
@@ -6048,7 +6393,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x04_medB\r\n" +
 	"\v_local_prefB\x13\n" +
 	"\x11_only_to_customerB\a\n" +
-	"\x05_aigp\"\x89\x04\n" +
+	"\x05_aigp\"\xa7\x04\n" +
 	"\x05Route\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12+\n" +
 	"\x06family\x18\x02 \x01(\x0e2\x13.holdfast.v1.FamilyR\x06family\x12\x17\n" +
@@ -6066,7 +6411,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x06weight\x18\v \x01(\rR\x06weight\x124\n" +
 	"\alearned\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\alearned\x12\x14\n" +
 	"\x05cause\x18\r \x01(\tR\x05cause\x12\x18\n" +
-	"\adiscard\x18\x0e \x01(\bR\adiscard\"\x13\n" +
+	"\adiscard\x18\x0e \x01(\bR\adiscard\x12\x1c\n" +
+	"\tinterface\x18\x0f \x01(\tR\tinterface\"\x13\n" +
 	"\x11GetVersionRequest\"V\n" +
 	"\x12GetVersionResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
@@ -6089,14 +6435,42 @@ const file_holdfast_proto_rawDesc = "" +
 	"\bshutdown\x18\n" +
 	" \x01(\rR\bshutdown\x121\n" +
 	"\x06tables\x18\v \x03(\v2\x19.holdfast.v1.TableSummaryR\x06tables\x12\x18\n" +
-	"\aversion\x18\f \x01(\tR\aversion\"\x8d\x01\n" +
+	"\aversion\x18\f \x01(\tR\aversion\"\x86\x02\n" +
 	"\fTableSummary\x12+\n" +
 	"\x06family\x18\x01 \x01(\x0e2\x13.holdfast.v1.FamilyR\x06family\x12\x1a\n" +
 	"\bprefixes\x18\x02 \x01(\x04R\bprefixes\x12\x14\n" +
 	"\x05paths\x18\x03 \x01(\x04R\x05paths\x12\x1e\n" +
 	"\n" +
 	"originated\x18\x04 \x01(\x04R\n" +
-	"originated\"\x12\n" +
+	"originated\x12\x14\n" +
+	"\x05table\x18\x05 \x01(\tR\x05table\x12(\n" +
+	"\rkernel_routes\x18\x06 \x01(\x04H\x00R\fkernelRoutes\x88\x01\x01\x12%\n" +
+	"\x0ekernel_refused\x18\a \x01(\x04R\rkernelRefusedB\x10\n" +
+	"\x0e_kernel_routes\"\x15\n" +
+	"\x13ListNextHopsRequest\"g\n" +
+	"\x14ListNextHopsResponse\x121\n" +
+	"\tnext_hops\x18\x01 \x03(\v2\x14.holdfast.v1.NextHopR\bnextHops\x12\x1c\n" +
+	"\tuntracked\x18\x02 \x01(\bR\tuntracked\"\x99\x02\n" +
+	"\aNextHop\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\tR\x05table\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1c\n" +
+	"\tinterface\x18\x03 \x01(\tR\tinterface\x12\x1c\n" +
+	"\treachable\x18\x04 \x01(\bR\treachable\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04cost\x18\x06 \x01(\rR\x04cost\x12\x17\n" +
+	"\aon_link\x18\a \x01(\bR\x06onLink\x12+\n" +
+	"\x04ways\x18\b \x03(\v2\x17.holdfast.v1.NextHopWayR\x04ways\x12\x10\n" +
+	"\x03via\x18\t \x01(\tR\x03via\x12\x1e\n" +
+	"\n" +
+	"attributes\x18\n" +
+	" \x01(\x04R\n" +
+	"attributes\"l\n" +
+	"\n" +
+	"NextHopWay\x12\x18\n" +
+	"\agateway\x18\x01 \x01(\tR\agateway\x12\x1c\n" +
+	"\tinterface\x18\x02 \x01(\tR\tinterface\x12\x10\n" +
+	"\x03mac\x18\x03 \x01(\tR\x03mac\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\"\x12\n" +
 	"\x10GetMemoryRequest\"\x9e\x01\n" +
 	"\x11GetMemoryResponse\x12-\n" +
 	"\x05items\x18\x01 \x03(\v2\x17.holdfast.v1.MemoryItemR\x05items\x12\x1d\n" +
@@ -6239,7 +6613,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x11configured_timers\x18\r \x01(\v2\x13.holdfast.v1.TimersR\x10configuredTimers\x129\n" +
 	"\bcounters\x18\x0e \x01(\v2\x1d.holdfast.v1.NeighborCountersR\bcounters\x12E\n" +
 	"\x10last_established\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\x0flastEstablished\x127\n" +
-	"\tlast_down\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\blastDown\"\xb7\x02\n" +
+	"\tlast_down\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\blastDown\"\xcd\x02\n" +
 	"\n" +
 	"RouteQuery\x12*\n" +
 	"\x04view\x18\x01 \x01(\x0e2\x16.holdfast.v1.RouteViewR\x04view\x12+\n" +
@@ -6250,7 +6624,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\vcommunities\x18\x06 \x03(\tR\vcommunities\x12\x17\n" +
 	"\aas_path\x18\a \x01(\tR\x06asPath\x12\"\n" +
 	"\n" +
-	"origin_asn\x18\b \x01(\rH\x00R\toriginAsn\x88\x01\x01B\r\n" +
+	"origin_asn\x18\b \x01(\rH\x00R\toriginAsn\x88\x01\x01\x12\x14\n" +
+	"\x05table\x18\t \x01(\tR\x05tableB\r\n" +
 	"\v_origin_asn\"X\n" +
 	"\x11ListRoutesRequest\x12-\n" +
 	"\x05query\x18\x01 \x01(\v2\x17.holdfast.v1.RouteQueryR\x05query\x12\x14\n" +
@@ -6261,14 +6636,16 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x05query\x18\x01 \x01(\v2\x17.holdfast.v1.RouteQueryR\x05query\"G\n" +
 	"\x13CountRoutesResponse\x12\x1a\n" +
 	"\bprefixes\x18\x01 \x01(\x04R\bprefixes\x12\x14\n" +
-	"\x05paths\x18\x02 \x01(\x04R\x05paths\")\n" +
+	"\x05paths\x18\x02 \x01(\x04R\x05paths\"?\n" +
 	"\rLookupRequest\x12\x18\n" +
-	"\aaddress\x18\x01 \x01(\tR\aaddress\"T\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x14\n" +
+	"\x05table\x18\x02 \x01(\tR\x05table\"T\n" +
 	"\x0eLookupResponse\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12*\n" +
-	"\x06routes\x18\x02 \x03(\v2\x12.holdfast.v1.RouteR\x06routes\"(\n" +
+	"\x06routes\x18\x02 \x03(\v2\x12.holdfast.v1.RouteR\x06routes\">\n" +
 	"\x0eExplainRequest\x12\x16\n" +
-	"\x06prefix\x18\x01 \x01(\tR\x06prefix\"a\n" +
+	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x14\n" +
+	"\x05table\x18\x02 \x01(\tR\x05table\"a\n" +
 	"\x0fExplainResponse\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x126\n" +
 	"\n" +
@@ -6513,13 +6890,14 @@ const file_holdfast_proto_rawDesc = "" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSEVERITY_ERROR\x10\x01\x12\x14\n" +
-	"\x10SEVERITY_WARNING\x10\x022\xd0\r\n" +
+	"\x10SEVERITY_WARNING\x10\x022\xa7\x0e\n" +
 	"\bHoldfast\x12O\n" +
 	"\n" +
 	"GetVersion\x12\x1e.holdfast.v1.GetVersionRequest\x1a\x1f.holdfast.v1.GetVersionResponse\"\x00\x12O\n" +
 	"\n" +
 	"GetSummary\x12\x1e.holdfast.v1.GetSummaryRequest\x1a\x1f.holdfast.v1.GetSummaryResponse\"\x00\x12L\n" +
-	"\tGetMemory\x12\x1d.holdfast.v1.GetMemoryRequest\x1a\x1e.holdfast.v1.GetMemoryResponse\"\x00\x12X\n" +
+	"\tGetMemory\x12\x1d.holdfast.v1.GetMemoryRequest\x1a\x1e.holdfast.v1.GetMemoryResponse\"\x00\x12U\n" +
+	"\fListNextHops\x12 .holdfast.v1.ListNextHopsRequest\x1a!.holdfast.v1.ListNextHopsResponse\"\x00\x12X\n" +
 	"\rListNeighbors\x12!.holdfast.v1.ListNeighborsRequest\x1a\".holdfast.v1.ListNeighborsResponse\"\x00\x12R\n" +
 	"\vGetNeighbor\x12\x1f.holdfast.v1.GetNeighborRequest\x1a .holdfast.v1.GetNeighborResponse\"\x00\x12Q\n" +
 	"\n" +
@@ -6554,7 +6932,7 @@ func file_holdfast_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
-var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 76)
+var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 80)
 var file_holdfast_proto_goTypes = []any{
 	(Family)(0),                       // 0: holdfast.v1.Family
 	(SessionState)(0),                 // 1: holdfast.v1.SessionState
@@ -6582,71 +6960,75 @@ var file_holdfast_proto_goTypes = []any{
 	(*GetSummaryRequest)(nil),         // 23: holdfast.v1.GetSummaryRequest
 	(*GetSummaryResponse)(nil),        // 24: holdfast.v1.GetSummaryResponse
 	(*TableSummary)(nil),              // 25: holdfast.v1.TableSummary
-	(*GetMemoryRequest)(nil),          // 26: holdfast.v1.GetMemoryRequest
-	(*GetMemoryResponse)(nil),         // 27: holdfast.v1.GetMemoryResponse
-	(*MemoryItem)(nil),                // 28: holdfast.v1.MemoryItem
-	(*ListNeighborsRequest)(nil),      // 29: holdfast.v1.ListNeighborsRequest
-	(*ListNeighborsResponse)(nil),     // 30: holdfast.v1.ListNeighborsResponse
-	(*GetNeighborRequest)(nil),        // 31: holdfast.v1.GetNeighborRequest
-	(*GetNeighborResponse)(nil),       // 32: holdfast.v1.GetNeighborResponse
-	(*Neighbor)(nil),                  // 33: holdfast.v1.Neighbor
-	(*Down)(nil),                      // 34: holdfast.v1.Down
-	(*NeighborFamily)(nil),            // 35: holdfast.v1.NeighborFamily
-	(*PrefixLimit)(nil),               // 36: holdfast.v1.PrefixLimit
-	(*Reset)(nil),                     // 37: holdfast.v1.Reset
-	(*Notification)(nil),              // 38: holdfast.v1.Notification
-	(*Capability)(nil),                // 39: holdfast.v1.Capability
-	(*Timers)(nil),                    // 40: holdfast.v1.Timers
-	(*Negotiated)(nil),                // 41: holdfast.v1.Negotiated
-	(*MessageCounts)(nil),             // 42: holdfast.v1.MessageCounts
-	(*NeighborCounters)(nil),          // 43: holdfast.v1.NeighborCounters
-	(*NeighborDetail)(nil),            // 44: holdfast.v1.NeighborDetail
-	(*RouteQuery)(nil),                // 45: holdfast.v1.RouteQuery
-	(*ListRoutesRequest)(nil),         // 46: holdfast.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),        // 47: holdfast.v1.ListRoutesResponse
-	(*CountRoutesRequest)(nil),        // 48: holdfast.v1.CountRoutesRequest
-	(*CountRoutesResponse)(nil),       // 49: holdfast.v1.CountRoutesResponse
-	(*LookupRequest)(nil),             // 50: holdfast.v1.LookupRequest
-	(*LookupResponse)(nil),            // 51: holdfast.v1.LookupResponse
-	(*ExplainRequest)(nil),            // 52: holdfast.v1.ExplainRequest
-	(*ExplainResponse)(nil),           // 53: holdfast.v1.ExplainResponse
-	(*Candidate)(nil),                 // 54: holdfast.v1.Candidate
-	(*Decision)(nil),                  // 55: holdfast.v1.Decision
-	(*MonitorRequest)(nil),            // 56: holdfast.v1.MonitorRequest
-	(*MonitorResponse)(nil),           // 57: holdfast.v1.MonitorResponse
-	(*Event)(nil),                     // 58: holdfast.v1.Event
-	(*ListPoliciesRequest)(nil),       // 59: holdfast.v1.ListPoliciesRequest
-	(*ListPoliciesResponse)(nil),      // 60: holdfast.v1.ListPoliciesResponse
-	(*Policy)(nil),                    // 61: holdfast.v1.Policy
-	(*PolicyRule)(nil),                // 62: holdfast.v1.PolicyRule
-	(*TestPolicyRequest)(nil),         // 63: holdfast.v1.TestPolicyRequest
-	(*TestPolicyResponse)(nil),        // 64: holdfast.v1.TestPolicyResponse
-	(*PolicyStep)(nil),                // 65: holdfast.v1.PolicyStep
-	(*Finding)(nil),                   // 66: holdfast.v1.Finding
-	(*ClearNeighborsRequest)(nil),     // 67: holdfast.v1.ClearNeighborsRequest
-	(*ClearNeighborsResponse)(nil),    // 68: holdfast.v1.ClearNeighborsResponse
-	(*DownNeighborRequest)(nil),       // 69: holdfast.v1.DownNeighborRequest
-	(*DownNeighborResponse)(nil),      // 70: holdfast.v1.DownNeighborResponse
-	(*EnableNeighborRequest)(nil),     // 71: holdfast.v1.EnableNeighborRequest
-	(*EnableNeighborResponse)(nil),    // 72: holdfast.v1.EnableNeighborResponse
-	(*TraceNeighborRequest)(nil),      // 73: holdfast.v1.TraceNeighborRequest
-	(*TraceNeighborResponse)(nil),     // 74: holdfast.v1.TraceNeighborResponse
-	(*TraceEvent)(nil),                // 75: holdfast.v1.TraceEvent
-	(*Announcement)(nil),              // 76: holdfast.v1.Announcement
-	(*AnnounceRequest)(nil),           // 77: holdfast.v1.AnnounceRequest
-	(*AnnounceResponse)(nil),          // 78: holdfast.v1.AnnounceResponse
-	(*WithdrawRequest)(nil),           // 79: holdfast.v1.WithdrawRequest
-	(*WithdrawResponse)(nil),          // 80: holdfast.v1.WithdrawResponse
-	(*ListAnnouncementsRequest)(nil),  // 81: holdfast.v1.ListAnnouncementsRequest
-	(*ListAnnouncementsResponse)(nil), // 82: holdfast.v1.ListAnnouncementsResponse
-	(*ReloadRequest)(nil),             // 83: holdfast.v1.ReloadRequest
-	(*ReloadResponse)(nil),            // 84: holdfast.v1.ReloadResponse
-	(*Change)(nil),                    // 85: holdfast.v1.Change
-	(*CheckConfigRequest)(nil),        // 86: holdfast.v1.CheckConfigRequest
-	(*CheckConfigResponse)(nil),       // 87: holdfast.v1.CheckConfigResponse
-	(*Diagnostic)(nil),                // 88: holdfast.v1.Diagnostic
-	(*timestamppb.Timestamp)(nil),     // 89: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 90: google.protobuf.Duration
+	(*ListNextHopsRequest)(nil),       // 26: holdfast.v1.ListNextHopsRequest
+	(*ListNextHopsResponse)(nil),      // 27: holdfast.v1.ListNextHopsResponse
+	(*NextHop)(nil),                   // 28: holdfast.v1.NextHop
+	(*NextHopWay)(nil),                // 29: holdfast.v1.NextHopWay
+	(*GetMemoryRequest)(nil),          // 30: holdfast.v1.GetMemoryRequest
+	(*GetMemoryResponse)(nil),         // 31: holdfast.v1.GetMemoryResponse
+	(*MemoryItem)(nil),                // 32: holdfast.v1.MemoryItem
+	(*ListNeighborsRequest)(nil),      // 33: holdfast.v1.ListNeighborsRequest
+	(*ListNeighborsResponse)(nil),     // 34: holdfast.v1.ListNeighborsResponse
+	(*GetNeighborRequest)(nil),        // 35: holdfast.v1.GetNeighborRequest
+	(*GetNeighborResponse)(nil),       // 36: holdfast.v1.GetNeighborResponse
+	(*Neighbor)(nil),                  // 37: holdfast.v1.Neighbor
+	(*Down)(nil),                      // 38: holdfast.v1.Down
+	(*NeighborFamily)(nil),            // 39: holdfast.v1.NeighborFamily
+	(*PrefixLimit)(nil),               // 40: holdfast.v1.PrefixLimit
+	(*Reset)(nil),                     // 41: holdfast.v1.Reset
+	(*Notification)(nil),              // 42: holdfast.v1.Notification
+	(*Capability)(nil),                // 43: holdfast.v1.Capability
+	(*Timers)(nil),                    // 44: holdfast.v1.Timers
+	(*Negotiated)(nil),                // 45: holdfast.v1.Negotiated
+	(*MessageCounts)(nil),             // 46: holdfast.v1.MessageCounts
+	(*NeighborCounters)(nil),          // 47: holdfast.v1.NeighborCounters
+	(*NeighborDetail)(nil),            // 48: holdfast.v1.NeighborDetail
+	(*RouteQuery)(nil),                // 49: holdfast.v1.RouteQuery
+	(*ListRoutesRequest)(nil),         // 50: holdfast.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),        // 51: holdfast.v1.ListRoutesResponse
+	(*CountRoutesRequest)(nil),        // 52: holdfast.v1.CountRoutesRequest
+	(*CountRoutesResponse)(nil),       // 53: holdfast.v1.CountRoutesResponse
+	(*LookupRequest)(nil),             // 54: holdfast.v1.LookupRequest
+	(*LookupResponse)(nil),            // 55: holdfast.v1.LookupResponse
+	(*ExplainRequest)(nil),            // 56: holdfast.v1.ExplainRequest
+	(*ExplainResponse)(nil),           // 57: holdfast.v1.ExplainResponse
+	(*Candidate)(nil),                 // 58: holdfast.v1.Candidate
+	(*Decision)(nil),                  // 59: holdfast.v1.Decision
+	(*MonitorRequest)(nil),            // 60: holdfast.v1.MonitorRequest
+	(*MonitorResponse)(nil),           // 61: holdfast.v1.MonitorResponse
+	(*Event)(nil),                     // 62: holdfast.v1.Event
+	(*ListPoliciesRequest)(nil),       // 63: holdfast.v1.ListPoliciesRequest
+	(*ListPoliciesResponse)(nil),      // 64: holdfast.v1.ListPoliciesResponse
+	(*Policy)(nil),                    // 65: holdfast.v1.Policy
+	(*PolicyRule)(nil),                // 66: holdfast.v1.PolicyRule
+	(*TestPolicyRequest)(nil),         // 67: holdfast.v1.TestPolicyRequest
+	(*TestPolicyResponse)(nil),        // 68: holdfast.v1.TestPolicyResponse
+	(*PolicyStep)(nil),                // 69: holdfast.v1.PolicyStep
+	(*Finding)(nil),                   // 70: holdfast.v1.Finding
+	(*ClearNeighborsRequest)(nil),     // 71: holdfast.v1.ClearNeighborsRequest
+	(*ClearNeighborsResponse)(nil),    // 72: holdfast.v1.ClearNeighborsResponse
+	(*DownNeighborRequest)(nil),       // 73: holdfast.v1.DownNeighborRequest
+	(*DownNeighborResponse)(nil),      // 74: holdfast.v1.DownNeighborResponse
+	(*EnableNeighborRequest)(nil),     // 75: holdfast.v1.EnableNeighborRequest
+	(*EnableNeighborResponse)(nil),    // 76: holdfast.v1.EnableNeighborResponse
+	(*TraceNeighborRequest)(nil),      // 77: holdfast.v1.TraceNeighborRequest
+	(*TraceNeighborResponse)(nil),     // 78: holdfast.v1.TraceNeighborResponse
+	(*TraceEvent)(nil),                // 79: holdfast.v1.TraceEvent
+	(*Announcement)(nil),              // 80: holdfast.v1.Announcement
+	(*AnnounceRequest)(nil),           // 81: holdfast.v1.AnnounceRequest
+	(*AnnounceResponse)(nil),          // 82: holdfast.v1.AnnounceResponse
+	(*WithdrawRequest)(nil),           // 83: holdfast.v1.WithdrawRequest
+	(*WithdrawResponse)(nil),          // 84: holdfast.v1.WithdrawResponse
+	(*ListAnnouncementsRequest)(nil),  // 85: holdfast.v1.ListAnnouncementsRequest
+	(*ListAnnouncementsResponse)(nil), // 86: holdfast.v1.ListAnnouncementsResponse
+	(*ReloadRequest)(nil),             // 87: holdfast.v1.ReloadRequest
+	(*ReloadResponse)(nil),            // 88: holdfast.v1.ReloadResponse
+	(*Change)(nil),                    // 89: holdfast.v1.Change
+	(*CheckConfigRequest)(nil),        // 90: holdfast.v1.CheckConfigRequest
+	(*CheckConfigResponse)(nil),       // 91: holdfast.v1.CheckConfigResponse
+	(*Diagnostic)(nil),                // 92: holdfast.v1.Diagnostic
+	(*timestamppb.Timestamp)(nil),     // 93: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 94: google.protobuf.Duration
 }
 var file_holdfast_proto_depIdxs = []int32{
 	13,  // 0: holdfast.v1.RuleRef.position:type_name -> holdfast.v1.Position
@@ -6661,137 +7043,141 @@ var file_holdfast_proto_depIdxs = []int32{
 	3,   // 9: holdfast.v1.Route.status:type_name -> holdfast.v1.RouteStatus
 	14,  // 10: holdfast.v1.Route.rule:type_name -> holdfast.v1.RuleRef
 	19,  // 11: holdfast.v1.Route.attributes:type_name -> holdfast.v1.Attributes
-	89,  // 12: holdfast.v1.Route.learned:type_name -> google.protobuf.Timestamp
-	89,  // 13: holdfast.v1.GetSummaryResponse.started:type_name -> google.protobuf.Timestamp
-	89,  // 14: holdfast.v1.GetSummaryResponse.configured:type_name -> google.protobuf.Timestamp
+	93,  // 12: holdfast.v1.Route.learned:type_name -> google.protobuf.Timestamp
+	93,  // 13: holdfast.v1.GetSummaryResponse.started:type_name -> google.protobuf.Timestamp
+	93,  // 14: holdfast.v1.GetSummaryResponse.configured:type_name -> google.protobuf.Timestamp
 	25,  // 15: holdfast.v1.GetSummaryResponse.tables:type_name -> holdfast.v1.TableSummary
 	0,   // 16: holdfast.v1.TableSummary.family:type_name -> holdfast.v1.Family
-	28,  // 17: holdfast.v1.GetMemoryResponse.items:type_name -> holdfast.v1.MemoryItem
-	33,  // 18: holdfast.v1.ListNeighborsResponse.neighbors:type_name -> holdfast.v1.Neighbor
-	33,  // 19: holdfast.v1.GetNeighborResponse.neighbor:type_name -> holdfast.v1.Neighbor
-	44,  // 20: holdfast.v1.GetNeighborResponse.detail:type_name -> holdfast.v1.NeighborDetail
-	1,   // 21: holdfast.v1.Neighbor.state:type_name -> holdfast.v1.SessionState
-	89,  // 22: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
-	35,  // 23: holdfast.v1.Neighbor.families:type_name -> holdfast.v1.NeighborFamily
-	37,  // 24: holdfast.v1.Neighbor.last_reset:type_name -> holdfast.v1.Reset
-	34,  // 25: holdfast.v1.Neighbor.down:type_name -> holdfast.v1.Down
-	89,  // 26: holdfast.v1.Down.since:type_name -> google.protobuf.Timestamp
-	89,  // 27: holdfast.v1.Down.until:type_name -> google.protobuf.Timestamp
-	0,   // 28: holdfast.v1.NeighborFamily.family:type_name -> holdfast.v1.Family
-	36,  // 29: holdfast.v1.NeighborFamily.limit:type_name -> holdfast.v1.PrefixLimit
-	90,  // 30: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
-	89,  // 31: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
-	38,  // 32: holdfast.v1.Reset.notification:type_name -> holdfast.v1.Notification
-	90,  // 33: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
-	90,  // 34: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
-	90,  // 35: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
-	90,  // 36: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
-	40,  // 37: holdfast.v1.Negotiated.timers:type_name -> holdfast.v1.Timers
-	0,   // 38: holdfast.v1.Negotiated.families:type_name -> holdfast.v1.Family
-	0,   // 39: holdfast.v1.Negotiated.add_path_receive:type_name -> holdfast.v1.Family
-	42,  // 40: holdfast.v1.NeighborCounters.in:type_name -> holdfast.v1.MessageCounts
-	42,  // 41: holdfast.v1.NeighborCounters.out:type_name -> holdfast.v1.MessageCounts
-	39,  // 42: holdfast.v1.NeighborDetail.capabilities_sent:type_name -> holdfast.v1.Capability
-	39,  // 43: holdfast.v1.NeighborDetail.capabilities_received:type_name -> holdfast.v1.Capability
-	41,  // 44: holdfast.v1.NeighborDetail.negotiated:type_name -> holdfast.v1.Negotiated
-	40,  // 45: holdfast.v1.NeighborDetail.configured_timers:type_name -> holdfast.v1.Timers
-	43,  // 46: holdfast.v1.NeighborDetail.counters:type_name -> holdfast.v1.NeighborCounters
-	89,  // 47: holdfast.v1.NeighborDetail.last_established:type_name -> google.protobuf.Timestamp
-	89,  // 48: holdfast.v1.NeighborDetail.last_down:type_name -> google.protobuf.Timestamp
-	6,   // 49: holdfast.v1.RouteQuery.view:type_name -> holdfast.v1.RouteView
-	0,   // 50: holdfast.v1.RouteQuery.family:type_name -> holdfast.v1.Family
-	7,   // 51: holdfast.v1.RouteQuery.match:type_name -> holdfast.v1.PrefixMatch
-	45,  // 52: holdfast.v1.ListRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
-	20,  // 53: holdfast.v1.ListRoutesResponse.routes:type_name -> holdfast.v1.Route
-	45,  // 54: holdfast.v1.CountRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
-	20,  // 55: holdfast.v1.LookupResponse.routes:type_name -> holdfast.v1.Route
-	54,  // 56: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
-	20,  // 57: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
-	55,  // 58: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
-	66,  // 59: holdfast.v1.Candidate.findings:type_name -> holdfast.v1.Finding
-	58,  // 60: holdfast.v1.MonitorResponse.events:type_name -> holdfast.v1.Event
-	89,  // 61: holdfast.v1.Event.at:type_name -> google.protobuf.Timestamp
-	8,   // 62: holdfast.v1.Event.kind:type_name -> holdfast.v1.EventKind
-	0,   // 63: holdfast.v1.Event.family:type_name -> holdfast.v1.Family
-	20,  // 64: holdfast.v1.Event.old:type_name -> holdfast.v1.Route
-	20,  // 65: holdfast.v1.Event.new:type_name -> holdfast.v1.Route
-	61,  // 66: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
-	13,  // 67: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
-	62,  // 68: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
-	13,  // 69: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
-	9,   // 70: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
-	19,  // 71: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
-	2,   // 72: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
-	65,  // 73: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
-	19,  // 74: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
-	19,  // 75: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
-	14,  // 76: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
-	9,   // 77: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
-	66,  // 78: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
-	13,  // 79: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
-	10,  // 80: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
-	90,  // 81: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
-	75,  // 82: holdfast.v1.TraceNeighborResponse.events:type_name -> holdfast.v1.TraceEvent
-	89,  // 83: holdfast.v1.TraceEvent.at:type_name -> google.protobuf.Timestamp
-	89,  // 84: holdfast.v1.Announcement.since:type_name -> google.protobuf.Timestamp
-	89,  // 85: holdfast.v1.Announcement.until:type_name -> google.protobuf.Timestamp
-	76,  // 86: holdfast.v1.AnnounceRequest.announcements:type_name -> holdfast.v1.Announcement
-	90,  // 87: holdfast.v1.AnnounceRequest.lifetime:type_name -> google.protobuf.Duration
-	76,  // 88: holdfast.v1.ListAnnouncementsResponse.announcements:type_name -> holdfast.v1.Announcement
-	85,  // 89: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
-	11,  // 90: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
-	13,  // 91: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
-	85,  // 92: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
-	88,  // 93: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
-	12,  // 94: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
-	13,  // 95: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
-	21,  // 96: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
-	23,  // 97: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
-	26,  // 98: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
-	29,  // 99: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
-	31,  // 100: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
-	46,  // 101: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
-	48,  // 102: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
-	50,  // 103: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
-	52,  // 104: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
-	56,  // 105: holdfast.v1.Holdfast.Monitor:input_type -> holdfast.v1.MonitorRequest
-	59,  // 106: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
-	63,  // 107: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
-	67,  // 108: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
-	69,  // 109: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
-	71,  // 110: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
-	73,  // 111: holdfast.v1.Holdfast.TraceNeighbor:input_type -> holdfast.v1.TraceNeighborRequest
-	77,  // 112: holdfast.v1.Holdfast.Announce:input_type -> holdfast.v1.AnnounceRequest
-	79,  // 113: holdfast.v1.Holdfast.Withdraw:input_type -> holdfast.v1.WithdrawRequest
-	81,  // 114: holdfast.v1.Holdfast.ListAnnouncements:input_type -> holdfast.v1.ListAnnouncementsRequest
-	83,  // 115: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
-	86,  // 116: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
-	22,  // 117: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
-	24,  // 118: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
-	27,  // 119: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
-	30,  // 120: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
-	32,  // 121: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
-	47,  // 122: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
-	49,  // 123: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
-	51,  // 124: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
-	53,  // 125: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
-	57,  // 126: holdfast.v1.Holdfast.Monitor:output_type -> holdfast.v1.MonitorResponse
-	60,  // 127: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
-	64,  // 128: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
-	68,  // 129: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
-	70,  // 130: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
-	72,  // 131: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
-	74,  // 132: holdfast.v1.Holdfast.TraceNeighbor:output_type -> holdfast.v1.TraceNeighborResponse
-	78,  // 133: holdfast.v1.Holdfast.Announce:output_type -> holdfast.v1.AnnounceResponse
-	80,  // 134: holdfast.v1.Holdfast.Withdraw:output_type -> holdfast.v1.WithdrawResponse
-	82,  // 135: holdfast.v1.Holdfast.ListAnnouncements:output_type -> holdfast.v1.ListAnnouncementsResponse
-	84,  // 136: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
-	87,  // 137: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
-	117, // [117:138] is the sub-list for method output_type
-	96,  // [96:117] is the sub-list for method input_type
-	96,  // [96:96] is the sub-list for extension type_name
-	96,  // [96:96] is the sub-list for extension extendee
-	0,   // [0:96] is the sub-list for field type_name
+	28,  // 17: holdfast.v1.ListNextHopsResponse.next_hops:type_name -> holdfast.v1.NextHop
+	29,  // 18: holdfast.v1.NextHop.ways:type_name -> holdfast.v1.NextHopWay
+	32,  // 19: holdfast.v1.GetMemoryResponse.items:type_name -> holdfast.v1.MemoryItem
+	37,  // 20: holdfast.v1.ListNeighborsResponse.neighbors:type_name -> holdfast.v1.Neighbor
+	37,  // 21: holdfast.v1.GetNeighborResponse.neighbor:type_name -> holdfast.v1.Neighbor
+	48,  // 22: holdfast.v1.GetNeighborResponse.detail:type_name -> holdfast.v1.NeighborDetail
+	1,   // 23: holdfast.v1.Neighbor.state:type_name -> holdfast.v1.SessionState
+	93,  // 24: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
+	39,  // 25: holdfast.v1.Neighbor.families:type_name -> holdfast.v1.NeighborFamily
+	41,  // 26: holdfast.v1.Neighbor.last_reset:type_name -> holdfast.v1.Reset
+	38,  // 27: holdfast.v1.Neighbor.down:type_name -> holdfast.v1.Down
+	93,  // 28: holdfast.v1.Down.since:type_name -> google.protobuf.Timestamp
+	93,  // 29: holdfast.v1.Down.until:type_name -> google.protobuf.Timestamp
+	0,   // 30: holdfast.v1.NeighborFamily.family:type_name -> holdfast.v1.Family
+	40,  // 31: holdfast.v1.NeighborFamily.limit:type_name -> holdfast.v1.PrefixLimit
+	94,  // 32: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
+	93,  // 33: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
+	42,  // 34: holdfast.v1.Reset.notification:type_name -> holdfast.v1.Notification
+	94,  // 35: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
+	94,  // 36: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
+	94,  // 37: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
+	94,  // 38: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
+	44,  // 39: holdfast.v1.Negotiated.timers:type_name -> holdfast.v1.Timers
+	0,   // 40: holdfast.v1.Negotiated.families:type_name -> holdfast.v1.Family
+	0,   // 41: holdfast.v1.Negotiated.add_path_receive:type_name -> holdfast.v1.Family
+	46,  // 42: holdfast.v1.NeighborCounters.in:type_name -> holdfast.v1.MessageCounts
+	46,  // 43: holdfast.v1.NeighborCounters.out:type_name -> holdfast.v1.MessageCounts
+	43,  // 44: holdfast.v1.NeighborDetail.capabilities_sent:type_name -> holdfast.v1.Capability
+	43,  // 45: holdfast.v1.NeighborDetail.capabilities_received:type_name -> holdfast.v1.Capability
+	45,  // 46: holdfast.v1.NeighborDetail.negotiated:type_name -> holdfast.v1.Negotiated
+	44,  // 47: holdfast.v1.NeighborDetail.configured_timers:type_name -> holdfast.v1.Timers
+	47,  // 48: holdfast.v1.NeighborDetail.counters:type_name -> holdfast.v1.NeighborCounters
+	93,  // 49: holdfast.v1.NeighborDetail.last_established:type_name -> google.protobuf.Timestamp
+	93,  // 50: holdfast.v1.NeighborDetail.last_down:type_name -> google.protobuf.Timestamp
+	6,   // 51: holdfast.v1.RouteQuery.view:type_name -> holdfast.v1.RouteView
+	0,   // 52: holdfast.v1.RouteQuery.family:type_name -> holdfast.v1.Family
+	7,   // 53: holdfast.v1.RouteQuery.match:type_name -> holdfast.v1.PrefixMatch
+	49,  // 54: holdfast.v1.ListRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
+	20,  // 55: holdfast.v1.ListRoutesResponse.routes:type_name -> holdfast.v1.Route
+	49,  // 56: holdfast.v1.CountRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
+	20,  // 57: holdfast.v1.LookupResponse.routes:type_name -> holdfast.v1.Route
+	58,  // 58: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
+	20,  // 59: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
+	59,  // 60: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
+	70,  // 61: holdfast.v1.Candidate.findings:type_name -> holdfast.v1.Finding
+	62,  // 62: holdfast.v1.MonitorResponse.events:type_name -> holdfast.v1.Event
+	93,  // 63: holdfast.v1.Event.at:type_name -> google.protobuf.Timestamp
+	8,   // 64: holdfast.v1.Event.kind:type_name -> holdfast.v1.EventKind
+	0,   // 65: holdfast.v1.Event.family:type_name -> holdfast.v1.Family
+	20,  // 66: holdfast.v1.Event.old:type_name -> holdfast.v1.Route
+	20,  // 67: holdfast.v1.Event.new:type_name -> holdfast.v1.Route
+	65,  // 68: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
+	13,  // 69: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
+	66,  // 70: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
+	13,  // 71: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
+	9,   // 72: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
+	19,  // 73: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
+	2,   // 74: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
+	69,  // 75: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
+	19,  // 76: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
+	19,  // 77: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
+	14,  // 78: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
+	9,   // 79: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
+	70,  // 80: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
+	13,  // 81: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
+	10,  // 82: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
+	94,  // 83: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
+	79,  // 84: holdfast.v1.TraceNeighborResponse.events:type_name -> holdfast.v1.TraceEvent
+	93,  // 85: holdfast.v1.TraceEvent.at:type_name -> google.protobuf.Timestamp
+	93,  // 86: holdfast.v1.Announcement.since:type_name -> google.protobuf.Timestamp
+	93,  // 87: holdfast.v1.Announcement.until:type_name -> google.protobuf.Timestamp
+	80,  // 88: holdfast.v1.AnnounceRequest.announcements:type_name -> holdfast.v1.Announcement
+	94,  // 89: holdfast.v1.AnnounceRequest.lifetime:type_name -> google.protobuf.Duration
+	80,  // 90: holdfast.v1.ListAnnouncementsResponse.announcements:type_name -> holdfast.v1.Announcement
+	89,  // 91: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
+	11,  // 92: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
+	13,  // 93: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
+	89,  // 94: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
+	92,  // 95: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
+	12,  // 96: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
+	13,  // 97: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
+	21,  // 98: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
+	23,  // 99: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
+	30,  // 100: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
+	26,  // 101: holdfast.v1.Holdfast.ListNextHops:input_type -> holdfast.v1.ListNextHopsRequest
+	33,  // 102: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
+	35,  // 103: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
+	50,  // 104: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
+	52,  // 105: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
+	54,  // 106: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
+	56,  // 107: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
+	60,  // 108: holdfast.v1.Holdfast.Monitor:input_type -> holdfast.v1.MonitorRequest
+	63,  // 109: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
+	67,  // 110: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
+	71,  // 111: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
+	73,  // 112: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
+	75,  // 113: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
+	77,  // 114: holdfast.v1.Holdfast.TraceNeighbor:input_type -> holdfast.v1.TraceNeighborRequest
+	81,  // 115: holdfast.v1.Holdfast.Announce:input_type -> holdfast.v1.AnnounceRequest
+	83,  // 116: holdfast.v1.Holdfast.Withdraw:input_type -> holdfast.v1.WithdrawRequest
+	85,  // 117: holdfast.v1.Holdfast.ListAnnouncements:input_type -> holdfast.v1.ListAnnouncementsRequest
+	87,  // 118: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
+	90,  // 119: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
+	22,  // 120: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
+	24,  // 121: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
+	31,  // 122: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
+	27,  // 123: holdfast.v1.Holdfast.ListNextHops:output_type -> holdfast.v1.ListNextHopsResponse
+	34,  // 124: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
+	36,  // 125: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
+	51,  // 126: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
+	53,  // 127: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
+	55,  // 128: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
+	57,  // 129: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
+	61,  // 130: holdfast.v1.Holdfast.Monitor:output_type -> holdfast.v1.MonitorResponse
+	64,  // 131: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
+	68,  // 132: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
+	72,  // 133: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
+	74,  // 134: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
+	76,  // 135: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
+	78,  // 136: holdfast.v1.Holdfast.TraceNeighbor:output_type -> holdfast.v1.TraceNeighborResponse
+	82,  // 137: holdfast.v1.Holdfast.Announce:output_type -> holdfast.v1.AnnounceResponse
+	84,  // 138: holdfast.v1.Holdfast.Withdraw:output_type -> holdfast.v1.WithdrawResponse
+	86,  // 139: holdfast.v1.Holdfast.ListAnnouncements:output_type -> holdfast.v1.ListAnnouncementsResponse
+	88,  // 140: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
+	91,  // 141: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
+	120, // [120:142] is the sub-list for method output_type
+	98,  // [98:120] is the sub-list for method input_type
+	98,  // [98:98] is the sub-list for extension type_name
+	98,  // [98:98] is the sub-list for extension extendee
+	0,   // [0:98] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_proto_init() }
@@ -6800,15 +7186,16 @@ func file_holdfast_proto_init() {
 		return
 	}
 	file_holdfast_proto_msgTypes[6].OneofWrappers = []any{}
-	file_holdfast_proto_msgTypes[32].OneofWrappers = []any{}
-	file_holdfast_proto_msgTypes[63].OneofWrappers = []any{}
+	file_holdfast_proto_msgTypes[12].OneofWrappers = []any{}
+	file_holdfast_proto_msgTypes[36].OneofWrappers = []any{}
+	file_holdfast_proto_msgTypes[67].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_proto_rawDesc), len(file_holdfast_proto_rawDesc)),
 			NumEnums:      13,
-			NumMessages:   76,
+			NumMessages:   80,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -42,6 +42,8 @@ const (
 	HoldfastGetSummaryProcedure = "/holdfast.v1.Holdfast/GetSummary"
 	// HoldfastGetMemoryProcedure is the fully-qualified name of the Holdfast's GetMemory RPC.
 	HoldfastGetMemoryProcedure = "/holdfast.v1.Holdfast/GetMemory"
+	// HoldfastListNextHopsProcedure is the fully-qualified name of the Holdfast's ListNextHops RPC.
+	HoldfastListNextHopsProcedure = "/holdfast.v1.Holdfast/ListNextHops"
 	// HoldfastListNeighborsProcedure is the fully-qualified name of the Holdfast's ListNeighbors RPC.
 	HoldfastListNeighborsProcedure = "/holdfast.v1.Holdfast/ListNeighbors"
 	// HoldfastGetNeighborProcedure is the fully-qualified name of the Holdfast's GetNeighbor RPC.
@@ -86,6 +88,7 @@ type HoldfastClient interface {
 	GetVersion(context.Context, *connect.Request[holdfastv1.GetVersionRequest]) (*connect.Response[holdfastv1.GetVersionResponse], error)
 	GetSummary(context.Context, *connect.Request[holdfastv1.GetSummaryRequest]) (*connect.Response[holdfastv1.GetSummaryResponse], error)
 	GetMemory(context.Context, *connect.Request[holdfastv1.GetMemoryRequest]) (*connect.Response[holdfastv1.GetMemoryResponse], error)
+	ListNextHops(context.Context, *connect.Request[holdfastv1.ListNextHopsRequest]) (*connect.Response[holdfastv1.ListNextHopsResponse], error)
 	ListNeighbors(context.Context, *connect.Request[holdfastv1.ListNeighborsRequest]) (*connect.Response[holdfastv1.ListNeighborsResponse], error)
 	GetNeighbor(context.Context, *connect.Request[holdfastv1.GetNeighborRequest]) (*connect.Response[holdfastv1.GetNeighborResponse], error)
 	// ListRoutes streams the routes that the query selects, the paths of one
@@ -149,6 +152,12 @@ func NewHoldfastClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 			httpClient,
 			baseURL+HoldfastGetMemoryProcedure,
 			connect.WithSchema(holdfastMethods.ByName("GetMemory")),
+			connect.WithClientOptions(opts...),
+		),
+		listNextHops: connect.NewClient[holdfastv1.ListNextHopsRequest, holdfastv1.ListNextHopsResponse](
+			httpClient,
+			baseURL+HoldfastListNextHopsProcedure,
+			connect.WithSchema(holdfastMethods.ByName("ListNextHops")),
 			connect.WithClientOptions(opts...),
 		),
 		listNeighbors: connect.NewClient[holdfastv1.ListNeighborsRequest, holdfastv1.ListNeighborsResponse](
@@ -267,6 +276,7 @@ type holdfastClient struct {
 	getVersion        *connect.Client[holdfastv1.GetVersionRequest, holdfastv1.GetVersionResponse]
 	getSummary        *connect.Client[holdfastv1.GetSummaryRequest, holdfastv1.GetSummaryResponse]
 	getMemory         *connect.Client[holdfastv1.GetMemoryRequest, holdfastv1.GetMemoryResponse]
+	listNextHops      *connect.Client[holdfastv1.ListNextHopsRequest, holdfastv1.ListNextHopsResponse]
 	listNeighbors     *connect.Client[holdfastv1.ListNeighborsRequest, holdfastv1.ListNeighborsResponse]
 	getNeighbor       *connect.Client[holdfastv1.GetNeighborRequest, holdfastv1.GetNeighborResponse]
 	listRoutes        *connect.Client[holdfastv1.ListRoutesRequest, holdfastv1.ListRoutesResponse]
@@ -300,6 +310,11 @@ func (c *holdfastClient) GetSummary(ctx context.Context, req *connect.Request[ho
 // GetMemory calls holdfast.v1.Holdfast.GetMemory.
 func (c *holdfastClient) GetMemory(ctx context.Context, req *connect.Request[holdfastv1.GetMemoryRequest]) (*connect.Response[holdfastv1.GetMemoryResponse], error) {
 	return c.getMemory.CallUnary(ctx, req)
+}
+
+// ListNextHops calls holdfast.v1.Holdfast.ListNextHops.
+func (c *holdfastClient) ListNextHops(ctx context.Context, req *connect.Request[holdfastv1.ListNextHopsRequest]) (*connect.Response[holdfastv1.ListNextHopsResponse], error) {
+	return c.listNextHops.CallUnary(ctx, req)
 }
 
 // ListNeighbors calls holdfast.v1.Holdfast.ListNeighbors.
@@ -397,6 +412,7 @@ type HoldfastHandler interface {
 	GetVersion(context.Context, *connect.Request[holdfastv1.GetVersionRequest]) (*connect.Response[holdfastv1.GetVersionResponse], error)
 	GetSummary(context.Context, *connect.Request[holdfastv1.GetSummaryRequest]) (*connect.Response[holdfastv1.GetSummaryResponse], error)
 	GetMemory(context.Context, *connect.Request[holdfastv1.GetMemoryRequest]) (*connect.Response[holdfastv1.GetMemoryResponse], error)
+	ListNextHops(context.Context, *connect.Request[holdfastv1.ListNextHopsRequest]) (*connect.Response[holdfastv1.ListNextHopsResponse], error)
 	ListNeighbors(context.Context, *connect.Request[holdfastv1.ListNeighborsRequest]) (*connect.Response[holdfastv1.ListNeighborsResponse], error)
 	GetNeighbor(context.Context, *connect.Request[holdfastv1.GetNeighborRequest]) (*connect.Response[holdfastv1.GetNeighborResponse], error)
 	// ListRoutes streams the routes that the query selects, the paths of one
@@ -456,6 +472,12 @@ func NewHoldfastHandler(svc HoldfastHandler, opts ...connect.HandlerOption) (str
 		HoldfastGetMemoryProcedure,
 		svc.GetMemory,
 		connect.WithSchema(holdfastMethods.ByName("GetMemory")),
+		connect.WithHandlerOptions(opts...),
+	)
+	holdfastListNextHopsHandler := connect.NewUnaryHandler(
+		HoldfastListNextHopsProcedure,
+		svc.ListNextHops,
+		connect.WithSchema(holdfastMethods.ByName("ListNextHops")),
 		connect.WithHandlerOptions(opts...),
 	)
 	holdfastListNeighborsHandler := connect.NewUnaryHandler(
@@ -574,6 +596,8 @@ func NewHoldfastHandler(svc HoldfastHandler, opts ...connect.HandlerOption) (str
 			holdfastGetSummaryHandler.ServeHTTP(w, r)
 		case HoldfastGetMemoryProcedure:
 			holdfastGetMemoryHandler.ServeHTTP(w, r)
+		case HoldfastListNextHopsProcedure:
+			holdfastListNextHopsHandler.ServeHTTP(w, r)
 		case HoldfastListNeighborsProcedure:
 			holdfastListNeighborsHandler.ServeHTTP(w, r)
 		case HoldfastGetNeighborProcedure:
@@ -629,6 +653,10 @@ func (UnimplementedHoldfastHandler) GetSummary(context.Context, *connect.Request
 
 func (UnimplementedHoldfastHandler) GetMemory(context.Context, *connect.Request[holdfastv1.GetMemoryRequest]) (*connect.Response[holdfastv1.GetMemoryResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.Holdfast.GetMemory is not implemented"))
+}
+
+func (UnimplementedHoldfastHandler) ListNextHops(context.Context, *connect.Request[holdfastv1.ListNextHopsRequest]) (*connect.Response[holdfastv1.ListNextHopsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.Holdfast.ListNextHops is not implemented"))
 }
 
 func (UnimplementedHoldfastHandler) ListNeighbors(context.Context, *connect.Request[holdfastv1.ListNeighborsRequest]) (*connect.Response[holdfastv1.ListNeighborsResponse], error) {
