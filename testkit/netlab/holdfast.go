@@ -1,6 +1,7 @@
 package netlab
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -138,6 +139,16 @@ func (h *HoldfastRouter) Crash(meanwhile func()) {
 	h.awaitAnswer()
 }
 
+// Restart ends the process as it should end, calls meanwhile, and starts another
+// one.
+func (h *HoldfastRouter) Restart(meanwhile func()) {
+	h.node.Lab.T.Helper()
+	h.stop()
+	meanwhile()
+	h.start()
+	h.awaitAnswer()
+}
+
 func (h *HoldfastRouter) stop() {
 	t := h.node.Lab.T
 	if err := h.proc.Running(); err != nil {
@@ -223,14 +234,18 @@ func (h *HoldfastRouter) listen() string {
 			return `"[::]:179", "0.0.0.0:179"`
 		}
 	}
-	return fmt.Sprintf(`"%s:179", "[%s]:179"`, h.node.V4, h.node.V6)
+	at := fmt.Sprintf(`"%s:179", "[%s]:179"`, h.node.V4, h.node.V6)
+	for _, e := range h.node.ends {
+		at += fmt.Sprintf(`, "%s:179", "[%s]:179"`, e.V4, e.V6)
+	}
+	return at
 }
 
 func (h *HoldfastRouter) text() string {
 	var s strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&s, format+"\n", args...) }
 	c := h.config
-	p("router {\n  asn    = %d\n  id     = %q\n  listen = [%s]\n  metrics = %q\n  kernel = false\n}", c.AS, c.ID, h.listen(), h.node.V4)
+	p("router {\n  asn    = %d\n  id     = %q\n  listen = [%s]\n  metrics = %q\n  %s\n}", c.AS, c.ID, h.listen(), h.node.V4, cmp.Or(c.Router, "kernel = false"))
 	if len(c.Routes) > 0 {
 		p("originate \"lab\" {\n  prefixes = [%s]\n}", prefixList(c.Routes))
 	}

@@ -34,9 +34,11 @@ type Lab struct {
 	dir    string
 	nodes  []*Node
 	nextIP byte
+	wires  byte
 }
 
-// Node is a namespace with one interface, eth0, on the lab's switch.
+// Node is a namespace with one interface, eth0, on the lab's switch, and one
+// for each Wire.
 type Node struct {
 	Lab  *Lab
 	Name string
@@ -44,6 +46,7 @@ type Node struct {
 	V6   netip.Addr // 2001:db8:0:1::n/64
 	Dir  string     // for files of the processes that run here
 	ns   string
+	ends []*End
 }
 
 // labs numbers the labs of this process.

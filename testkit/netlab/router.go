@@ -15,6 +15,7 @@ type Config struct {
 	Sessions []Session
 	Routes   []Route // originated from the start
 	Import   string  // of holdfast only: rules before the one that accepts the rest
+	Router   string  // of holdfast only: arguments of the router block, "kernel = false" if there are none
 	Blocks   string  // of holdfast only: further blocks; policies "in" and "out" take and send all
 }
 
