@@ -1,4 +1,4 @@
-.PHONY: check test race fuzz bench interop soak lint proto deb man
+.PHONY: check test race fuzz bench interop soak kernel-race lint proto deb man
 
 FUZZTIME ?= 20s
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -9,6 +9,7 @@ race: ; go test -race ./...
 fuzz: ; ./fuzz.sh $(FUZZTIME)
 bench: ; go test -run '^$$' -bench . -benchmem ./...
 interop: ; go test -tags interop -count=1 -timeout 15m ./internal/kernel ./testkit/netlab/... ./test/interop/...
+kernel-race: ; go test -tags interop -run '^$$' -bench Kernel -benchtime 1x -timeout 30m ./test/race
 soak: ; while go test -count=1 -timeout 0 ./internal/engine -run '^TestRandom$$' -steps 1000000 -seed $$(date +%s); do :; done
 lint: ; go run $(GOLANGCI) run ./...
 proto: ; internal/api/generate.sh
