@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"encoding/json"
 	"os"
 	"slices"
 	"strings"
@@ -103,5 +104,84 @@ func TestAlerts(t *testing.T) {
 			t.Errorf("%q has no name, severity or summary", r.Alert)
 		}
 		checkQuery(t, r.Alert, r.Expr)
+	}
+}
+
+// TestDashboard: every query of the dashboard can be answered, and its panels have
+// places of their own.
+func TestDashboard(t *testing.T) {
+	text, err := os.ReadFile("../../packaging/grafana/holdfast.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type source struct{ Type, UID string }
+	var board struct {
+		UID, Title    string
+		SchemaVersion int
+		Panels        []struct {
+			ID          int
+			Type, Title string
+			GridPos     struct{ H, W, X, Y int }
+			Datasource  source
+			Targets     []struct {
+				Expr, RefID string
+				Datasource  source
+			}
+		}
+		Templating struct {
+			List []struct{ Name, Type, Definition string }
+		}
+		Annotations struct {
+			List []struct{ Name, Expr string }
+		}
+	}
+	if err := json.Unmarshal(text, &board); err != nil {
+		t.Fatal(err)
+	}
+	// What Grafana puts in the place of its variables.
+	variables := strings.NewReplacer("$__rate_interval", "5m", "$instance", ".*", "$neighbor", ".*")
+	var names []string
+	for _, v := range board.Templating.List {
+		names = append(names, v.Name)
+		if q, ok := strings.CutPrefix(v.Definition, "label_values("); ok {
+			metric, label, _ := strings.Cut(strings.TrimSuffix(q, ")"), ", ")
+			checkQuery(t, "variable "+v.Name, "sum by ("+label+") ("+variables.Replace(metric)+")")
+		}
+	}
+	if want := []string{"datasource", "instance", "neighbor"}; !slices.Equal(names, want) {
+		t.Errorf("variables %v, want %v", names, want)
+	}
+	for _, a := range board.Annotations.List {
+		if a.Expr != "" {
+			checkQuery(t, "annotation "+a.Name, variables.Replace(a.Expr))
+		}
+	}
+	ids, queries := map[int]bool{}, 0
+	taken := map[[2]int]string{}
+	for _, p := range board.Panels {
+		if ids[p.ID] || p.ID == 0 || p.Title == "" {
+			t.Errorf("panel %q has number %d", p.Title, p.ID)
+		}
+		ids[p.ID] = true
+		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
+			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
+				if other, ok := taken[[2]int{x, y}]; ok || x >= 24 {
+					t.Fatalf("panels %q and %q are in the same place, or beside the page", p.Title, other)
+				}
+				taken[[2]int{x, y}] = p.Title
+			}
+		}
+		refs := map[string]bool{}
+		for _, q := range p.Targets {
+			queries++
+			checkQuery(t, p.Title, variables.Replace(q.Expr))
+			if from := (source{"prometheus", "${datasource}"}); q.Datasource != from || p.Datasource != from || refs[q.RefID] {
+				t.Errorf("panel %q: a query with source %v and reference %q", p.Title, q.Datasource, q.RefID)
+			}
+			refs[q.RefID] = true
+		}
+	}
+	if board.UID != "holdfast" || board.SchemaVersion < 36 || queries < 20 {
+		t.Errorf("dashboard %q, schema %d, %d queries", board.UID, board.SchemaVersion, queries)
 	}
 }
