@@ -96,7 +96,7 @@ type Address struct {
 // everything: what is not in it is gone. Another one follows where news were
 // lost, and where the kernel drops IPv4 routes without a word: those over a link
 // that is taken down, and those that prefer an address that goes. Ours go the
-// same way: with each Snapshot the driver knows which of them are left.
+// same way, so after each Snapshot it is to be seen which of them are left.
 //
 // A link that goes down, or an address that goes, and is back at once makes two
 // events.

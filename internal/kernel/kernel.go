@@ -95,10 +95,11 @@ func (k *Kernel) fingerprint(r *fib.Route) uint64 {
 // Own calls f for every route of ours in any table. While the tables change, a
 // route may come twice.
 func (k *Kernel) Own(f func(fib.Route)) error {
+	own := map[uint64]struct{}{}
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		err := k.routes(query{family: family, protocol: k.Protocol}, func(r *route) {
+		err := k.routes(query{family: family, only: k.Protocol}, func(r *route) {
 			if r.ordinary() {
-				k.remember(&r.Route)
+				own[k.fingerprint(&r.Route)] = struct{}{}
 				f(r.Route)
 			}
 		})
@@ -106,25 +107,10 @@ func (k *Kernel) Own(f func(fib.Route)) error {
 			return err
 		}
 	}
+	k.mu.Lock()
+	k.own = own
+	k.mu.Unlock()
 	return nil
-}
-
-// Has reports whether a route of ours with the table, prefix and metric of r is
-// in the kernel, as far as is known: with each snapshot of Watch that is a fact,
-// except for what Write has done meanwhile.
-func (k *Kernel) Has(r *fib.Route) bool {
-	p := k.fingerprint(r)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	_, ok := k.own[p]
-	return ok
-}
-
-// Len is how many routes of ours are in the kernel, as far as is known.
-func (k *Kernel) Len() int {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return len(k.own)
 }
 
 // remember notes that a route of ours is in the kernel.
@@ -137,22 +123,23 @@ func (k *Kernel) remember(r *fib.Route) {
 
 // query says which routes to read. 0 means any table, and no protocol.
 type query struct {
-	family   uint8 // unix.AF_…
-	table    uint32
-	protocol uint8
+	family    uint8 // unix.AF_…
+	table     uint32
+	only, not uint8 // protocols
 }
 
 // routes calls f for the kernel's routes that q asks for; f may not keep what it
 // is given. An older kernel looks at no table.
 func (k *Kernel) routes(q query, f func(*route)) error {
 	req := request(unix.RTM_GETROUTE, unix.NLM_F_DUMP)
-	req = append(req, q.family, 0, 0, 0, 0, q.protocol, 0, 0, 0, 0, 0, 0)
+	req = append(req, q.family, 0, 0, 0, 0, q.only, 0, 0, 0, 0, 0, 0)
 	if q.table != 0 {
 		req = appendUint32(req, unix.RTA_TABLE, q.table)
 	}
 	var r route
 	err := dump(finish(req), func(m message) error {
-		if m.kind != unix.RTM_NEWROUTE || q.protocol != 0 && m.protocol() != q.protocol {
+		p := m.protocol()
+		if m.kind != unix.RTM_NEWROUTE || q.only != 0 && p != q.only || q.not != 0 && p == q.not {
 			return nil
 		}
 		if r.parse(m.body) {

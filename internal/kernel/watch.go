@@ -292,17 +292,13 @@ func (w *watch) snapshot() error {
 		return fmt.Errorf("cannot read the kernel's links: %w", err)
 	}
 	k := w.kernel
-	foreign, own := map[uint64]uint16{}, make(map[uint64]struct{}, k.Len())
+	foreign := map[uint64]uint16{}
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		err := k.routes(query{family: family}, func(r *route) {
+		err := k.routes(query{family: family, not: k.Protocol}, func(r *route) {
 			if !w.counts(r) {
 				return
 			}
 			p := k.fingerprint(&r.Route)
-			if r.Protocol == k.Protocol {
-				own[p] = struct{}{}
-				return
-			}
 			if foreign[p] == 0 { // else it stands behind another that counts
 				e.Routes = append(e.Routes, r.Foreign)
 			}
@@ -313,7 +309,7 @@ func (w *watch) snapshot() error {
 		}
 	}
 	k.mu.Lock()
-	k.foreign, k.own = foreign, own
+	k.foreign = foreign
 	k.mu.Unlock()
 	w.stale = false
 	w.emit(e)
