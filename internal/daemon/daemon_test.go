@@ -176,10 +176,11 @@ func TestReloadSaysWhatIsMissing(t *testing.T) {
 	good := free(t, "127.0.73.1")
 	p.configure(good, "192.0.2.1", "")
 	p.run()
-	p.configure(netip.MustParseAddrPort("192.0.2.1:179"), "192.0.2.1", "")
+	busy := taken(t)
+	p.configure(busy, "192.0.2.1", "")
 	for range 2 {
 		_, err := p.reload()
-		if err == nil || !strings.HasPrefix(err.Error(), "revision 2 is running, but incomplete: cannot listen on 192.0.2.1:179: cannot assign requested address") {
+		if err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("revision 2 is running, but incomplete: cannot listen on %v: address already in use", busy)) {
 			t.Errorf("reload says %v", err)
 		}
 		p.await("the configuration is running, but incomplete")

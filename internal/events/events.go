@@ -43,6 +43,7 @@ const (
 	NeighborDisabled   ID = "neighbor-disabled"   // an operator keeps it down
 	NeighborEnabled    ID = "neighbor-enabled"    // an operator, or the end of the time that was set, does not any more
 	NeighborForgotten  ID = "neighbor-forgotten"  // one that was kept down is not configured any more
+	ListenAbsent       ID = "listen-absent"       // no interface has an address that is listened on
 	InterfaceLost      ID = "interface-lost"      // of an interface neighbor, not there or not usable
 	InterfaceBack      ID = "interface-back"      // it can be used
 	NeighborFound      ID = "neighbor-found"      // an interface neighbor's address, from its advertisements

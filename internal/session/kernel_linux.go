@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 	"unsafe"
@@ -38,12 +39,33 @@ func network(a netip.Addr) string {
 func (Kernel) Listen(at netip.AddrPort) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) error {
 		return control(c, func(fd int) error {
-			return errors.Join(setTTL(fd, at.Addr(), 255), setClass(fd, at.Addr()), option("the keeping of SYNs",
+			return errors.Join(setTTL(fd, at.Addr(), 255), setClass(fd, at.Addr()), setFree(fd, at.Addr()), option("the keeping of SYNs",
 				unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_SAVE_SYN, 1)))
 		})
 	}}
 	lc.SetMultipathTCP(false) // which has no MD5
 	return lc.Listen(context.Background(), network(at.Addr()), at.String())
+}
+
+// setFree lets a socket have an address that no interface has: a router may be
+// started before its addresses are there, and they may come and go.
+func setFree(fd int, a netip.Addr) error {
+	if a.Is4() {
+		return option("a free bind", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_FREEBIND, 1))
+	}
+	return option("a free bind", unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1))
+}
+
+// Absent implements Net.
+func (Kernel) Absent(a netip.Addr) bool {
+	all, err := net.InterfaceAddrs()
+	if err != nil || a.IsUnspecified() || a.IsLoopback() { // all of 127.0.0.0/8 is there
+		return false
+	}
+	return !slices.ContainsFunc(all, func(have net.Addr) bool {
+		n, ok := have.(*net.IPNet)
+		return ok && n.IP.Equal(a.WithZone("").AsSlice())
+	})
 }
 
 // Password implements Net.

@@ -254,6 +254,20 @@ func TestPasswordComesLate(t *testing.T) {
 	logA.await(t, "without TCP MD5")
 }
 
+// TestListenBeforeTheAddress: an address need not be there, which is said.
+func TestListenBeforeTheAddress(t *testing.T) {
+	m, at, log := kernelRouter(t, &table{t: t}, "192.0.2.77")
+	if at.Addr() != netip.MustParseAddr("192.0.2.77") {
+		t.Errorf("listening on %v", at)
+	}
+	log.await(t, "event=listen-absent listen=192.0.2.77:0")
+	for _, a := range []string{"127.0.0.1", "127.0.73.1", "::", "0.0.0.0", "::1"} {
+		if m.net.Absent(netip.MustParseAddr(a)) {
+			t.Errorf("%s is absent", a)
+		}
+	}
+}
+
 // TestLocalAddress: what is wrong with it stands in the reason.
 func TestLocalAddress(t *testing.T) {
 	b, _, log := kernelRouter(t, &table{t: t}, "127.0.0.2")

@@ -106,6 +106,9 @@ func (m *Manager) Listen(addrs []netip.AddrPort) error {
 			errs = append(errs, fmt.Errorf("cannot listen on %v: %s", at, listenText(err)))
 			continue
 		}
+		if m.net.Absent(at.Addr()) {
+			m.log.Warn("listening on an address that no interface has: nobody can connect until one has it", "event", events.ListenAbsent, "listen", at)
+		}
 		for _, r := range m.runners {
 			if n := r.current(); n.ownPassword() != "" {
 				errs = append(errs, m.password(at, l, &n))
@@ -124,8 +127,6 @@ func listenText(err error) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		hint = " (does another BGP router run here?)"
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		hint = " (no interface has this address now)"
 	case errors.Is(err, syscall.EACCES):
 		hint = " (ports below 1024 are for root, or for who has CAP_NET_BIND_SERVICE)"
 	}

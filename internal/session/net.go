@@ -11,7 +11,10 @@ import (
 // Net is where connections come from: the kernel's, Kernel, or one in memory
 // for tests.
 type Net interface {
+	// Listen opens a port, also on an address that no interface has yet.
 	Listen(at netip.AddrPort) (net.Listener, error)
+	// Absent reports whether no interface has an address now.
+	Absent(a netip.Addr) bool
 	// Password makes the listener demand TCP MD5 of addresses; "" ends that.
 	Password(l net.Listener, remote netip.Prefix, password string) error
 	// Accepted applies what the neighbor's transport says to a connection that

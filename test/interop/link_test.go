@@ -5,6 +5,7 @@ package interop
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	. "holdfast/testkit/netlab"
@@ -101,4 +102,24 @@ func TestInterfaceComesLater(t *testing.T) {
 	if out := theirs.Run("ip", "-6", "route", "show", "default"); out != "" {
 		t.Errorf("a host would have us as default router: %s", out)
 	}
+}
+
+// TestAddressComesLater: a router starts before it has the address that it
+// listens on.
+func TestAddressComesLater(t *testing.T) {
+	t.Parallel()
+	l := New(t)
+	ours, theirs := l.Node("hf"), l.Node("other")
+	ours.Run("ip", "addr", "del", ours.V4.String()+"/24", "dev", "eth0")
+	all := func(from, to *Node, as uint32) []Session {
+		return []Session{{Name: "v4", Local: from.V4, Remote: to.V4, AS: as, Families: []Family{IPv4}, Passive: from == ours}}
+	}
+	hf := StartHoldfast(ours, Config{AS: holdfastAS, ID: ours.V4, Sessions: all(ours, theirs, otherAS)})
+	other := BIRD().Start(theirs, Config{AS: otherAS, ID: theirs.V4, Sessions: all(theirs, ours, holdfastAS)})
+	if log := hf.Process().Log(); !strings.Contains(log, "listen-absent") {
+		t.Error("nobody is told that the address is not there")
+	}
+	ours.Run("ip", "addr", "add", ours.V4.String()+"/24", "dev", "eth0")
+	AwaitUp(t, hf, "v4")
+	AwaitUp(t, other, "v4")
 }
