@@ -145,8 +145,10 @@ type Transport struct {
 	Port         uint16
 	LocalAddress netip.Addr // invalid: the kernel chooses
 	Passive      bool
-	TTL          uint8 // of what is sent
-	MinTTL       uint8 // of what is received (RFC 5082); 0: any
+	TTL          uint8  // of what is sent
+	MinTTL       uint8  // of what is received (RFC 5082); 0: any
+	MSS          uint16 // the largest segments; 0: the kernel's choice
+	DSCP         uint8  // of what is sent
 	Password     Secret
 	HoldTime     time.Duration
 	Keepalive    time.Duration

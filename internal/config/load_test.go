@@ -208,14 +208,14 @@ neighbor "i" {
 	e, i := c.Neighbors[0], c.Neighbors[1]
 	id := netip.MustParseAddr("192.0.2.1")
 	want := Transport{
-		ASN: 64501, LocalASN: 64500, RouterID: id, Address: netip.MustParseAddr("192.0.2.9"), Port: 179, TTL: 1,
+		ASN: 64501, LocalASN: 64500, RouterID: id, Address: netip.MustParseAddr("192.0.2.9"), Port: 179, TTL: 1, DSCP: 48,
 		HoldTime: 90 * time.Second, Keepalive: 30 * time.Second, Families: [prefix.Families]bool{true, false}, ExtendedMessages: true,
 	}
 	if e.Transport != want {
 		t.Errorf("eBGP transport\n%+v, want\n%+v", e.Transport, want)
 	}
 	want = Transport{
-		ASN: 64500, LocalASN: 64500, RouterID: id, Address: netip.MustParseAddr("2001:db8::9"), Port: 179, TTL: 255,
+		ASN: 64500, LocalASN: 64500, RouterID: id, Address: netip.MustParseAddr("2001:db8::9"), Port: 179, TTL: 255, DSCP: 48,
 		HoldTime: 90 * time.Second, Keepalive: 30 * time.Second, Families: [prefix.Families]bool{true, true}, ExtendedMessages: true,
 		ExtendedNextHop: true,
 	}

@@ -180,6 +180,7 @@ func resolve(router *Router, n *Neighbor, group *party) {
 	if s.Password != nil {
 		t.Password = s.Password.Secret
 	}
+	t.MSS, t.DSCP = or(s.MSS, 0), or(s.DSCP, DefaultDSCP)
 	// RFC 4271 section 4.4: a third of the hold time.
 	t.Keepalive = or(s.Keepalive, (t.HoldTime / 3).Truncate(time.Second))
 	if t.HoldTime == 0 {

@@ -35,6 +35,8 @@ var samples = map[string][]string{
 	"passive":                {"true", "false"},
 	"multihop":               {"1", "255"},
 	"ttl_security":           {"1", "254"},
+	"mss":                    {"88", "32767"},
+	"dscp":                   {"0", "63"},
 	"password_file":          {`"testdata/good/transit-a.key"`},
 	"hold_time":              {`"0s"`, `"3s"`, `"18h12m15s"`},
 	"keepalive":              {`"1s"`, `"2s"`},

@@ -15,6 +15,7 @@ import (
 // Defaults of what a neighbor may set.
 const (
 	DefaultPort         = 179
+	DefaultDSCP         = 48 // CS6, network control (RFC 4594)
 	DefaultMetricsPort  = 9179
 	DefaultHoldTime     = 90 * time.Second // RFC 4271 section 10
 	DefaultConnectRetry = 120 * time.Second
@@ -46,6 +47,8 @@ type Settings struct {
 	LocalAddress     *netip.Addr
 	Multihop         *uint8
 	TTLSecurity      *uint8
+	MSS              *uint16
+	DSCP             *uint8
 	Password         *passwordFile
 	HoldTime         *time.Duration
 	Keepalive        *time.Duration
@@ -148,6 +151,8 @@ var perSession = []argument[Settings]{
 	optional("passive", boolean, func(s *Settings) **bool { return &s.Passive }),
 	optional("multihop", number[uint8](1, 255), func(s *Settings) **uint8 { return &s.Multihop }),
 	optional("ttl_security", number[uint8](1, 254), func(s *Settings) **uint8 { return &s.TTLSecurity }),
+	optional("mss", number[uint16](88, 32767), func(s *Settings) **uint16 { return &s.MSS }), // Linux's limits
+	optional("dscp", number[uint8](0, 63), func(s *Settings) **uint8 { return &s.DSCP }),
 	optional("password_file", passwords, func(s *Settings) **passwordFile { return &s.Password }),
 	optional("hold_time", holdTime, func(s *Settings) **time.Duration { return &s.HoldTime }),
 	optional("keepalive", duration(time.Second, math.MaxUint16*time.Second/3), func(s *Settings) **time.Duration { return &s.Keepalive }),

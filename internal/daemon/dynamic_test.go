@@ -33,6 +33,7 @@ type memNet struct{ *memnet.Network }
 func (n memNet) Listen(at netip.AddrPort) (net.Listener, error)            { return n.Network.Listen(at) }
 func (n memNet) Password(net.Listener, netip.Prefix, string) error         { return nil }
 func (n memNet) Absent(netip.Addr) bool                                    { return false }
+func (n memNet) Segments(net.Listener, uint16) error                       { return nil }
 func (n memNet) Accepted(net.Conn, session.Transport) error                { return nil }
 func (n memNet) Addresses(_, _ netip.Addr) (found session.Addresses)       { return found }
 func (n memNet) Dial(context.Context, session.Transport) (net.Conn, error) { return nil, io.EOF }

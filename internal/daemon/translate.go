@@ -145,7 +145,8 @@ func sessionNeighbor(n *config.Neighbor, id packet.ID) session.Neighbor {
 
 func sessionTransport(t *config.Transport) session.Transport {
 	return session.Transport{
-		Remote: t.Address, Port: t.Port, Local: t.LocalAddress, TTL: t.TTL, MinTTL: t.MinTTL, Password: t.Password.Reveal(),
+		Remote: t.Address, Port: t.Port, Local: t.LocalAddress, TTL: t.TTL, MinTTL: t.MinTTL,
+		MSS: t.MSS, DSCP: t.DSCP, Password: t.Password.Reveal(),
 	}
 }
 

@@ -24,8 +24,8 @@ import (
 type Kernel struct{}
 
 // dscpCS6 is the class of network control (RFC 4271 appendix E asks for
-// precedence 110).
-const dscpCS6 = 0xc0
+// precedence 110). Until it is known whose a connection is, it has that.
+const dscpCS6 = 48
 
 func network(a netip.Addr) string {
 	if a.Is4() {
@@ -39,7 +39,7 @@ func network(a netip.Addr) string {
 func (Kernel) Listen(at netip.AddrPort) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) error {
 		return control(c, func(fd int) error {
-			return errors.Join(setTTL(fd, at.Addr(), 255), setClass(fd, at.Addr()), setFree(fd, at.Addr()), option("the keeping of SYNs",
+			return errors.Join(setTTL(fd, at.Addr(), 255), setClass(fd, at.Addr(), dscpCS6), setFree(fd, at.Addr()), option("the keeping of SYNs",
 				unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_SAVE_SYN, 1)))
 		})
 	}}
@@ -70,19 +70,10 @@ func (Kernel) Absent(a netip.Addr) bool {
 
 // Password implements Net.
 func (Kernel) Password(l net.Listener, remote netip.Prefix, password string) error {
-	at := addrPort(l.Addr()).Addr()
-	if at.Is4() != remote.Addr().Is4() {
+	if addrPort(l.Addr()).Addr().Is4() != remote.Addr().Is4() {
 		return nil
 	}
-	s, ok := l.(syscall.Conn)
-	if !ok {
-		return fmt.Errorf("cannot set a password: %T is no socket", l)
-	}
-	raw, err := s.SyscallConn()
-	if err != nil {
-		return err
-	}
-	return control(raw, func(fd int) error {
+	return onSocket(l, func(fd int) error {
 		err := setMD5(fd, remote, password)
 		if password == "" && errors.Is(err, unix.ENOENT) {
 			return nil // there was none
@@ -91,17 +82,14 @@ func (Kernel) Password(l net.Listener, remote netip.Prefix, password string) err
 	})
 }
 
+// Segments implements Net.
+func (Kernel) Segments(l net.Listener, mss uint16) error {
+	return onSocket(l, func(fd int) error { return setSegments(fd, mss) })
+}
+
 // Accepted implements Net.
 func (Kernel) Accepted(nc net.Conn, t Transport) error {
-	s, ok := nc.(syscall.Conn)
-	if !ok {
-		return fmt.Errorf("cannot set options: %T is no socket", nc)
-	}
-	raw, err := s.SyscallConn()
-	if err != nil {
-		return err
-	}
-	return control(raw, func(fd int) error {
+	return onSocket(nc, func(fd int) error {
 		syn, err := savedSYN(fd)
 		if err == nil {
 			err = checkSYN(syn, &t)
@@ -177,6 +165,11 @@ func (Kernel) Dial(ctx context.Context, t Transport) (net.Conn, error) {
 					return err
 				}
 			}
+			if t.MSS > 0 {
+				if err := setSegments(fd, t.MSS); err != nil {
+					return err
+				}
+			}
 			return setTransport(fd, &t)
 		})
 	}}
@@ -204,6 +197,19 @@ func (Kernel) Dial(ctx context.Context, t Transport) (net.Conn, error) {
 	return nc, err
 }
 
+// onSocket runs f with the socket of a connection or listener.
+func onSocket(of any, f func(fd int) error) error {
+	s, ok := of.(syscall.Conn)
+	if !ok {
+		return fmt.Errorf("cannot set options: %T is no socket", of)
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return control(raw, f)
+}
+
 // control runs f with the socket.
 func control(c syscall.RawConn, f func(fd int) error) error {
 	var inner error
@@ -214,7 +220,7 @@ func control(c syscall.RawConn, f func(fd int) error) error {
 // setTransport applies what both directions have in common. TCP_NODELAY is
 // Go's default.
 func setTransport(fd int, t *Transport) error {
-	errs := []error{setClass(fd, t.Remote)}
+	errs := []error{setClass(fd, t.Remote, t.DSCP)}
 	if t.TTL > 0 {
 		errs = append(errs, setTTL(fd, t.Remote, int(t.TTL)))
 	}
@@ -235,11 +241,15 @@ func setTTL(fd int, a netip.Addr, ttl int) error {
 	return option("the hop limit", unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, ttl))
 }
 
-func setClass(fd int, a netip.Addr) error {
+func setClass(fd int, a netip.Addr, dscp uint8) error {
 	if a.Is4() {
-		return option("DSCP", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, dscpCS6))
+		return option("DSCP", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, int(dscp)<<2))
 	}
-	return option("DSCP", unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, dscpCS6))
+	return option("DSCP", unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, int(dscp)<<2))
+}
+
+func setSegments(fd int, mss uint16) error {
+	return option("the largest segment", unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, int(mss)))
 }
 
 func option(name string, err error) error {

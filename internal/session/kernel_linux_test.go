@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"holdfast/internal/fsm"
 	"holdfast/internal/packet"
 	"holdfast/internal/prefix"
@@ -264,6 +266,77 @@ func TestListenBeforeTheAddress(t *testing.T) {
 	for _, a := range []string{"127.0.0.1", "127.0.73.1", "::", "0.0.0.0", "::1"} {
 		if m.net.Absent(netip.MustParseAddr(a)) {
 			t.Errorf("%s is absent", a)
+		}
+	}
+}
+
+// TestSegmentsAndClass: connections have the MSS and the DSCP of the neighbor,
+// and those that neighbors begin the smallest MSS of all.
+func TestSegmentsAndClass(t *testing.T) {
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		m, at, _ := kernelRouter(t, &table{t: t}, host)
+		l := m.listeners[netip.AddrPortFrom(at.Addr(), 0)]
+		// Who dials is heard, and not closed at once.
+		lo := Range{Name: "lo", Limit: 9, Addresses: []netip.Prefix{netip.PrefixFrom(at.Addr(), at.Addr().BitLen())}}
+		if err := m.SetRanges([]Range{lo}); err != nil {
+			t.Fatal(err)
+		}
+		get := func(of any, level, option int) (v int) {
+			t.Helper()
+			err := onSocket(of, func(fd int) (err error) {
+				v, err = unix.GetsockoptInt(fd, level, option)
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			return v
+		}
+		level, option := unix.IPPROTO_IP, unix.IP_TOS
+		if at.Addr().Is6() {
+			level, option = unix.IPPROTO_IPV6, unix.IPV6_TCLASS
+		}
+		dial := func(mss uint16) (segments, class int) {
+			t.Helper()
+			c, err := (Kernel{}).Dial(t.Context(), Transport{Remote: at.Addr(), Port: at.Port(), MSS: mss, DSCP: 10})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			return get(c, unix.IPPROTO_TCP, unix.TCP_MAXSEG), get(c, level, option)
+		}
+		plain, class := dial(0)
+		if class != 10<<2 {
+			t.Errorf("%s: class %#x", host, class)
+		}
+		const timestamps = 12
+		if own, _ := dial(1000); own > 1000 || own < 1000-timestamps {
+			t.Errorf("%s: segments of %d, want 1000", host, own)
+		}
+		n := settings(addrA)
+		n.Remote, n.MSS, n.Machine.Passive = netip.MustParseAddr("127.0.0.9"), 900, true
+		g := Range{Name: "lan", Limit: 1, Transport: Transport{MSS: 800}, Addresses: []netip.Prefix{netip.MustParsePrefix("2001:db8::/64")}}
+		want := 900
+		if at.Addr().Is6() {
+			want = 800
+		}
+		set(t, &router{Manager: m}, n)
+		if err := m.SetRanges([]Range{lo, g}); err != nil {
+			t.Error(err)
+		}
+		if theirs, _ := dial(0); theirs > want || theirs < want-timestamps {
+			t.Errorf("%s: a listener agrees on %d, want %d", host, theirs, want)
+		}
+		if get(l, level, option) != dscpCS6<<2 {
+			t.Errorf("%s: a listener's class is %#x", host, get(l, level, option))
+		}
+		n.MSS = 0
+		set(t, &router{Manager: m}, n)
+		if err := m.SetRanges([]Range{lo}); err != nil {
+			t.Error(err)
+		}
+		if theirs, _ := dial(0); theirs != plain {
+			t.Errorf("%s: a limit that is gone: %d, was %d", host, theirs, plain)
 		}
 	}
 }

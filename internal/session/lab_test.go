@@ -39,6 +39,7 @@ type memNet struct {
 func (n memNet) Listen(at netip.AddrPort) (net.Listener, error)       { return n.Network.Listen(at) }
 func (n memNet) Password(net.Listener, netip.Prefix, string) error    { return nil }
 func (n memNet) Absent(netip.Addr) bool                               { return false }
+func (n memNet) Segments(net.Listener, uint16) error                  { return nil }
 func (n memNet) Accepted(net.Conn, Transport) error                   { return nil }
 func (n memNet) Addresses(local, remote netip.Addr) (found Addresses) { return found }
 func (n memNet) Dial(ctx context.Context, t Transport) (net.Conn, error) {

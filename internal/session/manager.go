@@ -40,6 +40,7 @@ type Manager struct {
 	byAddr    map[netip.Addr]*runner
 	byLink    map[string]*runner // by interface, those that have one for themselves
 	listeners map[netip.AddrPort]net.Listener
+	segments  map[net.Listener]uint16 // that they have been limited to
 	ranges    []Range
 	arrivals  []*arrival // by age
 	closed    bool
@@ -60,7 +61,7 @@ func WithRandom(f func() float64) Option { return func(m *Manager) { m.random = 
 // New makes a Manager without listeners and neighbors. Close ends it.
 func New(routes Routes, log *slog.Logger, options ...Option) *Manager {
 	m := &Manager{routes: routes, net: Kernel{}, log: log, began: time.Now(), random: rand.Float64,
-		runners: map[packet.ID]*runner{}, byAddr: map[netip.Addr]*runner{}, byLink: map[string]*runner{}, listeners: map[netip.AddrPort]net.Listener{}}
+		runners: map[packet.ID]*runner{}, byAddr: map[netip.Addr]*runner{}, byLink: map[string]*runner{}, listeners: map[netip.AddrPort]net.Listener{}, segments: map[net.Listener]uint16{}}
 	for _, o := range options {
 		o(m)
 	}
@@ -90,6 +91,7 @@ func (m *Manager) Listen(addrs []netip.AddrPort) error {
 		if !slices.Contains(addrs, at) {
 			l.Close()
 			delete(m.listeners, at)
+			delete(m.segments, l)
 		}
 	}
 	var errs []error
@@ -117,6 +119,42 @@ func (m *Manager) Listen(addrs []netip.AddrPort) error {
 		errs = append(errs, m.rangePasswords(at, l))
 		m.listeners[at] = l
 		m.wg.Go(func() { m.accept(at, l) })
+	}
+	return errors.Join(append(errs, m.limitSegments())...)
+}
+
+// limitSegments gives listeners the smallest MSS that a neighbor of their family
+// wants: the kernel agrees on one before we know whose a connection is.
+func (m *Manager) limitSegments() error {
+	var v4, v6 uint16
+	wants := func(mss uint16, is4 bool) {
+		least := &v6
+		if is4 {
+			least = &v4
+		}
+		if mss > 0 && (*least == 0 || mss < *least) {
+			*least = mss
+		}
+	}
+	for _, r := range m.runners {
+		n := r.current()
+		wants(n.MSS, n.Remote.Is4())
+	}
+	for _, g := range m.ranges {
+		for _, p := range g.Addresses {
+			wants(g.Transport.MSS, p.Addr().Is4())
+		}
+	}
+	var errs []error
+	for at, l := range m.listeners {
+		least := v6
+		if at.Addr().Is4() {
+			least = v4
+		}
+		if m.segments[l] != least {
+			m.segments[l] = least
+			errs = append(errs, m.net.Segments(l, least))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -283,7 +321,7 @@ func (m *Manager) Set(all ...Neighbor) error {
 	for _, n := range all {
 		errs = append(errs, m.set(n))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, m.limitSegments())...)
 }
 
 // giveUp lets go of what a neighbor is found by, unless it keeps it.

@@ -55,6 +55,8 @@ type Transport struct {
 	Local    netip.Addr // that we connect from; invalid: the kernel chooses
 	TTL      uint8      // of what we send; 0: the system's default
 	MinTTL   uint8      // of what we take (GTSM, RFC 5082); 0: any
+	MSS      uint16     // the largest segments; 0: the kernel's choice
+	DSCP     uint8      // of what we send
 	Password string     // TCP MD5 (RFC 2385); "": none
 }
 

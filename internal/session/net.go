@@ -17,6 +17,9 @@ type Net interface {
 	Absent(a netip.Addr) bool
 	// Password makes the listener demand TCP MD5 of addresses; "" ends that.
 	Password(l net.Listener, remote netip.Prefix, password string) error
+	// Segments limits those of the connections that a listener will accept; 0 ends
+	// that.
+	Segments(l net.Listener, mss uint16) error
 	// Accepted applies what the neighbor's transport says to a connection that
 	// the neighbor began.
 	Accepted(nc net.Conn, t Transport) error

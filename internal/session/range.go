@@ -72,7 +72,7 @@ func (m *Manager) SetRanges(ranges []Range) error {
 			}
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, m.limitSegments())...)
 }
 
 // keys are the passwords of ranges. Each prefix is one range's only.

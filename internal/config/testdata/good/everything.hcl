@@ -229,6 +229,8 @@ neighbor "near" {
   address      = "2001:db8::10"
   asn          = 64503
   ttl_security = 1
+  mss          = 1220
+  dscp         = 16
   families     = ["ipv4", "ipv6"]
   import       = [policy.blackhole, policy.plain]
   export       = policy.plain
