@@ -104,6 +104,9 @@ func (x *installer) want(c *Core, id rib.ID) uint32 {
 		return 0 // it is there already
 	case rec.Key.NextHop == policy.NextHopDiscard:
 		f.Action = fib.Blackhole
+		if best.Neighbor == 0 && best.PathID == uint32(localStatic) {
+			metric = discardMetric
+		}
 	case best.Neighbor == 0 && best.PathID == uint32(localAggregate):
 		f.Action, metric = fib.Unreachable, discardMetric
 	case rec.Hop == 0:

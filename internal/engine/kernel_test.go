@@ -467,7 +467,7 @@ func TestSources(t *testing.T) {
 	d.core.KernelNews(fib.Event{Routes: []fib.Foreign{via("10.40.0.0/16", "10.1.3.1", 3, 0)}})
 	d.settle()
 	d.wantKernel("254 10.8.1.0/24 metric 20 unicast via 10.1.1.2 link 2", "254 10.8.0.0/15 metric 4294967294 unreachable",
-		"254 10.20.0.0/16 metric 20 unicast via 10.1.3.7 link 3", "254 10.21.0.0/16 metric 20 blackhole",
+		"254 10.20.0.0/16 metric 20 unicast via 10.1.3.7 link 3", "254 10.21.0.0/16 metric 4294967294 blackhole",
 		"254 10.22.0.0/16 metric 20 unicast via invalid IP link 3", "254 10.23.0.0/16 metric 20 unicast via fe80::7 link 3")
 	for p, want := range map[string]bool{"10.8.0.0/15": true, "10.20.0.0/16": true, "10.21.0.0/16": true, "10.22.0.0/16": true, "10.24.0.0/16": false,
 		"10.30.0.0/16": true, "10.31.0.0/16": false, "10.40.0.0/16": true, "10.1.1.0/24": false} {
@@ -483,7 +483,7 @@ func TestSources(t *testing.T) {
 	d.settle()
 	d.want(1, "10.31.0.0/16", false)
 	d.want(1, "10.20.0.0/16", false)
-	d.wantKernel("254 10.8.1.0/24 metric 20 unicast via 10.1.1.2 link 2", "254 10.8.0.0/15 metric 4294967294 unreachable", "254 10.21.0.0/16 metric 20 blackhole")
+	d.wantKernel("254 10.8.1.0/24 metric 20 unicast via 10.1.1.2 link 2", "254 10.8.0.0/15 metric 4294967294 unreachable", "254 10.21.0.0/16 metric 4294967294 blackhole")
 	d.core.KernelNews(snapshot())
 	d.settle()
 	d.empty()
