@@ -27,6 +27,9 @@ func (d *daemon) figures(ctx context.Context) (*metrics.Figures, error) {
 	if err != nil {
 		return nil, err
 	}
+	if f.NextHops, f.Unreachable, err = d.engine.CountNextHops(ctx); err != nil {
+		return nil, err
+	}
 	f.Answered = time.Since(begun)
 	for i, name := range r.tables() {
 		if i < len(tables) && (i == 0 || d.configuredOnly().Table(name) != nil) {
@@ -34,9 +37,6 @@ func (d *daemon) figures(ctx context.Context) (*metrics.Figures, error) {
 				f.Tables = append(f.Tables, metrics.Table{Name: name, Family: family, TableState: tables[i][family]})
 			}
 		}
-	}
-	if f.NextHops, f.Unreachable, err = r.countNextHops(ctx); err != nil {
-		return nil, err
 	}
 	d.mu.Lock()
 	f.ReloadFailed = d.reloadFailed

@@ -79,14 +79,3 @@ func (r *router) NextHops(ctx context.Context) (all []api.NextHop, tracked bool,
 	}
 	return all, true, nil
 }
-
-// countNextHops counts next hops and those that cannot be reached.
-func (r *router) countNextHops(ctx context.Context) (all, unreachable int, err error) {
-	hops, _, err := r.engine.NextHops(ctx)
-	for i := range hops {
-		if hops[i].Hops == nil {
-			unreachable++
-		}
-	}
-	return len(hops), unreachable, err
-}

@@ -19,6 +19,24 @@ type NextHop struct {
 	Blocks int
 }
 
+// CountNextHops counts what NextHops lists.
+func (e *Engine) CountNextHops(ctx context.Context) (all, unreachable int, err error) {
+	err = e.ask(ctx, func(c *Core) {
+		if c.hops == nil {
+			return
+		}
+		for i := range c.hops.list {
+			if h := &c.hops.list[i]; h.refs > 0 {
+				all++
+				if h.Hops == nil {
+					unreachable++
+				}
+			}
+		}
+	})
+	return all, unreachable, err
+}
+
 // NextHops returns the next hops that are tracked, in order; false if none are.
 func (e *Engine) NextHops(ctx context.Context) (all []NextHop, tracked bool, err error) {
 	err = e.ask(ctx, func(c *Core) {

@@ -42,7 +42,17 @@ type port struct {
 	at     netip.AddrPort
 	ctx    context.Context
 	cancel context.CancelFunc
-	err    error // why nobody is served there; of the Server's mutex
+	// Of the Server's mutex: the listener, or why there is none.
+	l   net.Listener
+	err error
+}
+
+// giveUp closes a port at once: it may be wanted for another address.
+func (p *port) giveUp() {
+	p.cancel()
+	if p.l != nil {
+		p.l.Close()
+	}
 }
 
 // NewServer makes a Server that listens nowhere yet.
@@ -72,7 +82,7 @@ func (s *Server) Listen(addrs []netip.AddrPort) error {
 	}
 	for at, p := range s.ports {
 		if !want[at] {
-			p.cancel()
+			p.giveUp()
 			delete(s.ports, at)
 		}
 	}
@@ -94,10 +104,10 @@ func (s *Server) Listen(addrs []netip.AddrPort) error {
 func (s *Server) open(at netip.AddrPort) *port {
 	p := &port{at: at}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	var l net.Listener
-	l, p.err = listen(at)
+	p.l, p.err = listen(at)
 	s.tell(p, p.err)
 	s.ports[at] = p
+	l := p.l
 	s.wg.Go(func() { s.run(p, l) })
 	return p
 }
@@ -107,7 +117,7 @@ func (s *Server) Close() {
 	s.mu.Lock()
 	s.ended = true
 	for _, p := range s.ports {
-		p.cancel()
+		p.giveUp()
 	}
 	s.mu.Unlock()
 	s.wg.Wait()
@@ -119,10 +129,9 @@ func (s *Server) run(p *port, l net.Listener) {
 	for {
 		if l != nil {
 			err := s.serve(p, l)
-			if p.ctx.Err() != nil {
+			if !s.now(p, nil, err) {
 				return
 			}
-			s.now(p, err)
 		}
 		wait := time.NewTimer(s.retry)
 		select {
@@ -132,18 +141,23 @@ func (s *Server) run(p *port, l net.Listener) {
 			return
 		}
 		var err error
-		if l, err = listen(p.at); err == nil {
-			s.now(p, nil)
+		if l, err = listen(p.at); err == nil && !s.now(p, l, nil) {
+			l.Close()
+			return
 		}
 	}
 }
 
-// now is the state of a port that has changed.
-func (s *Server) now(p *port, err error) {
+// now notes what has become of a port; false if it has been given up.
+func (s *Server) now(p *port, l net.Listener, err error) bool {
 	s.mu.Lock()
-	p.err = err
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	if p.ctx.Err() != nil {
+		return false
+	}
+	p.l, p.err = l, err
 	s.tell(p, err)
+	return true
 }
 
 func (s *Server) tell(p *port, err error) {

@@ -72,6 +72,16 @@ func TestListen(t *testing.T) {
 		t.Errorf("what stays: %d, %v", code, err)
 	}
 	closed(t, four)
+	// The same port, narrower: the old one is closed before.
+	wide := netip.AddrPortFrom(netip.IPv4Unspecified(), four.Port())
+	for _, at := range []netip.AddrPort{wide, four, wide} {
+		if err := s.Listen([]netip.AddrPort{six, at}); err != nil {
+			t.Error(err)
+		}
+		if code, err := ask(four, "/metrics"); code != 200 || err != nil {
+			t.Errorf("on %v: %d, %v", at, code, err)
+		}
+	}
 	s.Close()
 	closed(t, six)
 	if err := s.Listen([]netip.AddrPort{four}); err == nil {
