@@ -166,6 +166,7 @@ type Family struct {
 	NextHop              NextHop
 	MaxPrefixes          MaxPrefixes
 	MaxPrefixesOut       uint32 // 0: any number
+	SendSuppressed       bool
 	DefaultOriginate     bool
 	RemovePrivateAS      bool
 	ASOverride           bool
@@ -255,12 +256,13 @@ type Originate struct {
 // Aggregate is an aggregate block: Prefix is announced while a more specific
 // route is in the table.
 type Aggregate struct {
-	Name   string
-	Pos    Pos
-	Table  string // "" for the main one
-	Prefix prefix.Prefix
-	Set    policy.Actions
-	Policy []string
+	Name     string
+	Pos      Pos
+	Table    string // "" for the main one
+	Prefix   prefix.Prefix
+	Set      policy.Actions
+	Policy   []string
+	Suppress bool // the more specific routes are not announced beside
 }
 
 // Protect is a protect block.

@@ -217,7 +217,7 @@ func resolve(router *Router, n *Neighbor, group *party) {
 		t.AddPathReceive[f] = on[f] && or(fs.AddPath, addPathNone) == addPathReceive
 		n.Families[f] = Family{
 			Import: or(fs.Import, nil), Export: or(fs.Export, nil), NextHop: or(fs.NextHop, NextHop{}),
-			MaxPrefixesOut: or(fs.MaxPrefixesOut, 0), DefaultOriginate: or(fs.DefaultOriginate, false), RemovePrivateAS: or(fs.RemovePrivateAS, false),
+			MaxPrefixesOut: or(fs.MaxPrefixesOut, 0), SendSuppressed: or(fs.SendSuppressed, false), DefaultOriginate: or(fs.DefaultOriginate, false), RemovePrivateAS: or(fs.RemovePrivateAS, false),
 			ASOverride: or(fs.ASOverride, false), RouteReflectorClient: or(fs.RouteReflectorClient, false),
 		}
 		if limit := or(fs.MaxPrefixes, 0); limit > 0 {

@@ -60,6 +60,7 @@ var samples = map[string][]string{
 	"max_prefixes_out":       {"0", "1", "2147483647"},
 	"add_path":               {`"none"`, `"receive"`},
 	"default_originate":      {"true", "false"},
+	"send_suppressed":        {"true", "false"},
 	"remove_private_as":      {"true", "false"},
 	"as_override":            {"true", "false"},
 	"route_reflector_client": {"true", "false"},

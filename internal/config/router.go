@@ -109,6 +109,7 @@ var aggregateBlock = schema[Aggregate]{
 		required(plain("prefix", onePrefix, func(a *Aggregate) *prefix.Prefix { return &a.Prefix }, nil), `"203.0.112.0/20"`),
 		plain("table", one("table"), func(a *Aggregate) *string { return &a.Table }, isZero[string]),
 		plain("policy", refs("policy"), func(a *Aggregate) *[]string { return &a.Policy }, noNames),
+		plain("suppress", boolean, func(a *Aggregate) *bool { return &a.Suppress }, isZero[bool]),
 	},
 	blocks: setBlockOf(func(a *Aggregate) *policy.Actions { return &a.Set }),
 }

@@ -74,6 +74,7 @@ type Settings struct {
 	MaxPrefixesAction    *LimitAction
 	MaxPrefixesRestart   *time.Duration
 	MaxPrefixesOut       *uint32
+	SendSuppressed       *bool
 	AddPath              *addPath
 	ExtendedNextHop      *bool
 	DefaultOriginate     *bool
@@ -130,6 +131,7 @@ var perFamily = schema[Settings]{arguments: []argument[Settings]{
 	optional("max_prefixes_out", number[uint32](0, math.MaxInt32), func(s *Settings) **uint32 { return &s.MaxPrefixesOut }),
 	optional("add_path", addPaths, func(s *Settings) **addPath { return &s.AddPath }),
 	optional("default_originate", boolean, func(s *Settings) **bool { return &s.DefaultOriginate }),
+	optional("send_suppressed", boolean, func(s *Settings) **bool { return &s.SendSuppressed }),
 	optional("remove_private_as", boolean, func(s *Settings) **bool { return &s.RemovePrivateAS }),
 	optional("as_override", boolean, func(s *Settings) **bool { return &s.ASOverride }),
 	optional("route_reflector_client", boolean, func(s *Settings) **bool { return &s.RouteReflectorClient }),

@@ -70,7 +70,7 @@ func engineConfig(cfg *config.Config, ids *numbers, revision uint32) (engine.Con
 			// RFC 4271 section 9.2.2.2: the paths of the parts are left out.
 			a.Has |= wire.HasAtomicAggregate | wire.HasAggregator
 			a.AggregatorAS, a.AggregatorID = r.ASN, out.RouterID
-			out.Aggregate = append(out.Aggregate, engine.Aggregate{Table: table, Prefix: g.Prefix, Attrs: a})
+			out.Aggregate = append(out.Aggregate, engine.Aggregate{Table: table, Prefix: g.Prefix, Attrs: a, Suppress: g.Suppress})
 		}
 	}
 	return out, nil
@@ -113,7 +113,7 @@ func engineNeighbor(cfg *config.Config, n *config.Neighbor, ids *numbers) (engin
 		e.NextHop, e.NextHopAddr = nextHop(c.NextHop)
 		e.Limit = limit(c.MaxPrefixes)
 		e.RemovePrivate, e.ASOverride, e.DefaultOriginate = c.RemovePrivateAS, c.ASOverride, c.DefaultOriginate
-		e.MaxOut = int(c.MaxPrefixesOut)
+		e.MaxOut, e.SendSuppressed = int(c.MaxPrefixesOut), c.SendSuppressed
 	}
 	return out, nil
 }

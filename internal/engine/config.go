@@ -84,7 +84,8 @@ type Family struct {
 	RemovePrivate    bool
 	ASOverride       bool
 	DefaultOriginate bool
-	MaxOut           int // how many prefixes it is sent at the most; 0: any number
+	SendSuppressed   bool // also what Aggregate.Suppress keeps from others
+	MaxOut           int  // how many prefixes it is sent at the most; 0: any number
 }
 
 // Limit is a maximum of prefixes; Max 0 is none.
@@ -129,4 +130,6 @@ type Aggregate struct {
 	Table  TableID
 	Prefix prefix.Prefix
 	Attrs  wire.Attrs
+	// Suppress: the more specific ones are not announced beside.
+	Suppress bool
 }

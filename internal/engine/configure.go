@@ -282,7 +282,7 @@ func (c *Core) regroupOne(t *table, g *export.Group, encoding bool) {
 	if alike && t.group(first) == nil {
 		// The usual case: a policy that all of them have in common was edited.
 		old := g.Params
-		old.Policy, old.MaxOut = first.Policy, first.MaxOut
+		old.Policy, old.MaxOut, old.SendSuppressed = first.Policy, first.MaxOut, first.SendSuppressed
 		g.Replace(first, c.neighbors[g.Members()[0].ID].Families[g.Family].Export, encoding || old != first)
 		for m, pl := range places {
 			m.SetNextHop(pl.nextHop)
@@ -296,7 +296,7 @@ func (c *Core) regroupOne(t *table, g *export.Group, encoding bool) {
 		}
 		n := c.neighbors[m.ID]
 		old := g.Params
-		old.Policy, old.MaxOut = pl.p.Policy, pl.p.MaxOut
+		old.Policy, old.MaxOut, old.SendSuppressed = pl.p.Policy, pl.p.MaxOut, pl.p.SendSuppressed
 		n.members[g.Family] = c.group(pl.p, n).Move(m, pl.nextHop, encoding || old != pl.p)
 	}
 	if encoding && len(g.Members()) > 0 {

@@ -29,7 +29,27 @@ const (
 type aggregate struct {
 	prefix       prefix.Prefix
 	block        attr.Handle // with a reference
+	suppress     bool
 	contributors int
+}
+
+// has reports whether a prefix contributes.
+func (a *aggregate) has(p prefix.Prefix) bool { return a.prefix.Bits < p.Bits && a.prefix.Covers(p) }
+
+// suppressed reports whether an aggregate stands for a prefix, which has a route
+// and so makes it stand.
+func (t *table) suppressed(p prefix.Prefix) bool {
+	return slices.ContainsFunc(t.aggregates, func(a *aggregate) bool { return a.suppress && a.block != 0 && a.has(p) })
+}
+
+// suppress notes whether a prefix is suppressed, and tells the update groups of a
+// change. They are told in any case when the prefix gets or loses a route.
+func (t *table) suppress(id rib.ID, on bool) {
+	if s := &t.env.Suppressed; on && s.Set(uint32(id)) || !on && s.Clear(uint32(id)) {
+		for _, g := range t.groups {
+			g.Touch(id)
+		}
+	}
 }
 
 // contribute counts a prefix that has come or gone for the aggregates around it.
@@ -42,8 +62,9 @@ func (c *Core) contribute(t *table, ch rib.Change) {
 		return
 	}
 	p := t.Prefix(ch.ID)
+	t.suppress(ch.ID, k > 0 && t.suppressed(p))
 	for _, a := range t.aggregates {
-		if a.prefix.Bits < p.Bits && a.prefix.Covers(p) {
+		if a.has(p) {
 			a.contributors += k
 			if a.contributors == 0 || a.contributors == 1 && k == 1 {
 				c.showAggregate(t, a, ch.Cause)
@@ -159,7 +180,7 @@ func (c *Core) setAggregates(want []Aggregate, cause rib.Cause) {
 		t.aggregates = nil
 		for _, w := range want {
 			if c.tables[w.Table][w.Prefix.Family] == t {
-				t.aggregates = append(t.aggregates, &aggregate{prefix: w.Prefix, block: c.local(t, policy.Originated, policy.NextHopDefault, w.Attrs)})
+				t.aggregates = append(t.aggregates, &aggregate{prefix: w.Prefix, suppress: w.Suppress, block: c.local(t, policy.Originated, policy.NextHopDefault, w.Attrs)})
 			}
 		}
 		if len(t.aggregates) > 0 || len(old) > 0 {
@@ -177,8 +198,10 @@ func (c *Core) recount(t *table, old []*aggregate, cause rib.Cause) {
 		}
 		t.Existence(id)
 		p := t.Prefix(id)
+		exists := t.Best(id) != nil
+		t.suppress(id, exists && t.suppressed(p))
 		for _, a := range t.aggregates {
-			if t.Best(id) != nil && a.prefix.Bits < p.Bits && a.prefix.Covers(p) {
+			if exists && a.has(p) {
 				a.contributors++
 			}
 		}

@@ -35,12 +35,13 @@ func (w *world) edit() {
 			delete(w.twin.Aggregates, p)
 		} else {
 			w.twin.Aggregates[p] = wire.Attrs{Has: wire.HasOrigin | wire.HasASPath | wire.HasAtomicAggregate}
+			w.twin.Suppress = map[prefix.Prefix]bool{p: w.r.IntN(2) == 0, universe[0]: w.r.IntN(2) == 0}
 		}
 		w.cfg.Aggregate = nil
 		for p, a := range w.twin.Aggregates {
-			w.cfg.Aggregate = append(w.cfg.Aggregate, Aggregate{Prefix: p, Attrs: a})
+			w.cfg.Aggregate = append(w.cfg.Aggregate, Aggregate{Prefix: p, Attrs: a, Suppress: w.twin.Suppress[p]})
 		}
-		w.say("aggregates %v", w.twin.Aggregates)
+		w.say("aggregates %v, that suppress %v", w.twin.Aggregates, w.twin.Suppress)
 	case 2:
 		w.editRouter()
 	case 3, 4, 5:
@@ -117,7 +118,7 @@ func (w *world) some(edit func(*Neighbor, *model.Neighbor)) {
 
 // editNeighbors changes one of the settings of neighbors.
 func (w *world) editNeighbors() {
-	k, f, on, n := w.r.IntN(12), prefix.Family(w.r.IntN(2)), w.r.IntN(2) == 0, w.r.IntN(5)
+	k, f, on, n := w.r.IntN(13), prefix.Family(w.r.IntN(2)), w.r.IntN(2) == 0, w.r.IntN(5)
 	both := func(x *Neighbor, set func(*Family)) {
 		for f := range x.Families {
 			set(&x.Families[f])
@@ -164,6 +165,9 @@ func (w *world) editNeighbors() {
 		case 10:
 			x.SendBoth, x.PrependLocal = on, n%2 == 0
 			m.SendBoth, m.PrependLocal = x.SendBoth, x.PrependLocal
+		case 12:
+			both(x, func(f *Family) { f.SendSuppressed = on })
+			m.SendSuppressed = on
 		case 11:
 			x.Families[f].MaxOut = n
 			if p := w.peers[x.ID]; p != nil && p.most[f] > 0 && (n == 0 || n > p.most[f]) {

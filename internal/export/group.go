@@ -271,7 +271,9 @@ func (g *Group) withheld(communities []byte) bool {
 // route is what the group sends about a prefix.
 func (g *Group) route(id rib.ID) attr.Result {
 	r := attr.Result{Reason: NotBestRoute}
-	if best := g.env.Table.Best(id); best != nil {
+	if best := g.env.Table.Best(id); best != nil && !g.SendSuppressed && g.env.Suppressed.Has(uint32(id)) {
+		r = attr.Result{Reason: Suppressed}
+	} else if best != nil {
 		r = g.judge(best.Post, id)
 		if r.To != 0 && g.env.Installed != nil {
 			// RFC 4271 section 9.1.3: nothing is announced that we cannot forward.

@@ -14,6 +14,7 @@ import (
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
 	"holdfast/internal/rib"
+	"holdfast/internal/slab"
 )
 
 // NextHopKind is where a neighbor's next hops come from.
@@ -50,6 +51,8 @@ type Params struct {
 	// ASOverride replaces this AS by LocalASN in paths; 0 is off.
 	ASOverride       uint32
 	DefaultOriginate bool
+	// SendSuppressed sends what Env.Suppressed keeps from others.
+	SendSuppressed bool
 	// MaxOut is how many prefixes are sent at the most, 0: any number. Those of
 	// its own that a member is not sent count too.
 	MaxOut int
@@ -82,6 +85,9 @@ type Env struct {
 	// DefaultRoute is the block that default-originate announces; it belongs
 	// to the router itself.
 	DefaultRoute attr.Handle
+	// Suppressed has the prefixes that are parts of an aggregate that stands for
+	// them.
+	Suppressed slab.Bits
 	// Unsendable is told of a route that does not fit a group's messages.
 	Unsendable func(g *Group, p prefix.Prefix)
 	// Installed says whether the best route of a prefix is in the kernel: Sent,
@@ -106,6 +112,7 @@ const (
 	ByCommunity     // NO_EXPORT or NO_ADVERTISE (RFC 1997)
 	NoNextHop       // the session has no address of the family to announce
 	TooLarge        // does not fit the neighbor's messages
+	Suppressed      // an aggregate stands for it
 	OverLimit       // Params.MaxOut is reached
 	SplitHorizon    // it came from this very neighbor
 	NotBestRoute    // there is no best path
@@ -117,7 +124,7 @@ const (
 var reasons = [reasonsLength]string{"sent", "rejected by the export policy",
 	"no export policy, so nothing passes (RFC 8212)", "from iBGP, and neither side is a route reflector client",
 	"has the community NO_EXPORT or NO_ADVERTISE", "the session has no local address of this family: set next_hop",
-	"too large for the neighbor's messages", "max_prefixes_out is reached", "it came from this neighbor", "there is no best path",
+	"too large for the neighbor's messages", "an aggregate stands for it (suppress)", "max_prefixes_out is reached", "it came from this neighbor", "there is no best path",
 	"the kernel has not acknowledged it yet", "the kernel does not take it"}
 
 // ReasonText is a reason for people.

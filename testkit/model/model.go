@@ -42,6 +42,7 @@ type Neighbor struct {
 	// What it is sent.
 	RemovePrivate, ASOverride, DefaultOriginate bool
 	SendBoth, PrependLocal                      bool // RFC 7705
+	SendSuppressed                              bool
 	NextHopSelf, NextHopUnchanged               bool // neither: by the kind of neighbor
 	Up                                          bool
 	NextHop                                     []byte       // what it is told as our own
@@ -61,6 +62,7 @@ type Router struct {
 	Neighbors  []*Neighbor
 	Local      map[prefix.Prefix]wire.Attrs
 	Aggregates map[prefix.Prefix]wire.Attrs
+	Suppress   map[prefix.Prefix]bool // aggregates that stand for their parts
 
 	best map[prefix.Prefix]*Path // what Best has found since Changed
 }
@@ -314,7 +316,7 @@ func (r *Router) Suits(n *Neighbor, p prefix.Prefix) (a *wire.Attrs, own bool) {
 // passes is the best route as n would get it, split horizon left aside.
 func (r *Router) passes(n *Neighbor, p prefix.Prefix) *wire.Attrs {
 	best := r.Best(p)
-	if best == nil {
+	if best == nil || r.suppressed(p) && !n.SendSuppressed {
 		return nil
 	}
 	from := best.From
@@ -338,6 +340,16 @@ func (r *Router) passes(n *Neighbor, p prefix.Prefix) *wire.Attrs {
 		return nil
 	}
 	return r.send(n, from, a, a.Has&wire.HasMED != had || a.MED != med)
+}
+
+// suppressed reports whether an aggregate stands for a prefix.
+func (r *Router) suppressed(p prefix.Prefix) bool {
+	for q := range r.Aggregates {
+		if r.Suppress[q] && q.Bits < p.Bits && q.Covers(p) {
+			return true
+		}
+	}
+	return false
 }
 
 // send is what the kind of session makes of a route that passes. ownMED says

@@ -72,9 +72,10 @@ originate "more" {
 }
 
 aggregate "big" {
-  table  = table.main
-  prefix = "198.51.0.0/16"
-  policy = [policy.plain, policy.empty]
+  table    = table.main
+  prefix   = "198.51.0.0/16"
+  policy   = [policy.plain, policy.empty]
+  suppress = true
   set { add_communities = community_set.listed }
 }
 
@@ -208,6 +209,7 @@ neighbor "everything" {
   max_prefixes_out     = 100
   add_path             = "receive"
   default_originate    = true
+  send_suppressed      = true
   remove_private_as    = true
   as_override          = true
   family "ipv6" {
