@@ -23,6 +23,9 @@ const (
 	// people to see why, and so that one that flaps is not another one each
 	// time.
 	keepLeft = time.Minute
+	// settled is how long it must have been without one to go for somebody else:
+	// one that has just come has none yet.
+	settled = 5 * time.Second
 	// sweepEvery is how often those are looked for that have gone.
 	sweepEvery = 10 * time.Second
 	// fewLeft numbers wait until it is worth a walk over all blocks to see
@@ -113,12 +116,12 @@ func (d *daemon) welcome(_ string, from netip.Addr, asn uint32) *session.Close {
 	return nil
 }
 
-// roomIn reports whether a range may have one neighbor more. One without a
-// session has to go for it.
+// roomIn reports whether a range may have one neighbor more. The one that has
+// been without a session for longest has to go for it.
 func (d *daemon) roomIn(g *config.Range) bool {
 	n := 0
 	var idle *config.Neighbor
-	since := time.Now()
+	since := time.Now().Add(-settled)
 	for _, m := range members(d.running) {
 		if m.Range != g.Name {
 			continue

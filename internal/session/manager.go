@@ -33,7 +33,7 @@ type Manager struct {
 
 	ctx    context.Context // done when lingering must end
 	cancel context.CancelFunc
-	wg     sync.WaitGroup // listeners, runners, attempts to connect and lingering connections
+	wg     sync.WaitGroup // listeners, runners, arrivals, attempts to connect and lingering connections
 
 	mu        sync.Mutex
 	runners   map[packet.ID]*runner

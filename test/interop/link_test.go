@@ -13,13 +13,13 @@ import (
 
 // onLink starts holdfast and another router with a session over an interface
 // without any address.
-func onLink(t *testing.T, m Make) (hf *HoldfastRouter, other Router, ours, theirs *Node) {
+func onLink(t *testing.T, m Make, password string) (hf *HoldfastRouter, other Router, ours, theirs *Node) {
 	t.Helper()
 	l := New(t)
 	ours, theirs = l.Node("hf"), l.Node("other")
 	l.Link(ours, theirs, "eth1")
 	session := func(as uint32) []Session {
-		return []Session{{Name: "leaf", Interface: "eth1", AS: as, Families: []Family{IPv4, IPv6}, HoldTime: 3}}
+		return []Session{{Name: "leaf", Interface: "eth1", AS: as, Families: []Family{IPv4, IPv6}, HoldTime: 3, Password: password}}
 	}
 	hf = StartHoldfast(ours, Config{AS: holdfastAS, ID: ours.V4, Sessions: session(otherAS), Routes: linkRoutes(11)})
 	other = m.Start(theirs, Config{AS: otherAS, ID: theirs.V4, Sessions: session(holdfastAS), Routes: linkRoutes(1)})
@@ -48,10 +48,13 @@ func crossedLink(from *Node, as uint32, n int) []Route {
 // 4861), and IPv4 routes go over a link that has no IPv4 address (RFC 8950).
 func TestInterface(t *testing.T) {
 	t.Parallel()
-	for _, m := range []Make{FRR(), Holdfast()} {
-		t.Run(m.Kind, func(t *testing.T) {
+	for name, c := range map[string]struct {
+		m        Make
+		password string
+	}{"frr": {m: FRR()}, "frr, md5": {FRR(), "correct-horse"}, "holdfast, md5": {Holdfast(), "correct-horse"}} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			hf, other, ours, theirs := onLink(t, m)
+			hf, other, ours, theirs := onLink(t, c.m, c.password)
 			check := func() {
 				t.Helper()
 				AwaitUp(t, hf, "leaf")
