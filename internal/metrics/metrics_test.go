@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -205,16 +204,5 @@ func TestDocs(t *testing.T) {
 	}
 	for name := range documented {
 		t.Errorf("%s has %s, which there is not", path, name)
-	}
-}
-
-func TestNamesAreOnce(t *testing.T) {
-	var names []string
-	for _, m := range all() {
-		names = append(names, m.name)
-	}
-	slices.Sort(names)
-	if len(slices.Compact(names)) != len(all()) {
-		t.Error("a name is there twice")
 	}
 }
