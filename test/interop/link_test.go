@@ -21,7 +21,7 @@ func onLink(t *testing.T, m Make, password string) (hf *HoldfastRouter, other Ro
 	session := func(as uint32) []Session {
 		return []Session{{Name: "leaf", Interface: "eth1", AS: as, Families: []Family{IPv4, IPv6}, HoldTime: 3, Password: password}}
 	}
-	hf = StartHoldfast(ours, Config{AS: holdfastAS, ID: ours.V4, Sessions: session(otherAS), Routes: linkRoutes(11)})
+	hf = StartHoldfast(ours, Config{AS: holdfastAS, ID: ours.V4, Router: "kernel = true", Sessions: session(otherAS), Routes: linkRoutes(11)})
 	other = m.Start(theirs, Config{AS: otherAS, ID: theirs.V4, Sessions: session(holdfastAS), Routes: linkRoutes(1)})
 	return hf, other, ours, theirs
 }
@@ -61,6 +61,8 @@ func TestInterface(t *testing.T) {
 				AwaitUp(t, other, "leaf")
 				AwaitRoutes(t, hf, "leaf", crossedLink(theirs, otherAS, 1))
 				AwaitRoutes(t, other, "leaf", crossedLink(ours, holdfastAS, 11))
+				via := theirs.LinkLocal("eth1").String()
+				awaitKernel(t, ours, "254", "198.51.1.0/24 via inet6 "+via+" metric 20")
 			}
 			check()
 
