@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -374,5 +375,73 @@ func TestNumbers(t *testing.T) {
 	m.unused([]packet.ID{first})
 	if id, err := m.of(n("b")); err != nil || id != first || len(m.left)+len(m.free) > 0 {
 		t.Errorf("%d, %v, %+v", id, err, m)
+	}
+}
+
+// TestRangeStorm has routers come and go while configurations change. What is
+// left in the end is what is there: the same in the configuration, in the
+// engine, among the sessions and among the numbers.
+func TestRangeStorm(t *testing.T) {
+	variants := []string{rangeText, strings.Replace(rangeText, "limit     = 3", "limit     = 8\n  hold_time = \"30s\"", 1),
+		strings.Replace(rangeText, "65001-65099", "65001-65002", 1), "", strings.Replace(rangeText, "limit     = 3", "shutdown  = true", 1),
+		rangeText + "neighbor \"own\" {\n  address = \"10.0.0.3\"\n  asn     = 65001\n  passive = true\n}\n"}
+	for seed := range uint64(8) {
+		inLAN(t, func(t *testing.T, l *lan) {
+			var all sync.WaitGroup
+			for i := range 6 {
+				r := rand.New(rand.NewPCG(seed, uint64(i)))
+				all.Go(func() {
+					for range 30 {
+						time.Sleep(time.Duration(r.IntN(20_000)) * time.Millisecond) // of the bubble's clock
+						from := netip.AddrFrom4([4]byte{10, 0, 0, byte(2 + r.IntN(9))})
+						c, err := l.net.Dial(t.Context(), from, netip.MustParseAddrPort("10.0.0.1:179"))
+						if err != nil {
+							continue
+						}
+						asn := uint32(65001 + r.IntN(4))
+						o := wire.Open{ASN: asn, ID: 0x0a000000 + asn, HoldTime: 60, Capabilities: wire.Capabilities{AS4: true, Families: []wire.FamilyID{wire.UnicastID(prefix.IPv4)}}}
+						msg := wire.AppendKeepalive(wire.AppendOpen(nil, &o))
+						c.Write(msg[:1+r.IntN(len(msg))])
+						stays := time.Duration(r.IntN(100)) * time.Second
+						all.Go(func() {
+							go io.Copy(io.Discard, c) // ends with the connection
+							time.Sleep(stays)
+							c.Close()
+						})
+					}
+				})
+			}
+			r := rand.New(rand.NewPCG(seed, 99))
+			for range 20 {
+				time.Sleep(time.Duration(r.IntN(30_000)) * time.Millisecond)
+				l.configure(variants[r.IntN(len(variants))])
+				now, _, _ := l.current()
+				if some := members(now); len(some) > 0 && r.IntN(3) == 0 {
+					name := some[0].Name
+					if l.takeDown(name, down{Reason: "storm", Since: time.Now()}) == nil && r.IntN(2) == 0 {
+						_ = l.enable(name, "") // it may be gone
+					}
+				}
+			}
+			all.Wait()
+			l.configure(rangeText)
+			pass(time.Minute)
+			now, _, _ := l.current()
+			for _, n := range members(now) {
+				_ = l.enable(n.Name, "") // what limits or commands keep down
+			}
+			pass(2 * keepLeft)
+			l.want("")
+			delete(l.ids.given, identity{name: "own", asn: 65001, localASN: 64500}) // for ever
+			if len(l.ids.given) > 0 {
+				t.Errorf("seed %d: numbers are left: %v", seed, l.ids.given)
+			}
+			l.findUnused()
+			if len(l.ids.left) > 0 {
+				t.Errorf("seed %d: the engine still uses %v", seed, l.ids.left)
+			}
+			l.call("10.0.0.5", 65001)
+			l.want("lan/10.0.0.5+")
+		})
 	}
 }
