@@ -198,6 +198,14 @@ func finding(f Finding) *pb.Finding {
 	return &pb.Finding{Text: f.Text, Position: position(f.Position)}
 }
 
+func sending(s *Sending) *pb.Sending {
+	m := &pb.Sending{Neighbor: s.Neighbor, Sent: s.Sent, Reason: s.Reason, Rule: ruleRef(s.Rule)}
+	if s.Sent {
+		m.Attributes = AttributesOf(&s.Attrs)
+	}
+	return m
+}
+
 func ruleAction(then string) pb.RuleAction {
 	return map[string]pb.RuleAction{
 		"accept": pb.RuleAction_RULE_ACTION_ACCEPT, "reject": pb.RuleAction_RULE_ACTION_REJECT,

@@ -41,6 +41,9 @@ type Router interface {
 	// preference, then for those that take no part in the decision. NotFound
 	// if there is none.
 	Explain(ctx context.Context, table string, p prefix.Prefix, fn func(Candidate) error) error
+	// Sending says what a neighbor is sent about a prefix of its table, and
+	// otherwise why not.
+	Sending(ctx context.Context, neighbor string, p prefix.Prefix) (Sending, error)
 
 	// Monitor calls fn with what changes, until ctx ends or fn returns an error.
 	// Refused if there are too many who look.
@@ -386,6 +389,15 @@ type Candidate struct {
 	Lost *Decision
 	// Findings is what the rule that rejected it found.
 	Findings []Finding
+}
+
+// Sending is what a neighbor is sent about a prefix.
+type Sending struct {
+	Neighbor string
+	Sent     bool
+	Reason   string     // why not
+	Rule     *RuleRef   // that let it pass, or rejected it; nil if none did
+	Attrs    wire.Attrs // as they are sent
 }
 
 // Decision is a step of the ladder at which one path lost to another.

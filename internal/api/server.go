@@ -195,6 +195,11 @@ func (s *server) Explain(ctx context.Context, req *connect.Request[pb.ExplainReq
 		msg.Candidates = append(msg.Candidates, candidate(&c))
 		return nil
 	})
+	if err == nil && req.Msg.To != "" {
+		var x Sending
+		x, err = s.r.Sending(ctx, req.Msg.To, p)
+		msg.Sending = sending(&x)
+	}
 	return answer(msg, err, same)
 }
 

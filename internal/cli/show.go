@@ -299,7 +299,8 @@ func (a *app) explainCommand() *cobra.Command {
 		Use: "explain PREFIX|ADDRESS", Short: "Every path of a prefix, and the step that decided about it", Args: between(1, 1),
 		Long: `Shows every path of a prefix, or of the longest prefix that holds an address, in
 the order of preference. Each that is not the best has the step of the decision
-at which it lost, and each that was rejected the rule that did it.`,
+at which it lost, and each that was rejected the rule that did it. With --to it
+also says what a neighbor is sent, or why it is not.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {
@@ -310,5 +311,7 @@ at which it lost, and each that was rejected the rule that did it.`,
 		},
 	}
 	tableFlag(c, &req.Table)
+	c.Flags().StringVar(&req.To, "to", "", "what the neighbor of this `name` is sent, or why it is not")
+	complete(c, "to", a.completeNeighborFlag)
 	return c
 }

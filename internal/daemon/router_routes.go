@@ -3,11 +3,13 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 
 	"holdfast/internal/api"
 	"holdfast/internal/config"
 	"holdfast/internal/engine"
+	"holdfast/internal/export"
 	"holdfast/internal/packet"
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
@@ -118,6 +120,32 @@ func (r *router) Explain(ctx context.Context, table string, p prefix.Prefix, fn 
 		return api.NotFound("there is no route for exactly %s: lookup finds the one that covers an address", p)
 	}
 	return err
+}
+
+// Sending implements api.Router.
+func (r *router) Sending(ctx context.Context, neighbor string, p prefix.Prefix) (api.Sending, error) {
+	n, id, err := r.find(neighbor)
+	if err != nil {
+		return api.Sending{}, err
+	}
+	out := api.Sending{Neighbor: n.Name}
+	x, err := r.engine.Sending(ctx, id, p)
+	switch {
+	case err != nil:
+	case !x.Up:
+		out.Reason = fmt.Sprintf("there is no session for %s", p.Family)
+	case x.Reason == export.Sent:
+		out.Sent, out.Attrs = true, x.Attrs
+	default:
+		out.Reason = export.ReasonText(x.Reason)
+	}
+	if x.Rule.Policy != "" {
+		out.Rule = &api.RuleRef{Policy: x.Rule.Policy, Rule: x.Rule.Rule, Position: position(x.Rule.Pos)}
+	} else if chain := r.shown().cfg.Chain(n.Families[p.Family].Export); x.Reason == export.ByPolicy && len(chain) > 0 {
+		last := chain[len(chain)-1] // its end
+		out.Rule = &api.RuleRef{Policy: last.Name, Position: position(last.Pos)}
+	}
+	return out, err
 }
 
 // selection is a query that has been understood.

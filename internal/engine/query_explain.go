@@ -7,7 +7,9 @@ import (
 	"net/netip"
 
 	"holdfast/internal/attr"
+	"holdfast/internal/export"
 	"holdfast/internal/packet"
+	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
 	"holdfast/internal/rib"
 	"holdfast/internal/wire"
@@ -71,6 +73,40 @@ func (c *Core) explain(q *Query, p prefix.Prefix, pg *page) (lost []*Lost) {
 		lost = append(lost, nil)
 	})
 	return lost
+}
+
+// Sending is what a neighbor is sent about a prefix.
+type Sending struct {
+	Up     bool  // the session is, with the prefix's family
+	Reason uint8 // in the terms of export.ReasonText
+	// Rule let it pass or rejected it; zero where none did.
+	Rule  policy.Label
+	Attrs wire.Attrs // as they are sent
+}
+
+// Sending says what a neighbor is sent about a prefix of its table.
+func (e *Engine) Sending(ctx context.Context, id packet.ID, p prefix.Prefix) (s Sending, err error) {
+	err = e.ask(ctx, func(c *Core) { s = c.sending(id, p) })
+	return s, err
+}
+
+func (c *Core) sending(id packet.ID, p prefix.Prefix) (s Sending) {
+	if int(id) >= len(c.neighbors) || c.neighbors[id].members[p.Family] == nil {
+		return s
+	}
+	n := c.neighbors[id]
+	m, x := n.members[p.Family], c.of(n, p.Family).Lookup(p)
+	if s.Up, s.Reason = true, export.NotBestRoute; x == 0 {
+		return s
+	}
+	h, reason := m.Advertised(x)
+	if s.Reason = reason; h != 0 {
+		s.Attrs = m.Attrs(h)
+		s.Rule, _ = m.Group().AcceptedBy(x)
+	} else if reason == export.ByPolicy {
+		s.Rule, _ = m.Group().RejectedBy(x)
+	}
+	return s
 }
 
 // compared has what a step compares, of the winner and the loser.

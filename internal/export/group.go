@@ -155,7 +155,7 @@ func (g *Group) variant(id rib.ID) uint32 {
 
 // judge is what the group makes of a best path: the block to send, or 0 and why
 // not. The memo holds the block.
-func (g *Group) judge(h attr.Handle, id rib.ID) attr.Result {
+func (g *Group) judge(h attr.Handle, id rib.ID, hits uint64) attr.Result {
 	variant := g.variant(id)
 	r, ok := g.memo.Get(h, variant)
 	if !ok {
@@ -166,7 +166,7 @@ func (g *Group) judge(h attr.Handle, id rib.ID) attr.Result {
 		}
 	}
 	if g.program != nil && r.Reason <= ByPolicy {
-		g.program.Count(r.Trace, 1)
+		g.program.Count(r.Trace, hits)
 	}
 	return r
 }
@@ -268,13 +268,13 @@ func (g *Group) withheld(communities []byte) bool {
 	return false
 }
 
-// route is what the group sends about a prefix.
-func (g *Group) route(id rib.ID) attr.Result {
+// route is what the group sends about a prefix. hits counts for the rules.
+func (g *Group) route(id rib.ID, hits uint64) attr.Result {
 	r := attr.Result{Reason: NotBestRoute}
 	if best := g.env.Table.Best(id); best != nil && !g.SendSuppressed && g.env.Suppressed.Has(uint32(id)) {
 		r = attr.Result{Reason: Suppressed}
 	} else if best != nil {
-		r = g.judge(best.Post, id)
+		r = g.judge(best.Post, id, hits)
 		if r.To != 0 && g.env.Installed != nil {
 			// RFC 4271 section 9.1.3: nothing is announced that we cannot forward.
 			if reason := g.env.Installed(id); reason != Sent {
@@ -411,7 +411,7 @@ func (g *Group) warm(ids []rib.ID) {
 // update brings one prefix of the Adj-RIB-Out up to date.
 func (g *Group) update(id rib.ID, b *bucket) {
 	e := g.env
-	r := g.route(id)
+	r := g.route(id, 1)
 	cell := g.out.At(uint32(id))
 	old := *cell
 	if r.Reason == NotYetInstalled {

@@ -287,7 +287,7 @@ func (m *Member) Advertised(id rib.ID) (attr.Handle, uint8) {
 		return 0, OverLimit
 	}
 	if h == 0 {
-		return 0, m.group.route(id).Reason
+		return 0, m.group.route(id, 0).Reason
 	}
 	if m.sees(h) == 0 {
 		return 0, SplitHorizon

@@ -29,15 +29,30 @@ func (g *Group) Program() *policy.Program { return g.program }
 // AcceptedBy is the rule that let the best path of a prefix out. It is false
 // where no rule did, or where what is out is not up to date.
 func (g *Group) AcceptedBy(id rib.ID) (policy.Label, bool) {
-	best := g.env.Table.Best(id)
-	if best == nil || g.program == nil {
-		return policy.Label{}, false
-	}
-	r, ok := g.memo.Get(best.Post, g.variant(id))
+	r, ok := g.verdict(id)
 	if !ok || r.To == 0 || r.To != g.out.Get(uint32(id)) {
 		return policy.Label{}, false
 	}
 	return g.program.Last(r.Trace)
+}
+
+// RejectedBy is the rule that rejected the best path of a prefix. It is false
+// where none did: the end of the policies.
+func (g *Group) RejectedBy(id rib.ID) (policy.Label, bool) {
+	r, ok := g.verdict(id)
+	if !ok || r.Reason != ByPolicy {
+		return policy.Label{}, false
+	}
+	return g.program.Last(r.Trace)
+}
+
+// verdict is what is known of what the policy makes of the best path of a prefix.
+func (g *Group) verdict(id rib.ID) (attr.Result, bool) {
+	best := g.env.Table.Best(id)
+	if best == nil || g.program == nil {
+		return attr.Result{}, false
+	}
+	return g.memo.Get(best.Post, g.variant(id))
 }
 
 // Bytes is the memory that the member takes while it is not in step.

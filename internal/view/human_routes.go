@@ -201,7 +201,24 @@ func (h *human) Explain(m *pb.ExplainResponse) error {
 		f.add("Last change", r.Cause)
 		f.write(&b, "     ")
 	}
+	if s := m.Sending; s != nil {
+		h.sending(&b, s)
+	}
 	return h.print(&b)
+}
+
+// sending says what a neighbor is sent.
+func (h *human) sending(b *strings.Builder, s *pb.Sending) {
+	var f facts
+	if s.Sent {
+		fmt.Fprintf(b, "\nSent to %s\n", s.Neighbor)
+		f.add("Accepted by", ruleText(s.Rule))
+		h.attributes(&f, s.Attributes, 0)
+	} else {
+		fmt.Fprintf(b, "\nNot sent to %s: %s\n", s.Neighbor, s.Reason)
+		f.add("Rejected by", ruleText(s.Rule))
+	}
+	f.write(b, "     ")
 }
 
 // verdict is what the decision process said about a path.

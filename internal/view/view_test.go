@@ -142,6 +142,8 @@ func TestGolden(t *testing.T) {
 		Attributes: &pb.Attributes{NextHop: "192.0.2.30"}}
 	events := watch(t, c)
 	explained := call(t, c.Explain, &pb.ExplainRequest{Prefix: "198.51.100.0/24"})
+	sent := call(t, c.Explain, &pb.ExplainRequest{Prefix: "198.51.100.0/24", To: "transit-b"})
+	notSent := call(t, c.Explain, &pb.ExplainRequest{Prefix: "198.51.100.0/24", To: "shop"})
 	lookup := call(t, c.Lookup, &pb.LookupRequest{Address: "198.51.100.7"})
 	count := call(t, c.CountRoutes, &pb.CountRoutesRequest{})
 	policies := call(t, c.ListPolicies, &pb.ListPoliciesRequest{})
@@ -165,6 +167,8 @@ func TestGolden(t *testing.T) {
 		"neighbor-shutdown":  neighbor("shop"),
 		"neighbor-internal":  neighbor("core-1"),
 		"neighbor-held":      func(v view.View) error { return v.Neighbor(held) },
+		"explain-sent":       func(v view.View) error { return v.Explain(sent) },
+		"explain-not-sent":   func(v view.View) error { return v.Explain(notSent) },
 		"explain-originated": func(v view.View) error { return v.Explain(ours) },
 		"routes":             routes(view.RouteColumns{}, nil),
 		"routes-communities": routes(view.RouteColumns{Communities: true}, &pb.RouteQuery{Prefix: "198.51.100.0/24"}),

@@ -4,6 +4,7 @@ package interop
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	. "holdfast/testkit/netlab"
@@ -33,6 +34,9 @@ func TestMaxPrefixesOut(t *testing.T) {
 			}
 			return nil
 		})
+		if out, err := p.hf.Ask("explain", ours[2].Prefix.String(), "--to", "v4"); err != nil || !strings.Contains(out, "Not sent to v4: max_prefixes_out is reached") {
+			t.Errorf("explain says %s%v", out, err)
+		}
 		p.hf.Withdraw(ours[0])
 		AwaitRoutes(t, p.other, "v4", p.fromHoldfast(ours[1:]...))
 		p.hf.Announce(ours[0])

@@ -203,6 +203,14 @@ func (r *Router) Lookup(_ context.Context, _ string, a netip.Addr, fn func(api.R
 	return r.Fail
 }
 
+// Sending is a refusal for shop, and the first route for all others.
+func (r *Router) Sending(_ context.Context, neighbor string, _ prefix.Prefix) (api.Sending, error) {
+	if neighbor == "shop" {
+		return api.Sending{Neighbor: neighbor, Reason: "max_prefixes_out is reached"}, r.Fail
+	}
+	return api.Sending{Neighbor: neighbor, Sent: true, Rule: routes[0].Rule, Attrs: routes[0].Attrs}, r.Fail
+}
+
 // Explain has the paths of a prefix; the second one has lost by step 5.
 func (r *Router) Explain(_ context.Context, _ string, p prefix.Prefix, fn func(api.Candidate) error) error {
 	n := 0

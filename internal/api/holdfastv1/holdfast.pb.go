@@ -4045,9 +4045,11 @@ func (x *LookupResponse) GetRoutes() []*Route {
 }
 
 type ExplainRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Prefix        string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
-	Table         string                 `protobuf:"bytes,2,opt,name=table,proto3" json:"table,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Prefix string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Table  string                 `protobuf:"bytes,2,opt,name=table,proto3" json:"table,omitempty"`
+	// The neighbor about which to say what it is sent; empty for none.
+	To            string `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4096,10 +4098,19 @@ func (x *ExplainRequest) GetTable() string {
 	return ""
 }
 
+func (x *ExplainRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
 type ExplainResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Prefix        string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
-	Candidates    []*Candidate           `protobuf:"bytes,2,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Prefix     string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Candidates []*Candidate           `protobuf:"bytes,2,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	// Present if the request names a neighbor.
+	Sending       *Sending `protobuf:"bytes,3,opt,name=sending,proto3" json:"sending,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4148,6 +4159,93 @@ func (x *ExplainResponse) GetCandidates() []*Candidate {
 	return nil
 }
 
+func (x *ExplainResponse) GetSending() *Sending {
+	if x != nil {
+		return x.Sending
+	}
+	return nil
+}
+
+// Sending is what a neighbor is sent about a prefix.
+type Sending struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Neighbor string                 `protobuf:"bytes,1,opt,name=neighbor,proto3" json:"neighbor,omitempty"`
+	Sent     bool                   `protobuf:"varint,2,opt,name=sent,proto3" json:"sent,omitempty"`
+	// Why it is not sent.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// That let it pass, or rejected it.
+	Rule *RuleRef `protobuf:"bytes,4,opt,name=rule,proto3" json:"rule,omitempty"`
+	// As they are sent.
+	Attributes    *Attributes `protobuf:"bytes,5,opt,name=attributes,proto3" json:"attributes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sending) Reset() {
+	*x = Sending{}
+	mi := &file_holdfast_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sending) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sending) ProtoMessage() {}
+
+func (x *Sending) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sending.ProtoReflect.Descriptor instead.
+func (*Sending) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *Sending) GetNeighbor() string {
+	if x != nil {
+		return x.Neighbor
+	}
+	return ""
+}
+
+func (x *Sending) GetSent() bool {
+	if x != nil {
+		return x.Sent
+	}
+	return false
+}
+
+func (x *Sending) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Sending) GetRule() *RuleRef {
+	if x != nil {
+		return x.Rule
+	}
+	return nil
+}
+
+func (x *Sending) GetAttributes() *Attributes {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
 type Candidate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Route *Route                 `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
@@ -4162,7 +4260,7 @@ type Candidate struct {
 
 func (x *Candidate) Reset() {
 	*x = Candidate{}
-	mi := &file_holdfast_proto_msgTypes[45]
+	mi := &file_holdfast_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4174,7 +4272,7 @@ func (x *Candidate) String() string {
 func (*Candidate) ProtoMessage() {}
 
 func (x *Candidate) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[45]
+	mi := &file_holdfast_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4187,7 +4285,7 @@ func (x *Candidate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Candidate.ProtoReflect.Descriptor instead.
 func (*Candidate) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{45}
+	return file_holdfast_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Candidate) GetRoute() *Route {
@@ -4225,7 +4323,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_holdfast_proto_msgTypes[46]
+	mi := &file_holdfast_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4237,7 +4335,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[46]
+	mi := &file_holdfast_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4250,7 +4348,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{46}
+	return file_holdfast_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Decision) GetStep() uint32 {
@@ -4298,7 +4396,7 @@ type MonitorRequest struct {
 
 func (x *MonitorRequest) Reset() {
 	*x = MonitorRequest{}
-	mi := &file_holdfast_proto_msgTypes[47]
+	mi := &file_holdfast_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4310,7 +4408,7 @@ func (x *MonitorRequest) String() string {
 func (*MonitorRequest) ProtoMessage() {}
 
 func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[47]
+	mi := &file_holdfast_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4323,7 +4421,7 @@ func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorRequest.ProtoReflect.Descriptor instead.
 func (*MonitorRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{47}
+	return file_holdfast_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *MonitorRequest) GetNeighbor() string {
@@ -4363,7 +4461,7 @@ type MonitorResponse struct {
 
 func (x *MonitorResponse) Reset() {
 	*x = MonitorResponse{}
-	mi := &file_holdfast_proto_msgTypes[48]
+	mi := &file_holdfast_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4375,7 +4473,7 @@ func (x *MonitorResponse) String() string {
 func (*MonitorResponse) ProtoMessage() {}
 
 func (x *MonitorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[48]
+	mi := &file_holdfast_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4388,7 +4486,7 @@ func (x *MonitorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorResponse.ProtoReflect.Descriptor instead.
 func (*MonitorResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{48}
+	return file_holdfast_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *MonitorResponse) GetEvents() []*Event {
@@ -4424,7 +4522,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_holdfast_proto_msgTypes[49]
+	mi := &file_holdfast_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4436,7 +4534,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[49]
+	mi := &file_holdfast_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4449,7 +4547,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{49}
+	return file_holdfast_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Event) GetAt() *timestamppb.Timestamp {
@@ -4546,7 +4644,7 @@ type ListPoliciesRequest struct {
 
 func (x *ListPoliciesRequest) Reset() {
 	*x = ListPoliciesRequest{}
-	mi := &file_holdfast_proto_msgTypes[50]
+	mi := &file_holdfast_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4558,7 +4656,7 @@ func (x *ListPoliciesRequest) String() string {
 func (*ListPoliciesRequest) ProtoMessage() {}
 
 func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[50]
+	mi := &file_holdfast_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4571,7 +4669,7 @@ func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesRequest.ProtoReflect.Descriptor instead.
 func (*ListPoliciesRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{50}
+	return file_holdfast_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListPoliciesRequest) GetPolicy() string {
@@ -4590,7 +4688,7 @@ type ListPoliciesResponse struct {
 
 func (x *ListPoliciesResponse) Reset() {
 	*x = ListPoliciesResponse{}
-	mi := &file_holdfast_proto_msgTypes[51]
+	mi := &file_holdfast_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4602,7 +4700,7 @@ func (x *ListPoliciesResponse) String() string {
 func (*ListPoliciesResponse) ProtoMessage() {}
 
 func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[51]
+	mi := &file_holdfast_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4615,7 +4713,7 @@ func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesResponse.ProtoReflect.Descriptor instead.
 func (*ListPoliciesResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{51}
+	return file_holdfast_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListPoliciesResponse) GetPolicies() []*Policy {
@@ -4640,7 +4738,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_holdfast_proto_msgTypes[52]
+	mi := &file_holdfast_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4652,7 +4750,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[52]
+	mi := &file_holdfast_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4665,7 +4763,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{52}
+	return file_holdfast_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Policy) GetName() string {
@@ -4724,7 +4822,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_holdfast_proto_msgTypes[53]
+	mi := &file_holdfast_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4736,7 +4834,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[53]
+	mi := &file_holdfast_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4749,7 +4847,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{53}
+	return file_holdfast_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *PolicyRule) GetName() string {
@@ -4810,7 +4908,7 @@ type TestPolicyRequest struct {
 
 func (x *TestPolicyRequest) Reset() {
 	*x = TestPolicyRequest{}
-	mi := &file_holdfast_proto_msgTypes[54]
+	mi := &file_holdfast_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4822,7 +4920,7 @@ func (x *TestPolicyRequest) String() string {
 func (*TestPolicyRequest) ProtoMessage() {}
 
 func (x *TestPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[54]
+	mi := &file_holdfast_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4835,7 +4933,7 @@ func (x *TestPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestPolicyRequest.ProtoReflect.Descriptor instead.
 func (*TestPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{54}
+	return file_holdfast_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *TestPolicyRequest) GetPolicy() string {
@@ -4893,7 +4991,7 @@ type TestPolicyResponse struct {
 
 func (x *TestPolicyResponse) Reset() {
 	*x = TestPolicyResponse{}
-	mi := &file_holdfast_proto_msgTypes[55]
+	mi := &file_holdfast_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4905,7 +5003,7 @@ func (x *TestPolicyResponse) String() string {
 func (*TestPolicyResponse) ProtoMessage() {}
 
 func (x *TestPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[55]
+	mi := &file_holdfast_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4918,7 +5016,7 @@ func (x *TestPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestPolicyResponse.ProtoReflect.Descriptor instead.
 func (*TestPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{55}
+	return file_holdfast_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *TestPolicyResponse) GetAccepted() bool {
@@ -4971,7 +5069,7 @@ type PolicyStep struct {
 
 func (x *PolicyStep) Reset() {
 	*x = PolicyStep{}
-	mi := &file_holdfast_proto_msgTypes[56]
+	mi := &file_holdfast_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4983,7 +5081,7 @@ func (x *PolicyStep) String() string {
 func (*PolicyStep) ProtoMessage() {}
 
 func (x *PolicyStep) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[56]
+	mi := &file_holdfast_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4996,7 +5094,7 @@ func (x *PolicyStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyStep.ProtoReflect.Descriptor instead.
 func (*PolicyStep) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{56}
+	return file_holdfast_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *PolicyStep) GetRule() *RuleRef {
@@ -5046,7 +5144,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_holdfast_proto_msgTypes[57]
+	mi := &file_holdfast_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5058,7 +5156,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[57]
+	mi := &file_holdfast_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5071,7 +5169,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{57}
+	return file_holdfast_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Finding) GetText() string {
@@ -5100,7 +5198,7 @@ type ClearNeighborsRequest struct {
 
 func (x *ClearNeighborsRequest) Reset() {
 	*x = ClearNeighborsRequest{}
-	mi := &file_holdfast_proto_msgTypes[58]
+	mi := &file_holdfast_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5112,7 +5210,7 @@ func (x *ClearNeighborsRequest) String() string {
 func (*ClearNeighborsRequest) ProtoMessage() {}
 
 func (x *ClearNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[58]
+	mi := &file_holdfast_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5125,7 +5223,7 @@ func (x *ClearNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*ClearNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{58}
+	return file_holdfast_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ClearNeighborsRequest) GetNeighbor() string {
@@ -5158,7 +5256,7 @@ type ClearNeighborsResponse struct {
 
 func (x *ClearNeighborsResponse) Reset() {
 	*x = ClearNeighborsResponse{}
-	mi := &file_holdfast_proto_msgTypes[59]
+	mi := &file_holdfast_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5170,7 +5268,7 @@ func (x *ClearNeighborsResponse) String() string {
 func (*ClearNeighborsResponse) ProtoMessage() {}
 
 func (x *ClearNeighborsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[59]
+	mi := &file_holdfast_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5183,7 +5281,7 @@ func (x *ClearNeighborsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearNeighborsResponse.ProtoReflect.Descriptor instead.
 func (*ClearNeighborsResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{59}
+	return file_holdfast_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ClearNeighborsResponse) GetNeighbors() []string {
@@ -5206,7 +5304,7 @@ type DownNeighborRequest struct {
 
 func (x *DownNeighborRequest) Reset() {
 	*x = DownNeighborRequest{}
-	mi := &file_holdfast_proto_msgTypes[60]
+	mi := &file_holdfast_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5218,7 +5316,7 @@ func (x *DownNeighborRequest) String() string {
 func (*DownNeighborRequest) ProtoMessage() {}
 
 func (x *DownNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[60]
+	mi := &file_holdfast_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5231,7 +5329,7 @@ func (x *DownNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownNeighborRequest.ProtoReflect.Descriptor instead.
 func (*DownNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{60}
+	return file_holdfast_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *DownNeighborRequest) GetNeighbor() string {
@@ -5263,7 +5361,7 @@ type DownNeighborResponse struct {
 
 func (x *DownNeighborResponse) Reset() {
 	*x = DownNeighborResponse{}
-	mi := &file_holdfast_proto_msgTypes[61]
+	mi := &file_holdfast_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5275,7 +5373,7 @@ func (x *DownNeighborResponse) String() string {
 func (*DownNeighborResponse) ProtoMessage() {}
 
 func (x *DownNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[61]
+	mi := &file_holdfast_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5288,7 +5386,7 @@ func (x *DownNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownNeighborResponse.ProtoReflect.Descriptor instead.
 func (*DownNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{61}
+	return file_holdfast_proto_rawDescGZIP(), []int{62}
 }
 
 type EnableNeighborRequest struct {
@@ -5300,7 +5398,7 @@ type EnableNeighborRequest struct {
 
 func (x *EnableNeighborRequest) Reset() {
 	*x = EnableNeighborRequest{}
-	mi := &file_holdfast_proto_msgTypes[62]
+	mi := &file_holdfast_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5312,7 +5410,7 @@ func (x *EnableNeighborRequest) String() string {
 func (*EnableNeighborRequest) ProtoMessage() {}
 
 func (x *EnableNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[62]
+	mi := &file_holdfast_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5325,7 +5423,7 @@ func (x *EnableNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableNeighborRequest.ProtoReflect.Descriptor instead.
 func (*EnableNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{62}
+	return file_holdfast_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *EnableNeighborRequest) GetNeighbor() string {
@@ -5343,7 +5441,7 @@ type EnableNeighborResponse struct {
 
 func (x *EnableNeighborResponse) Reset() {
 	*x = EnableNeighborResponse{}
-	mi := &file_holdfast_proto_msgTypes[63]
+	mi := &file_holdfast_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5355,7 +5453,7 @@ func (x *EnableNeighborResponse) String() string {
 func (*EnableNeighborResponse) ProtoMessage() {}
 
 func (x *EnableNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[63]
+	mi := &file_holdfast_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5368,7 +5466,7 @@ func (x *EnableNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableNeighborResponse.ProtoReflect.Descriptor instead.
 func (*EnableNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{63}
+	return file_holdfast_proto_rawDescGZIP(), []int{64}
 }
 
 type TraceNeighborRequest struct {
@@ -5380,7 +5478,7 @@ type TraceNeighborRequest struct {
 
 func (x *TraceNeighborRequest) Reset() {
 	*x = TraceNeighborRequest{}
-	mi := &file_holdfast_proto_msgTypes[64]
+	mi := &file_holdfast_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5392,7 +5490,7 @@ func (x *TraceNeighborRequest) String() string {
 func (*TraceNeighborRequest) ProtoMessage() {}
 
 func (x *TraceNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[64]
+	mi := &file_holdfast_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5405,7 +5503,7 @@ func (x *TraceNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceNeighborRequest.ProtoReflect.Descriptor instead.
 func (*TraceNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{64}
+	return file_holdfast_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *TraceNeighborRequest) GetNeighbor() string {
@@ -5424,7 +5522,7 @@ type TraceNeighborResponse struct {
 
 func (x *TraceNeighborResponse) Reset() {
 	*x = TraceNeighborResponse{}
-	mi := &file_holdfast_proto_msgTypes[65]
+	mi := &file_holdfast_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5436,7 +5534,7 @@ func (x *TraceNeighborResponse) String() string {
 func (*TraceNeighborResponse) ProtoMessage() {}
 
 func (x *TraceNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[65]
+	mi := &file_holdfast_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5449,7 +5547,7 @@ func (x *TraceNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceNeighborResponse.ProtoReflect.Descriptor instead.
 func (*TraceNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{65}
+	return file_holdfast_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *TraceNeighborResponse) GetEvents() []*TraceEvent {
@@ -5484,7 +5582,7 @@ type TraceEvent struct {
 
 func (x *TraceEvent) Reset() {
 	*x = TraceEvent{}
-	mi := &file_holdfast_proto_msgTypes[66]
+	mi := &file_holdfast_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5496,7 +5594,7 @@ func (x *TraceEvent) String() string {
 func (*TraceEvent) ProtoMessage() {}
 
 func (x *TraceEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[66]
+	mi := &file_holdfast_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5509,7 +5607,7 @@ func (x *TraceEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceEvent.ProtoReflect.Descriptor instead.
 func (*TraceEvent) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{66}
+	return file_holdfast_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *TraceEvent) GetAt() *timestamppb.Timestamp {
@@ -5602,7 +5700,7 @@ type Announcement struct {
 
 func (x *Announcement) Reset() {
 	*x = Announcement{}
-	mi := &file_holdfast_proto_msgTypes[67]
+	mi := &file_holdfast_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5614,7 +5712,7 @@ func (x *Announcement) String() string {
 func (*Announcement) ProtoMessage() {}
 
 func (x *Announcement) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[67]
+	mi := &file_holdfast_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5627,7 +5725,7 @@ func (x *Announcement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Announcement.ProtoReflect.Descriptor instead.
 func (*Announcement) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{67}
+	return file_holdfast_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Announcement) GetPrefix() string {
@@ -5713,7 +5811,7 @@ type AnnounceRequest struct {
 
 func (x *AnnounceRequest) Reset() {
 	*x = AnnounceRequest{}
-	mi := &file_holdfast_proto_msgTypes[68]
+	mi := &file_holdfast_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5725,7 +5823,7 @@ func (x *AnnounceRequest) String() string {
 func (*AnnounceRequest) ProtoMessage() {}
 
 func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[68]
+	mi := &file_holdfast_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5738,7 +5836,7 @@ func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceRequest.ProtoReflect.Descriptor instead.
 func (*AnnounceRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{68}
+	return file_holdfast_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *AnnounceRequest) GetAnnouncements() []*Announcement {
@@ -5763,7 +5861,7 @@ type AnnounceResponse struct {
 
 func (x *AnnounceResponse) Reset() {
 	*x = AnnounceResponse{}
-	mi := &file_holdfast_proto_msgTypes[69]
+	mi := &file_holdfast_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5775,7 +5873,7 @@ func (x *AnnounceResponse) String() string {
 func (*AnnounceResponse) ProtoMessage() {}
 
 func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[69]
+	mi := &file_holdfast_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5788,7 +5886,7 @@ func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceResponse.ProtoReflect.Descriptor instead.
 func (*AnnounceResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{69}
+	return file_holdfast_proto_rawDescGZIP(), []int{70}
 }
 
 type WithdrawRequest struct {
@@ -5802,7 +5900,7 @@ type WithdrawRequest struct {
 
 func (x *WithdrawRequest) Reset() {
 	*x = WithdrawRequest{}
-	mi := &file_holdfast_proto_msgTypes[70]
+	mi := &file_holdfast_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5814,7 +5912,7 @@ func (x *WithdrawRequest) String() string {
 func (*WithdrawRequest) ProtoMessage() {}
 
 func (x *WithdrawRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[70]
+	mi := &file_holdfast_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5827,7 +5925,7 @@ func (x *WithdrawRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawRequest.ProtoReflect.Descriptor instead.
 func (*WithdrawRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{70}
+	return file_holdfast_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *WithdrawRequest) GetPrefixes() []string {
@@ -5856,7 +5954,7 @@ type WithdrawResponse struct {
 
 func (x *WithdrawResponse) Reset() {
 	*x = WithdrawResponse{}
-	mi := &file_holdfast_proto_msgTypes[71]
+	mi := &file_holdfast_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5868,7 +5966,7 @@ func (x *WithdrawResponse) String() string {
 func (*WithdrawResponse) ProtoMessage() {}
 
 func (x *WithdrawResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[71]
+	mi := &file_holdfast_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5881,7 +5979,7 @@ func (x *WithdrawResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawResponse.ProtoReflect.Descriptor instead.
 func (*WithdrawResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{71}
+	return file_holdfast_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *WithdrawResponse) GetWithdrawn() []string {
@@ -5906,7 +6004,7 @@ type ListAnnouncementsRequest struct {
 
 func (x *ListAnnouncementsRequest) Reset() {
 	*x = ListAnnouncementsRequest{}
-	mi := &file_holdfast_proto_msgTypes[72]
+	mi := &file_holdfast_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5918,7 +6016,7 @@ func (x *ListAnnouncementsRequest) String() string {
 func (*ListAnnouncementsRequest) ProtoMessage() {}
 
 func (x *ListAnnouncementsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[72]
+	mi := &file_holdfast_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5931,7 +6029,7 @@ func (x *ListAnnouncementsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAnnouncementsRequest.ProtoReflect.Descriptor instead.
 func (*ListAnnouncementsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{72}
+	return file_holdfast_proto_rawDescGZIP(), []int{73}
 }
 
 type ListAnnouncementsResponse struct {
@@ -5943,7 +6041,7 @@ type ListAnnouncementsResponse struct {
 
 func (x *ListAnnouncementsResponse) Reset() {
 	*x = ListAnnouncementsResponse{}
-	mi := &file_holdfast_proto_msgTypes[73]
+	mi := &file_holdfast_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5955,7 +6053,7 @@ func (x *ListAnnouncementsResponse) String() string {
 func (*ListAnnouncementsResponse) ProtoMessage() {}
 
 func (x *ListAnnouncementsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[73]
+	mi := &file_holdfast_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5968,7 +6066,7 @@ func (x *ListAnnouncementsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAnnouncementsResponse.ProtoReflect.Descriptor instead.
 func (*ListAnnouncementsResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{73}
+	return file_holdfast_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListAnnouncementsResponse) GetAnnouncements() []*Announcement {
@@ -5986,7 +6084,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_holdfast_proto_msgTypes[74]
+	mi := &file_holdfast_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5998,7 +6096,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[74]
+	mi := &file_holdfast_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6011,7 +6109,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{74}
+	return file_holdfast_proto_rawDescGZIP(), []int{75}
 }
 
 type ReloadResponse struct {
@@ -6027,7 +6125,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_holdfast_proto_msgTypes[75]
+	mi := &file_holdfast_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6039,7 +6137,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[75]
+	mi := &file_holdfast_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6052,7 +6150,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{75}
+	return file_holdfast_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ReloadResponse) GetRevision() uint64 {
@@ -6102,7 +6200,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_holdfast_proto_msgTypes[76]
+	mi := &file_holdfast_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6114,7 +6212,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[76]
+	mi := &file_holdfast_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6127,7 +6225,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{76}
+	return file_holdfast_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *Change) GetKind() ChangeKind {
@@ -6166,7 +6264,7 @@ type CheckConfigRequest struct {
 
 func (x *CheckConfigRequest) Reset() {
 	*x = CheckConfigRequest{}
-	mi := &file_holdfast_proto_msgTypes[77]
+	mi := &file_holdfast_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6178,7 +6276,7 @@ func (x *CheckConfigRequest) String() string {
 func (*CheckConfigRequest) ProtoMessage() {}
 
 func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[77]
+	mi := &file_holdfast_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6191,7 +6289,7 @@ func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigRequest.ProtoReflect.Descriptor instead.
 func (*CheckConfigRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{77}
+	return file_holdfast_proto_rawDescGZIP(), []int{78}
 }
 
 type CheckConfigResponse struct {
@@ -6205,7 +6303,7 @@ type CheckConfigResponse struct {
 
 func (x *CheckConfigResponse) Reset() {
 	*x = CheckConfigResponse{}
-	mi := &file_holdfast_proto_msgTypes[78]
+	mi := &file_holdfast_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6217,7 +6315,7 @@ func (x *CheckConfigResponse) String() string {
 func (*CheckConfigResponse) ProtoMessage() {}
 
 func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[78]
+	mi := &file_holdfast_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6230,7 +6328,7 @@ func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigResponse.ProtoReflect.Descriptor instead.
 func (*CheckConfigResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{78}
+	return file_holdfast_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *CheckConfigResponse) GetConfigPath() string {
@@ -6269,7 +6367,7 @@ type Diagnostic struct {
 
 func (x *Diagnostic) Reset() {
 	*x = Diagnostic{}
-	mi := &file_holdfast_proto_msgTypes[79]
+	mi := &file_holdfast_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6281,7 +6379,7 @@ func (x *Diagnostic) String() string {
 func (*Diagnostic) ProtoMessage() {}
 
 func (x *Diagnostic) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[79]
+	mi := &file_holdfast_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6294,7 +6392,7 @@ func (x *Diagnostic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Diagnostic.ProtoReflect.Descriptor instead.
 func (*Diagnostic) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{79}
+	return file_holdfast_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *Diagnostic) GetSeverity() Severity {
@@ -6642,15 +6740,25 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x05table\x18\x02 \x01(\tR\x05table\"T\n" +
 	"\x0eLookupResponse\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12*\n" +
-	"\x06routes\x18\x02 \x03(\v2\x12.holdfast.v1.RouteR\x06routes\">\n" +
+	"\x06routes\x18\x02 \x03(\v2\x12.holdfast.v1.RouteR\x06routes\"N\n" +
 	"\x0eExplainRequest\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x14\n" +
-	"\x05table\x18\x02 \x01(\tR\x05table\"a\n" +
+	"\x05table\x18\x02 \x01(\tR\x05table\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\"\x91\x01\n" +
 	"\x0fExplainResponse\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x126\n" +
 	"\n" +
 	"candidates\x18\x02 \x03(\v2\x16.holdfast.v1.CandidateR\n" +
-	"candidates\"\x92\x01\n" +
+	"candidates\x12.\n" +
+	"\asending\x18\x03 \x01(\v2\x14.holdfast.v1.SendingR\asending\"\xb4\x01\n" +
+	"\aSending\x12\x1a\n" +
+	"\bneighbor\x18\x01 \x01(\tR\bneighbor\x12\x12\n" +
+	"\x04sent\x18\x02 \x01(\bR\x04sent\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12(\n" +
+	"\x04rule\x18\x04 \x01(\v2\x14.holdfast.v1.RuleRefR\x04rule\x127\n" +
+	"\n" +
+	"attributes\x18\x05 \x01(\v2\x17.holdfast.v1.AttributesR\n" +
+	"attributes\"\x92\x01\n" +
 	"\tCandidate\x12(\n" +
 	"\x05route\x18\x01 \x01(\v2\x12.holdfast.v1.RouteR\x05route\x12)\n" +
 	"\x04lost\x18\x02 \x01(\v2\x15.holdfast.v1.DecisionR\x04lost\x120\n" +
@@ -6932,7 +7040,7 @@ func file_holdfast_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
-var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 80)
+var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 81)
 var file_holdfast_proto_goTypes = []any{
 	(Family)(0),                       // 0: holdfast.v1.Family
 	(SessionState)(0),                 // 1: holdfast.v1.SessionState
@@ -6992,43 +7100,44 @@ var file_holdfast_proto_goTypes = []any{
 	(*LookupResponse)(nil),            // 55: holdfast.v1.LookupResponse
 	(*ExplainRequest)(nil),            // 56: holdfast.v1.ExplainRequest
 	(*ExplainResponse)(nil),           // 57: holdfast.v1.ExplainResponse
-	(*Candidate)(nil),                 // 58: holdfast.v1.Candidate
-	(*Decision)(nil),                  // 59: holdfast.v1.Decision
-	(*MonitorRequest)(nil),            // 60: holdfast.v1.MonitorRequest
-	(*MonitorResponse)(nil),           // 61: holdfast.v1.MonitorResponse
-	(*Event)(nil),                     // 62: holdfast.v1.Event
-	(*ListPoliciesRequest)(nil),       // 63: holdfast.v1.ListPoliciesRequest
-	(*ListPoliciesResponse)(nil),      // 64: holdfast.v1.ListPoliciesResponse
-	(*Policy)(nil),                    // 65: holdfast.v1.Policy
-	(*PolicyRule)(nil),                // 66: holdfast.v1.PolicyRule
-	(*TestPolicyRequest)(nil),         // 67: holdfast.v1.TestPolicyRequest
-	(*TestPolicyResponse)(nil),        // 68: holdfast.v1.TestPolicyResponse
-	(*PolicyStep)(nil),                // 69: holdfast.v1.PolicyStep
-	(*Finding)(nil),                   // 70: holdfast.v1.Finding
-	(*ClearNeighborsRequest)(nil),     // 71: holdfast.v1.ClearNeighborsRequest
-	(*ClearNeighborsResponse)(nil),    // 72: holdfast.v1.ClearNeighborsResponse
-	(*DownNeighborRequest)(nil),       // 73: holdfast.v1.DownNeighborRequest
-	(*DownNeighborResponse)(nil),      // 74: holdfast.v1.DownNeighborResponse
-	(*EnableNeighborRequest)(nil),     // 75: holdfast.v1.EnableNeighborRequest
-	(*EnableNeighborResponse)(nil),    // 76: holdfast.v1.EnableNeighborResponse
-	(*TraceNeighborRequest)(nil),      // 77: holdfast.v1.TraceNeighborRequest
-	(*TraceNeighborResponse)(nil),     // 78: holdfast.v1.TraceNeighborResponse
-	(*TraceEvent)(nil),                // 79: holdfast.v1.TraceEvent
-	(*Announcement)(nil),              // 80: holdfast.v1.Announcement
-	(*AnnounceRequest)(nil),           // 81: holdfast.v1.AnnounceRequest
-	(*AnnounceResponse)(nil),          // 82: holdfast.v1.AnnounceResponse
-	(*WithdrawRequest)(nil),           // 83: holdfast.v1.WithdrawRequest
-	(*WithdrawResponse)(nil),          // 84: holdfast.v1.WithdrawResponse
-	(*ListAnnouncementsRequest)(nil),  // 85: holdfast.v1.ListAnnouncementsRequest
-	(*ListAnnouncementsResponse)(nil), // 86: holdfast.v1.ListAnnouncementsResponse
-	(*ReloadRequest)(nil),             // 87: holdfast.v1.ReloadRequest
-	(*ReloadResponse)(nil),            // 88: holdfast.v1.ReloadResponse
-	(*Change)(nil),                    // 89: holdfast.v1.Change
-	(*CheckConfigRequest)(nil),        // 90: holdfast.v1.CheckConfigRequest
-	(*CheckConfigResponse)(nil),       // 91: holdfast.v1.CheckConfigResponse
-	(*Diagnostic)(nil),                // 92: holdfast.v1.Diagnostic
-	(*timestamppb.Timestamp)(nil),     // 93: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 94: google.protobuf.Duration
+	(*Sending)(nil),                   // 58: holdfast.v1.Sending
+	(*Candidate)(nil),                 // 59: holdfast.v1.Candidate
+	(*Decision)(nil),                  // 60: holdfast.v1.Decision
+	(*MonitorRequest)(nil),            // 61: holdfast.v1.MonitorRequest
+	(*MonitorResponse)(nil),           // 62: holdfast.v1.MonitorResponse
+	(*Event)(nil),                     // 63: holdfast.v1.Event
+	(*ListPoliciesRequest)(nil),       // 64: holdfast.v1.ListPoliciesRequest
+	(*ListPoliciesResponse)(nil),      // 65: holdfast.v1.ListPoliciesResponse
+	(*Policy)(nil),                    // 66: holdfast.v1.Policy
+	(*PolicyRule)(nil),                // 67: holdfast.v1.PolicyRule
+	(*TestPolicyRequest)(nil),         // 68: holdfast.v1.TestPolicyRequest
+	(*TestPolicyResponse)(nil),        // 69: holdfast.v1.TestPolicyResponse
+	(*PolicyStep)(nil),                // 70: holdfast.v1.PolicyStep
+	(*Finding)(nil),                   // 71: holdfast.v1.Finding
+	(*ClearNeighborsRequest)(nil),     // 72: holdfast.v1.ClearNeighborsRequest
+	(*ClearNeighborsResponse)(nil),    // 73: holdfast.v1.ClearNeighborsResponse
+	(*DownNeighborRequest)(nil),       // 74: holdfast.v1.DownNeighborRequest
+	(*DownNeighborResponse)(nil),      // 75: holdfast.v1.DownNeighborResponse
+	(*EnableNeighborRequest)(nil),     // 76: holdfast.v1.EnableNeighborRequest
+	(*EnableNeighborResponse)(nil),    // 77: holdfast.v1.EnableNeighborResponse
+	(*TraceNeighborRequest)(nil),      // 78: holdfast.v1.TraceNeighborRequest
+	(*TraceNeighborResponse)(nil),     // 79: holdfast.v1.TraceNeighborResponse
+	(*TraceEvent)(nil),                // 80: holdfast.v1.TraceEvent
+	(*Announcement)(nil),              // 81: holdfast.v1.Announcement
+	(*AnnounceRequest)(nil),           // 82: holdfast.v1.AnnounceRequest
+	(*AnnounceResponse)(nil),          // 83: holdfast.v1.AnnounceResponse
+	(*WithdrawRequest)(nil),           // 84: holdfast.v1.WithdrawRequest
+	(*WithdrawResponse)(nil),          // 85: holdfast.v1.WithdrawResponse
+	(*ListAnnouncementsRequest)(nil),  // 86: holdfast.v1.ListAnnouncementsRequest
+	(*ListAnnouncementsResponse)(nil), // 87: holdfast.v1.ListAnnouncementsResponse
+	(*ReloadRequest)(nil),             // 88: holdfast.v1.ReloadRequest
+	(*ReloadResponse)(nil),            // 89: holdfast.v1.ReloadResponse
+	(*Change)(nil),                    // 90: holdfast.v1.Change
+	(*CheckConfigRequest)(nil),        // 91: holdfast.v1.CheckConfigRequest
+	(*CheckConfigResponse)(nil),       // 92: holdfast.v1.CheckConfigResponse
+	(*Diagnostic)(nil),                // 93: holdfast.v1.Diagnostic
+	(*timestamppb.Timestamp)(nil),     // 94: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 95: google.protobuf.Duration
 }
 var file_holdfast_proto_depIdxs = []int32{
 	13,  // 0: holdfast.v1.RuleRef.position:type_name -> holdfast.v1.Position
@@ -7043,9 +7152,9 @@ var file_holdfast_proto_depIdxs = []int32{
 	3,   // 9: holdfast.v1.Route.status:type_name -> holdfast.v1.RouteStatus
 	14,  // 10: holdfast.v1.Route.rule:type_name -> holdfast.v1.RuleRef
 	19,  // 11: holdfast.v1.Route.attributes:type_name -> holdfast.v1.Attributes
-	93,  // 12: holdfast.v1.Route.learned:type_name -> google.protobuf.Timestamp
-	93,  // 13: holdfast.v1.GetSummaryResponse.started:type_name -> google.protobuf.Timestamp
-	93,  // 14: holdfast.v1.GetSummaryResponse.configured:type_name -> google.protobuf.Timestamp
+	94,  // 12: holdfast.v1.Route.learned:type_name -> google.protobuf.Timestamp
+	94,  // 13: holdfast.v1.GetSummaryResponse.started:type_name -> google.protobuf.Timestamp
+	94,  // 14: holdfast.v1.GetSummaryResponse.configured:type_name -> google.protobuf.Timestamp
 	25,  // 15: holdfast.v1.GetSummaryResponse.tables:type_name -> holdfast.v1.TableSummary
 	0,   // 16: holdfast.v1.TableSummary.family:type_name -> holdfast.v1.Family
 	28,  // 17: holdfast.v1.ListNextHopsResponse.next_hops:type_name -> holdfast.v1.NextHop
@@ -7055,21 +7164,21 @@ var file_holdfast_proto_depIdxs = []int32{
 	37,  // 21: holdfast.v1.GetNeighborResponse.neighbor:type_name -> holdfast.v1.Neighbor
 	48,  // 22: holdfast.v1.GetNeighborResponse.detail:type_name -> holdfast.v1.NeighborDetail
 	1,   // 23: holdfast.v1.Neighbor.state:type_name -> holdfast.v1.SessionState
-	93,  // 24: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
+	94,  // 24: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
 	39,  // 25: holdfast.v1.Neighbor.families:type_name -> holdfast.v1.NeighborFamily
 	41,  // 26: holdfast.v1.Neighbor.last_reset:type_name -> holdfast.v1.Reset
 	38,  // 27: holdfast.v1.Neighbor.down:type_name -> holdfast.v1.Down
-	93,  // 28: holdfast.v1.Down.since:type_name -> google.protobuf.Timestamp
-	93,  // 29: holdfast.v1.Down.until:type_name -> google.protobuf.Timestamp
+	94,  // 28: holdfast.v1.Down.since:type_name -> google.protobuf.Timestamp
+	94,  // 29: holdfast.v1.Down.until:type_name -> google.protobuf.Timestamp
 	0,   // 30: holdfast.v1.NeighborFamily.family:type_name -> holdfast.v1.Family
 	40,  // 31: holdfast.v1.NeighborFamily.limit:type_name -> holdfast.v1.PrefixLimit
-	94,  // 32: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
-	93,  // 33: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
+	95,  // 32: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
+	94,  // 33: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
 	42,  // 34: holdfast.v1.Reset.notification:type_name -> holdfast.v1.Notification
-	94,  // 35: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
-	94,  // 36: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
-	94,  // 37: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
-	94,  // 38: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
+	95,  // 35: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
+	95,  // 36: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
+	95,  // 37: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
+	95,  // 38: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
 	44,  // 39: holdfast.v1.Negotiated.timers:type_name -> holdfast.v1.Timers
 	0,   // 40: holdfast.v1.Negotiated.families:type_name -> holdfast.v1.Family
 	0,   // 41: holdfast.v1.Negotiated.add_path_receive:type_name -> holdfast.v1.Family
@@ -7080,8 +7189,8 @@ var file_holdfast_proto_depIdxs = []int32{
 	45,  // 46: holdfast.v1.NeighborDetail.negotiated:type_name -> holdfast.v1.Negotiated
 	44,  // 47: holdfast.v1.NeighborDetail.configured_timers:type_name -> holdfast.v1.Timers
 	47,  // 48: holdfast.v1.NeighborDetail.counters:type_name -> holdfast.v1.NeighborCounters
-	93,  // 49: holdfast.v1.NeighborDetail.last_established:type_name -> google.protobuf.Timestamp
-	93,  // 50: holdfast.v1.NeighborDetail.last_down:type_name -> google.protobuf.Timestamp
+	94,  // 49: holdfast.v1.NeighborDetail.last_established:type_name -> google.protobuf.Timestamp
+	94,  // 50: holdfast.v1.NeighborDetail.last_down:type_name -> google.protobuf.Timestamp
 	6,   // 51: holdfast.v1.RouteQuery.view:type_name -> holdfast.v1.RouteView
 	0,   // 52: holdfast.v1.RouteQuery.family:type_name -> holdfast.v1.Family
 	7,   // 53: holdfast.v1.RouteQuery.match:type_name -> holdfast.v1.PrefixMatch
@@ -7089,95 +7198,98 @@ var file_holdfast_proto_depIdxs = []int32{
 	20,  // 55: holdfast.v1.ListRoutesResponse.routes:type_name -> holdfast.v1.Route
 	49,  // 56: holdfast.v1.CountRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
 	20,  // 57: holdfast.v1.LookupResponse.routes:type_name -> holdfast.v1.Route
-	58,  // 58: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
-	20,  // 59: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
-	59,  // 60: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
-	70,  // 61: holdfast.v1.Candidate.findings:type_name -> holdfast.v1.Finding
-	62,  // 62: holdfast.v1.MonitorResponse.events:type_name -> holdfast.v1.Event
-	93,  // 63: holdfast.v1.Event.at:type_name -> google.protobuf.Timestamp
-	8,   // 64: holdfast.v1.Event.kind:type_name -> holdfast.v1.EventKind
-	0,   // 65: holdfast.v1.Event.family:type_name -> holdfast.v1.Family
-	20,  // 66: holdfast.v1.Event.old:type_name -> holdfast.v1.Route
-	20,  // 67: holdfast.v1.Event.new:type_name -> holdfast.v1.Route
-	65,  // 68: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
-	13,  // 69: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
-	66,  // 70: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
-	13,  // 71: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
-	9,   // 72: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
-	19,  // 73: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
-	2,   // 74: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
-	69,  // 75: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
-	19,  // 76: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
-	19,  // 77: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
-	14,  // 78: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
-	9,   // 79: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
-	70,  // 80: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
-	13,  // 81: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
-	10,  // 82: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
-	94,  // 83: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
-	79,  // 84: holdfast.v1.TraceNeighborResponse.events:type_name -> holdfast.v1.TraceEvent
-	93,  // 85: holdfast.v1.TraceEvent.at:type_name -> google.protobuf.Timestamp
-	93,  // 86: holdfast.v1.Announcement.since:type_name -> google.protobuf.Timestamp
-	93,  // 87: holdfast.v1.Announcement.until:type_name -> google.protobuf.Timestamp
-	80,  // 88: holdfast.v1.AnnounceRequest.announcements:type_name -> holdfast.v1.Announcement
-	94,  // 89: holdfast.v1.AnnounceRequest.lifetime:type_name -> google.protobuf.Duration
-	80,  // 90: holdfast.v1.ListAnnouncementsResponse.announcements:type_name -> holdfast.v1.Announcement
-	89,  // 91: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
-	11,  // 92: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
-	13,  // 93: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
-	89,  // 94: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
-	92,  // 95: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
-	12,  // 96: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
-	13,  // 97: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
-	21,  // 98: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
-	23,  // 99: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
-	30,  // 100: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
-	26,  // 101: holdfast.v1.Holdfast.ListNextHops:input_type -> holdfast.v1.ListNextHopsRequest
-	33,  // 102: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
-	35,  // 103: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
-	50,  // 104: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
-	52,  // 105: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
-	54,  // 106: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
-	56,  // 107: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
-	60,  // 108: holdfast.v1.Holdfast.Monitor:input_type -> holdfast.v1.MonitorRequest
-	63,  // 109: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
-	67,  // 110: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
-	71,  // 111: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
-	73,  // 112: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
-	75,  // 113: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
-	77,  // 114: holdfast.v1.Holdfast.TraceNeighbor:input_type -> holdfast.v1.TraceNeighborRequest
-	81,  // 115: holdfast.v1.Holdfast.Announce:input_type -> holdfast.v1.AnnounceRequest
-	83,  // 116: holdfast.v1.Holdfast.Withdraw:input_type -> holdfast.v1.WithdrawRequest
-	85,  // 117: holdfast.v1.Holdfast.ListAnnouncements:input_type -> holdfast.v1.ListAnnouncementsRequest
-	87,  // 118: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
-	90,  // 119: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
-	22,  // 120: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
-	24,  // 121: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
-	31,  // 122: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
-	27,  // 123: holdfast.v1.Holdfast.ListNextHops:output_type -> holdfast.v1.ListNextHopsResponse
-	34,  // 124: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
-	36,  // 125: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
-	51,  // 126: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
-	53,  // 127: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
-	55,  // 128: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
-	57,  // 129: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
-	61,  // 130: holdfast.v1.Holdfast.Monitor:output_type -> holdfast.v1.MonitorResponse
-	64,  // 131: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
-	68,  // 132: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
-	72,  // 133: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
-	74,  // 134: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
-	76,  // 135: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
-	78,  // 136: holdfast.v1.Holdfast.TraceNeighbor:output_type -> holdfast.v1.TraceNeighborResponse
-	82,  // 137: holdfast.v1.Holdfast.Announce:output_type -> holdfast.v1.AnnounceResponse
-	84,  // 138: holdfast.v1.Holdfast.Withdraw:output_type -> holdfast.v1.WithdrawResponse
-	86,  // 139: holdfast.v1.Holdfast.ListAnnouncements:output_type -> holdfast.v1.ListAnnouncementsResponse
-	88,  // 140: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
-	91,  // 141: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
-	120, // [120:142] is the sub-list for method output_type
-	98,  // [98:120] is the sub-list for method input_type
-	98,  // [98:98] is the sub-list for extension type_name
-	98,  // [98:98] is the sub-list for extension extendee
-	0,   // [0:98] is the sub-list for field type_name
+	59,  // 58: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
+	58,  // 59: holdfast.v1.ExplainResponse.sending:type_name -> holdfast.v1.Sending
+	14,  // 60: holdfast.v1.Sending.rule:type_name -> holdfast.v1.RuleRef
+	19,  // 61: holdfast.v1.Sending.attributes:type_name -> holdfast.v1.Attributes
+	20,  // 62: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
+	60,  // 63: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
+	71,  // 64: holdfast.v1.Candidate.findings:type_name -> holdfast.v1.Finding
+	63,  // 65: holdfast.v1.MonitorResponse.events:type_name -> holdfast.v1.Event
+	94,  // 66: holdfast.v1.Event.at:type_name -> google.protobuf.Timestamp
+	8,   // 67: holdfast.v1.Event.kind:type_name -> holdfast.v1.EventKind
+	0,   // 68: holdfast.v1.Event.family:type_name -> holdfast.v1.Family
+	20,  // 69: holdfast.v1.Event.old:type_name -> holdfast.v1.Route
+	20,  // 70: holdfast.v1.Event.new:type_name -> holdfast.v1.Route
+	66,  // 71: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
+	13,  // 72: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
+	67,  // 73: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
+	13,  // 74: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
+	9,   // 75: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
+	19,  // 76: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
+	2,   // 77: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
+	70,  // 78: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
+	19,  // 79: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
+	19,  // 80: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
+	14,  // 81: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
+	9,   // 82: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
+	71,  // 83: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
+	13,  // 84: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
+	10,  // 85: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
+	95,  // 86: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
+	80,  // 87: holdfast.v1.TraceNeighborResponse.events:type_name -> holdfast.v1.TraceEvent
+	94,  // 88: holdfast.v1.TraceEvent.at:type_name -> google.protobuf.Timestamp
+	94,  // 89: holdfast.v1.Announcement.since:type_name -> google.protobuf.Timestamp
+	94,  // 90: holdfast.v1.Announcement.until:type_name -> google.protobuf.Timestamp
+	81,  // 91: holdfast.v1.AnnounceRequest.announcements:type_name -> holdfast.v1.Announcement
+	95,  // 92: holdfast.v1.AnnounceRequest.lifetime:type_name -> google.protobuf.Duration
+	81,  // 93: holdfast.v1.ListAnnouncementsResponse.announcements:type_name -> holdfast.v1.Announcement
+	90,  // 94: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
+	11,  // 95: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
+	13,  // 96: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
+	90,  // 97: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
+	93,  // 98: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
+	12,  // 99: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
+	13,  // 100: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
+	21,  // 101: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
+	23,  // 102: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
+	30,  // 103: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
+	26,  // 104: holdfast.v1.Holdfast.ListNextHops:input_type -> holdfast.v1.ListNextHopsRequest
+	33,  // 105: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
+	35,  // 106: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
+	50,  // 107: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
+	52,  // 108: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
+	54,  // 109: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
+	56,  // 110: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
+	61,  // 111: holdfast.v1.Holdfast.Monitor:input_type -> holdfast.v1.MonitorRequest
+	64,  // 112: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
+	68,  // 113: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
+	72,  // 114: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
+	74,  // 115: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
+	76,  // 116: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
+	78,  // 117: holdfast.v1.Holdfast.TraceNeighbor:input_type -> holdfast.v1.TraceNeighborRequest
+	82,  // 118: holdfast.v1.Holdfast.Announce:input_type -> holdfast.v1.AnnounceRequest
+	84,  // 119: holdfast.v1.Holdfast.Withdraw:input_type -> holdfast.v1.WithdrawRequest
+	86,  // 120: holdfast.v1.Holdfast.ListAnnouncements:input_type -> holdfast.v1.ListAnnouncementsRequest
+	88,  // 121: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
+	91,  // 122: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
+	22,  // 123: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
+	24,  // 124: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
+	31,  // 125: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
+	27,  // 126: holdfast.v1.Holdfast.ListNextHops:output_type -> holdfast.v1.ListNextHopsResponse
+	34,  // 127: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
+	36,  // 128: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
+	51,  // 129: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
+	53,  // 130: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
+	55,  // 131: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
+	57,  // 132: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
+	62,  // 133: holdfast.v1.Holdfast.Monitor:output_type -> holdfast.v1.MonitorResponse
+	65,  // 134: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
+	69,  // 135: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
+	73,  // 136: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
+	75,  // 137: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
+	77,  // 138: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
+	79,  // 139: holdfast.v1.Holdfast.TraceNeighbor:output_type -> holdfast.v1.TraceNeighborResponse
+	83,  // 140: holdfast.v1.Holdfast.Announce:output_type -> holdfast.v1.AnnounceResponse
+	85,  // 141: holdfast.v1.Holdfast.Withdraw:output_type -> holdfast.v1.WithdrawResponse
+	87,  // 142: holdfast.v1.Holdfast.ListAnnouncements:output_type -> holdfast.v1.ListAnnouncementsResponse
+	89,  // 143: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
+	92,  // 144: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
+	123, // [123:145] is the sub-list for method output_type
+	101, // [101:123] is the sub-list for method input_type
+	101, // [101:101] is the sub-list for extension type_name
+	101, // [101:101] is the sub-list for extension extendee
+	0,   // [0:101] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_proto_init() }
@@ -7188,14 +7300,14 @@ func file_holdfast_proto_init() {
 	file_holdfast_proto_msgTypes[6].OneofWrappers = []any{}
 	file_holdfast_proto_msgTypes[12].OneofWrappers = []any{}
 	file_holdfast_proto_msgTypes[36].OneofWrappers = []any{}
-	file_holdfast_proto_msgTypes[67].OneofWrappers = []any{}
+	file_holdfast_proto_msgTypes[68].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_proto_rawDesc), len(file_holdfast_proto_rawDesc)),
 			NumEnums:      13,
-			NumMessages:   80,
+			NumMessages:   81,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
