@@ -52,7 +52,9 @@ func newTestServer(t *testing.T) *Server {
 
 func TestListen(t *testing.T) {
 	s := newTestServer(t)
-	four, six := free(t, "127.0.74.1"), free(t, "::1")
+	six, port := free(t, "::1"), free(t, "").Port() // on all addresses
+	four := netip.AddrPortFrom(netip.MustParseAddr("127.0.74.1"), port)
+	wide := netip.AddrPortFrom(netip.IPv4Unspecified(), port)
 	if err := s.Listen([]netip.AddrPort{four, six}); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +75,6 @@ func TestListen(t *testing.T) {
 	}
 	closed(t, four)
 	// The same port, narrower: the old one is closed before.
-	wide := netip.AddrPortFrom(netip.IPv4Unspecified(), four.Port())
 	for _, at := range []netip.AddrPort{wide, four, wide} {
 		if err := s.Listen([]netip.AddrPort{six, at}); err != nil {
 			t.Error(err)
