@@ -134,11 +134,13 @@ func anycastRoutes() []Route {
 // streams are one in each family from the host to the service.
 type streams map[Family]*Stream
 
-func (e *edge) streams() streams {
+func (e *edge) streams() streams { e.t.Helper(); return e.every(2 * time.Millisecond) }
+
+func (e *edge) every(d time.Duration) streams {
 	e.t.Helper()
 	s := streams{}
 	for _, f := range both {
-		s[f] = e.host.Stream(served[f], 2*time.Millisecond)
+		s[f] = e.host.Stream(served[f], d)
 	}
 	return s
 }
@@ -183,6 +185,11 @@ func TestEdgeFailover(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
 	e.start(Config{Import: betterBIRD}, anycastRoutes(), anycastRoutes())
+	for _, f := range both { // FRR takes its time
+		Await(t, Patience, "routes of FRR", func() error {
+			return has(e.router, map[Family]string{IPv4: "frrv4", IPv6: "frrv6"}[f], anycast[f])
+		})
+	}
 	e.streams().answeredBy(t, "bird")
 
 	// The router dies, its kernel goes on: a replacement may lose nothing.
@@ -353,7 +360,7 @@ func TestEdgeMultipath(t *testing.T) {
 	})
 	var all []streams
 	for range 32 { // all by one way: once in two billion runs
-		all = append(all, e.streams())
+		all = append(all, e.every(20*time.Millisecond))
 	}
 	for _, f := range both {
 		Await(t, Patience, "answers of both", func() error {
