@@ -18,6 +18,7 @@ import (
 	"holdfast/internal/config"
 	"holdfast/internal/engine"
 	"holdfast/internal/events"
+	"holdfast/internal/fib"
 	"holdfast/internal/kernel"
 	"holdfast/internal/metrics"
 	"holdfast/internal/packet"
@@ -278,17 +279,20 @@ func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 		}
 	}
 	going.Wait()
+	var earlier []fib.Route
+	if old == nil {
+		if earlier, err = d.earlierRoutes(); err != nil {
+			return result, err
+		}
+	}
 	if !d.engine.Do(func(c *engine.Core) {
 		c.Configure(compiled)
+		c.Adopt(earlier, uint32(staleFor/time.Second)) // before anything is written
 		d.announcements.showAll(c)
 	}) {
 		return result, errors.New("the router is stopping")
 	}
-	if old == nil {
-		if err := d.adopt(); err != nil {
-			return result, err
-		}
-	} else if cfg.Router.Kernel && d.kernel == nil {
+	if cfg.Router.Kernel && d.kernel == nil {
 		d.Log.Warn("kernel = true counts from the next start on", "event", events.ConfigWarning)
 	}
 	var sessions []session.Neighbor

@@ -81,20 +81,18 @@ func awaitKernel(told <-chan struct{}) error {
 	}
 }
 
-// adopt takes over the kernel routes of an earlier run.
-func (d *daemon) adopt() error {
+// earlierRoutes are the kernel routes of an earlier run.
+func (d *daemon) earlierRoutes() (routes []fib.Route, err error) {
 	if d.kernel == nil {
-		return nil
+		return nil, nil
 	}
-	var routes []fib.Route
 	if err := d.kernel.Own(func(r fib.Route) { routes = append(routes, r) }); err != nil {
-		return err
+		return nil, err
 	}
 	if len(routes) > 0 {
 		d.Log.Info("kernel routes of an earlier run are there", "event", events.KernelAdopted, "routes", len(routes))
 	}
-	d.engine.Do(func(c *engine.Core) { c.Adopt(routes, uint32(staleFor/time.Second)) })
-	return nil
+	return routes, nil
 }
 
 // leaveKernel leaves the kernel as on_stop says. Sessions end after it with keep

@@ -43,7 +43,7 @@ func (c *Core) Configure(cfg Config) {
 	if again {
 		c.redecide(cause)
 	}
-	c.setInstallers()
+	c.setInstallers(e.sources)
 	c.setOriginations(cfg.Originate, cause)
 	c.setStatics(cfg.Static, cause)
 	c.setRedistribution(cause)

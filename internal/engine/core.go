@@ -49,7 +49,7 @@ type Core struct {
 	zones     []string      // names of interfaces, by the numbers in next hops of our own
 	writer    *kernelWriter // nil without a kernel, as the following
 	forwards  *forwards
-	orphans   []fib.Change            // routes of an earlier run that no table wants
+	orphans   []fib.Change            // routes of ours that no table has
 	waitUntil uint32                  // such routes stay until then; 0: there are none
 	retryAt   uint32                  // what the kernel has refused is tried again then
 	kernelBad uint32                  // when a refusal was last logged, in seconds, + 1

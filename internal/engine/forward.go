@@ -74,6 +74,13 @@ func (s *forwards) samePlace(a, b uint32) bool {
 	return s.list[a].table == s.list[b].table && s.list[a].metric == s.list[b].metric
 }
 
+// sameWay reports whether two forwards send packets the same way, be it by
+// different kernel routes.
+func (s *forwards) sameWay(a, b uint32) bool {
+	x, y := &s.list[a], &s.list[b]
+	return a == b || a != 0 && b != 0 && x.Action == y.Action && x.Source == y.Source && slices.Equal(x.Hops, y.Hops)
+}
+
 func (s *forwards) retain(n uint32) {
 	if n != 0 {
 		s.list[n].refs++

@@ -28,7 +28,8 @@ type installer struct {
 	pending []rib.ID           // to look at, each once
 	queued  slab.Bits
 	flying  slab.Bits // the kernel has yet to answer
-	// doubtful ones were lost while flying: they are written again.
+	// doubtful ones are written again, even if nothing else is wanted: a change
+	// failed, or they were lost while flying.
 	doubtful slab.Bits
 	seen     *slab.Bits // while Reconcile looks: what the kernel has
 	// stale routes are of an earlier run of this program, as they were found.
@@ -80,9 +81,9 @@ func (x *installer) needs(id rib.ID) bool {
 
 // readiness says whether a prefix's best route may be announced.
 func (x *installer) readiness(c *Core, id rib.ID) uint8 {
-	want := x.want(c, id)
+	want, have := x.want(c, id), x.state.Get(uint32(id))
 	switch {
-	case want == 0 || x.state.Get(uint32(id)) == want:
+	case want == 0, x.forwards.sameWay(want, have) && !x.doubtful.Has(uint32(id)):
 		return export.Sent
 	case x.failed[id] != nil:
 		return export.NotInstalled
@@ -122,6 +123,7 @@ func (x *installer) want(c *Core, id rib.ID) uint32 {
 	} else if len(f.Hops) == 0 {
 		return 0
 	}
+	f.Hops = f.Hops[:min(len(f.Hops), fib.MaxHops)]
 	return x.forwards.number(f, x.Kernel, metric)
 }
 
@@ -199,14 +201,16 @@ func (x *installer) update(c *Core, id rib.ID) {
 	want, have := x.want(c, id), x.state.Get(uint32(id))
 	delete(x.failed, id)
 	switch {
-	case want == have:
+	case want == have && (want == 0 || !x.doubtful.Has(uint32(id))):
 		x.stale.Clear(uint32(id))
+		x.doubtful.Clear(uint32(id))
 		x.settled(c, id)
 		return
 	case want == 0 && x.waiting && x.stale.Has(uint32(id)):
 		return // what is to come may want it
 	}
 	x.flying.Set(uint32(id))
+	x.doubtful.Clear(uint32(id))
 	x.forwards.retain(want)
 	p := x.t.Prefix(id)
 	if want != 0 {
@@ -238,22 +242,17 @@ func (x *installer) answered(c *Core, a *answer) {
 	}
 	x.flying.Clear(uint32(id))
 	x.stale.Clear(uint32(id))
-	have := a.forward
-	if err := x.failed[id]; err != nil {
-		have = x.state.Get(uint32(id)) // as far as we know
+	again := x.want(c, id) != a.forward || x.doubtful.Has(uint32(id))
+	if x.failed[id] != nil {
+		x.doubtful.Set(uint32(id)) // what it has now
 		x.forwards.release(a.forward)
 	} else {
-		x.forwards.release(x.set(id, have))
+		x.forwards.release(x.set(id, a.forward))
 		if x.seen != nil {
 			x.seen.Set(uint32(id))
 		}
 	}
-	if x.doubtful.Clear(uint32(id)) {
-		x.forwards.release(x.set(id, 0))
-		x.touch(id)
-		return
-	}
-	if x.failed[id] == nil && x.want(c, id) != have {
+	if again {
 		x.touch(id)
 		return
 	}
@@ -283,19 +282,24 @@ func (x *installer) settled(c *Core, id rib.ID) {
 	}
 }
 
-// adopt takes over a route that was found in the kernel.
-func (x *installer) adopt(r *fib.Route) {
+// adopt takes over a route that was found in the kernel. It reports false where
+// it has another one for the prefix.
+func (x *installer) adopt(r *fib.Route) bool {
 	id := x.t.Lookup(r.Prefix)
 	if id == 0 {
 		if id = x.t.Pin(r.Prefix); id == 0 {
-			return
+			return false
 		}
 		x.t.Unpin(id) // the state holds it
 	}
+	if x.state.Get(uint32(id)) != 0 {
+		return false
+	}
 	n := x.forwards.number(r.Forward, r.Table, r.Metric)
 	x.forwards.retain(n)
-	x.forwards.release(x.set(id, n))
+	x.set(id, n)
 	x.stale.Set(uint32(id))
+	return true
 }
 
 // endWaiting lets stale routes go.
@@ -309,19 +313,21 @@ func (x *installer) endWaiting() {
 // lost says that somebody else has removed or changed a route of ours.
 func (x *installer) lost(r *fib.Route) {
 	id := x.t.Lookup(r.Prefix)
-	have := uint32(0)
-	if id != 0 {
-		have = x.state.Get(uint32(id))
-	}
-	if id != 0 && x.flying.Has(uint32(id)) {
+	switch {
+	case id == 0:
+	case x.flying.Has(uint32(id)):
 		x.doubtful.Set(uint32(id)) // before or after what is under way
-		return
+	case x.has(id, r):
+		x.forwards.release(x.set(id, 0))
+		x.touch(id)
 	}
-	if f := &x.forwards.list[have]; have == 0 || f.table != r.Table || f.metric != r.Metric {
-		return
-	}
-	x.forwards.release(x.set(id, 0))
-	x.touch(id)
+}
+
+// has reports whether a kernel route is the one of ours for a prefix.
+func (x *installer) has(id rib.ID, r *fib.Route) bool {
+	have := x.state.Get(uint32(id))
+	f := &x.forwards.list[have]
+	return have != 0 && f.table == r.Table && f.metric == r.Metric
 }
 
 // retry looks at those again that the kernel has refused.
@@ -336,5 +342,5 @@ func (x *installer) idle() bool { return len(x.pending) == 0 && x.flying.Len() =
 
 // bytes is the memory that it takes.
 func (x *installer) bytes() uint64 {
-	return x.state.Bytes(4) + x.queued.Bytes() + x.flying.Bytes() + x.stale.Bytes() + uint64(cap(x.pending))*4 + x.memo.Bytes()
+	return x.state.Bytes(4) + x.queued.Bytes() + x.flying.Bytes() + x.doubtful.Bytes() + x.stale.Bytes() + uint64(cap(x.pending))*4 + x.memo.Bytes()
 }

@@ -78,25 +78,39 @@ func (c *Core) UseKernel(out func(*Batch)) {
 // Written takes back a batch that has been carried out.
 func (c *Core) Written(b *Batch) {
 	c.writer.ahead--
-	for i := range b.answers {
-		a := &b.answers[i]
-		a.err = b.Errs[i]
-		a.to.answered(c, a)
+	c.distribute() // what has happened is known before installers give prefixes back
+	for i := range b.Changes {
+		ch, by := &b.Changes[i], (*installer)(nil)
+		if len(b.answers) > 0 {
+			a := &b.answers[i]
+			a.err, by = b.Errs[i], a.to
+			if a.err != nil && ch.Delete && a.forward != 0 && by.failed[a.id] == nil {
+				c.orphans, a.err = append(c.orphans, *ch), nil // its successor is there
+			}
+			by.answered(c, a)
+		} else if b.Errs[i] != nil {
+			c.orphans = append(c.orphans, *ch)
+		}
+		if ch.Delete && b.Errs[i] == nil && (by == nil || by.closing || by.Kernel != ch.Table) {
+			// Another table may have a route there by now.
+			if x := c.installerOf(&ch.Route); x != nil && x != by {
+				x.lost(&ch.Route)
+			}
+		}
 	}
 	b.Changes, b.answers = b.Changes[:0], b.answers[:0]
 	c.writer.spare = append(c.writer.spare, b)
 }
 
 // Adopt takes over the routes of ours that are in the kernel from an earlier
-// run, after the first Configure. They stay until it is known that nobody
+// run, right after the first Configure: before anything is written. They stay until it is known that nobody
 // announces them any more: when all neighbors that are up have sent their
 // End-of-RIB, or after wait seconds.
 func (c *Core) Adopt(routes []fib.Route, wait uint32) {
 	for i := range routes {
 		r := &routes[i]
-		if x := c.installerOf(r); x != nil {
+		if x := c.installerOf(r); x != nil && x.adopt(r) {
 			x.waiting = true
-			x.adopt(r)
 		} else {
 			c.orphans = append(c.orphans, fib.Change{Route: *r, Delete: true})
 		}
@@ -106,10 +120,11 @@ func (c *Core) Adopt(routes []fib.Route, wait uint32) {
 	}
 }
 
-// installerOf is whose route a kernel route of ours is, nil if nobody's.
+// installerOf is whose route a kernel route of ours is, nil if nobody's. One that
+// keeps the kernel's table comes before one that leaves it.
 func (c *Core) installerOf(r *fib.Route) (found *installer) {
 	c.all(func(t *table) {
-		if x := t.install; x != nil && x.Kernel == r.Table && t.Family() == r.Prefix.Family {
+		if x := t.install; x != nil && x.Kernel == r.Table && t.Family() == r.Prefix.Family && (found == nil || found.closing) {
 			found = x
 		}
 	})
@@ -127,12 +142,22 @@ func (c *Core) checkWaiting() {
 			t.install.endWaiting()
 		}
 	})
-	for len(c.orphans) > 0 {
-		b := &Batch{Changes: c.orphans, Errs: make([]error, len(c.orphans))}
-		c.orphans = nil
-		c.writer.ahead++
-		c.writer.out(b)
+	c.removeOrphans()
+}
+
+// removeOrphans takes away what no table has.
+func (c *Core) removeOrphans() {
+	gone := slices.DeleteFunc(c.orphans, func(ch fib.Change) bool {
+		x := c.installerOf(&ch.Route)
+		return x != nil && x.has(x.t.Lookup(ch.Prefix), &ch.Route)
+	})
+	if len(gone) == 0 || c.writer.frozen || c.writer.ahead > kernelAhead {
+		c.orphans = gone
+		return
 	}
+	c.orphans = nil
+	c.writer.ahead++
+	c.writer.out(&Batch{Changes: gone, Errs: make([]error, len(gone))})
 }
 
 // converged reports whether all neighbors are up that are to come up, and have
@@ -155,8 +180,9 @@ func (c *Core) converged() bool {
 	return len(c.jobs) == 0
 }
 
-// setInstallers makes the kernel routes those of the configuration.
-func (c *Core) setInstallers() {
+// setInstallers makes the kernel routes those of the configuration. sources says
+// that what is known of the routes' sources has changed.
+func (c *Core) setInstallers(sources bool) {
 	if c.writer == nil {
 		return
 	}
@@ -180,7 +206,7 @@ func (c *Core) setInstallers() {
 		default:
 			s := *want
 			program, same := keep(x.Policy, s.Policy)
-			if s.Policy = program; !same {
+			if s.Policy = program; !same || sources && program != nil {
 				x.memo.Reset()
 			} else if s == x.Install && !x.closing {
 				return
@@ -211,6 +237,7 @@ func (c *Core) FlushKernel() {
 			x.touchOut()
 		}
 	})
+	c.removeOrphans()
 }
 
 // FreezeKernel leaves the kernel's routes as they are from now on, for a stop
@@ -254,6 +281,9 @@ func (c *Core) kernelTime() {
 		return
 	}
 	c.retryAt = c.now + pause
+	if c.waitUntil == 0 {
+		c.removeOrphans()
+	}
 	c.all(func(t *table) {
 		if t.install != nil {
 			t.install.retry()

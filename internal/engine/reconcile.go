@@ -12,8 +12,12 @@ import (
 func (e *Engine) Reconcile(list func(f func(fib.Route)) error) error {
 	e.Do(func(c *Core) {
 		c.all(func(t *table) {
-			if t.install != nil {
-				t.install.seen = &slab.Bits{}
+			if x := t.install; x != nil {
+				x.seen = &slab.Bits{}
+				// What is under way may have been written before it was dropped.
+				for id, ok := x.flying.Next(0); ok; id, ok = x.flying.Next(id + 1) {
+					x.doubtful.Set(id)
+				}
 			}
 		})
 	})
@@ -42,11 +46,7 @@ func (e *Engine) Reconcile(list func(f func(fib.Route)) error) error {
 
 // see notes that the kernel has a route.
 func (x *installer) see(r *fib.Route) {
-	id := x.t.Lookup(r.Prefix)
-	if id == 0 || x.seen == nil {
-		return
-	}
-	if f := &x.forwards.list[x.state.Get(uint32(id))]; f.table == r.Table && f.metric == r.Metric {
+	if id := x.t.Lookup(r.Prefix); id != 0 && x.seen != nil && x.has(id, r) {
 		x.seen.Set(uint32(id))
 	}
 }
@@ -68,7 +68,7 @@ func (c *Core) missing(at int, from uint32) (nextAt int, next uint32, more bool)
 	end := min(from+querySlice, x.state.Len())
 	for id := from; id < end; id++ {
 		if have := *x.state.At(id); have != 0 && !x.seen.Has(id) && !x.flying.Has(id) {
-			x.forwards.release(x.set(rib.ID(id), 0))
+			x.doubtful.Set(id)
 			x.touch(rib.ID(id))
 		}
 	}

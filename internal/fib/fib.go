@@ -38,11 +38,14 @@ type Hop struct {
 	OnLink  bool       // the gateway is on the link whatever the addresses say
 }
 
+// MaxHops is how many hops a route of ours has at the most.
+const MaxHops = 64
+
 // Forward is what the kernel does with the packets of a route.
 type Forward struct {
 	Action Action
 	Source netip.Addr // preferred source of own packets; invalid: the kernel's choice
-	Hops   []Hop      // of Unicast, 1 to 64; several are an equal-cost route
+	Hops   []Hop      // of Unicast, 1 to MaxHops; several are an equal-cost route
 }
 
 // Route is a kernel route. Prefix, Table and Metric tell routes apart.

@@ -13,7 +13,7 @@ import (
 
 // maxHops is what still fits into a page: the kernel takes larger routes, and
 // leaves them out when it is asked what it has.
-const maxHops = 64
+const maxHops = fib.MaxHops
 
 // request begins a message; finish sets its length.
 func request(kind, flags uint16) []byte {
