@@ -39,6 +39,9 @@ func (c *Core) Configure(cfg Config) {
 			e.revise[packet.ID(i)] = true
 		}
 	}
+	if c.hops != nil && !slices.EqualFunc(old.Tables, cfg.Tables, func(a, b Table) bool { return slices.Equal(a.Resolve, b.Resolve) }) {
+		c.reresolveAll()
+	}
 	c.revise(e.revise, cause, true)
 	if again {
 		c.redecide(cause)

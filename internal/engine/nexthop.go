@@ -20,17 +20,16 @@ import (
 
 // hops are the next hops of all blocks. Number 0 is none.
 type hops struct {
-	view   fib.View
-	list   []hop
-	states []rib.Hop // of list, for the decision
-	by     map[hopKey]uint32
-	free   []uint32
+	rib.Hops // of list, for the decision; Moving: a job looks at the prefixes of moved ones
+	view     fib.View
+	list     []hop
+	by       map[hopKey]uint32
+	free     []uint32
 	// far has those that are on no link: routes of our own may lead to them.
-	far     map[uint32]bool
-	blocks  [1 << 16]bool // of far: by the first 16 bits of IPv4, folded bits of IPv6
-	stale   bool          // blocks must be built again
-	moved   map[uint32]bool
-	walking bool // a job looks at the prefixes of moved ones
+	far    map[uint32]bool
+	blocks [1 << 16]bool // of far: by the first 16 bits of IPv4, folded bits of IPv6
+	stale  bool          // blocks must be built again
+	moved  map[uint32]bool
 }
 
 // hopKey tells next hops apart. The zone of the address is an interface.
@@ -47,14 +46,14 @@ type hop struct {
 }
 
 func newHops() *hops {
-	return &hops{list: make([]hop, 1), states: make([]rib.Hop, 1), by: map[hopKey]uint32{}, far: map[uint32]bool{}, moved: map[uint32]bool{}}
+	return &hops{list: make([]hop, 1), Hops: rib.Hops{List: make([]rib.Hop, 1)}, by: map[hopKey]uint32{}, far: map[uint32]bool{}, moved: map[uint32]bool{}}
 }
 
 // track begins to track next hops. Blocks must not be there yet.
 func (c *Core) track() {
 	c.hops = newHops()
 	c.store.HopOf, c.store.HopGone = c.hopOf, c.hopGone
-	c.all(func(t *table) { t.Hops = &c.hops.states })
+	c.all(func(t *table) { t.Hops = &c.hops.Hops })
 }
 
 // maxVia bounds how many routes of our own lead to a next hop one by the other.
@@ -73,7 +72,7 @@ func (c *Core) hopOf(k attr.Key, nextHop []byte) uint32 {
 			id, hs.free = hs.free[n-1], hs.free[:n-1]
 		} else {
 			id = uint32(len(hs.list))
-			hs.list, hs.states = append(hs.list, hop{}), append(hs.states, rib.Hop{})
+			hs.list, hs.List = append(hs.list, hop{}), append(hs.List, rib.Hop{})
 		}
 		hs.list[id] = hop{hopKey: key}
 		hs.by[key] = id
@@ -93,7 +92,7 @@ func (c *Core) hopGone(id uint32) {
 	delete(hs.by, h.hopKey)
 	delete(hs.moved, id)
 	hs.setFar(id, false)
-	*h, hs.states[id] = hop{}, rib.Hop{}
+	*h, hs.List[id] = hop{}, rib.Hop{}
 	hs.free = append(hs.free, id)
 }
 
@@ -174,19 +173,20 @@ func (c *Core) resolve(id uint32) (changed bool) {
 	if a.Is6() && a.IsLinkLocalUnicast() && zone == "" {
 		r = fib.Resolution{Why: "the interface of the link-local address is not known"}
 	}
-	near := zone != "" || r.OnLink
+	near := zone != "" || r.OnLink || r.Own
 	if !near {
 		r, via = c.resolveByOwn(id, a, r)
 	}
 	hs.setFar(id, !near)
 	changed = r.Cost != h.Cost || r.Why != h.Why || r.OnLink != h.OnLink || !slices.Equal(r.Hops, h.Hops)
 	h.Resolution, h.via = r, via
-	hs.states[id] = rib.Hop{Unreachable: r.Hops == nil, Cost: r.Cost}
+	hs.List[id] = rib.Hop{Unreachable: r.Hops == nil, Cost: r.Cost}
 	return changed
 }
 
 // resolveByOwn looks for a route of our own that is longer than the kernel's.
 // A default route of ours leads to no next hop: it would hide that one is gone.
+// Aggregates do not count: what they would drop may be what makes them stand.
 func (c *Core) resolveByOwn(id uint32, a netip.Addr, r fib.Resolution) (fib.Resolution, uint32) {
 	p := prefix.FromNetip(netip.PrefixFrom(a, a.BitLen()))
 	t := c.tables[c.hops.list[id].table][p.Family]
@@ -199,7 +199,11 @@ func (c *Core) resolveByOwn(id uint32, a netip.Addr, r fib.Resolution) (fib.Reso
 		if best == nil {
 			continue
 		}
-		via := c.store.At(best.Post).Hop
+		rec := c.store.At(best.Post)
+		if rec.Key.NextHop == policy.NextHopDiscard {
+			return fib.Resolution{Why: "a route of our own drops its packets"}, 0
+		}
+		via := rec.Hop
 		if via != 0 && !c.dependsOn(via, id) {
 			return c.hops.list[via].Resolution, via
 		}
@@ -308,10 +312,10 @@ func (c *Core) reresolveAll() {
 // another one now. There is one job, which goes round as long as there are any.
 func (c *Core) walkMoved() {
 	hs := c.hops
-	if hs.walking || len(hs.moved) == 0 {
+	if hs.Moving || len(hs.moved) == 0 {
 		return
 	}
-	hs.walking = true
+	hs.Moving = true
 	cause := rib.NewCause(rib.CauseNextHop, 0)
 	var moved []bool // by number, of this round
 	which := func(h attr.Handle) bool {
@@ -331,8 +335,8 @@ func (c *Core) walkMoved() {
 		if from = t.RedecideIf(from, c.pace.walk, cause, which); from == 0 && at+1 < len(c.tables)*prefix.Families {
 			at, from = at+1, 1
 		}
-		hs.walking = from != 0 || len(hs.moved) > 0
-		return !hs.walking
+		hs.Moving = from != 0 || len(hs.moved) > 0
+		return !hs.Moving
 	})
 }
 

@@ -125,7 +125,7 @@ func (c *Core) compared(step rib.Step, won, lost *rib.Path) string {
 	case rib.StepMED:
 		return fmt.Sprintf("%d < %d", rw.MED, rl.MED)
 	case rib.StepIGPCost:
-		return fmt.Sprintf("%d < %d", c.hops.states[rw.Hop].Cost, c.hops.states[rl.Hop].Cost)
+		return fmt.Sprintf("%d < %d", c.hops.List[rw.Hop].Cost, c.hops.List[rl.Hop].Cost)
 	case rib.StepRouterID:
 		return fmt.Sprintf("%s < %s", addr4(cmp.Or(rw.OriginatorID, nw.RouterID)), addr4(cmp.Or(rl.OriginatorID, nl.RouterID)))
 	case rib.StepClusterLen:

@@ -29,7 +29,7 @@ type table struct {
 func (c *Core) newTable(id TableID, f prefix.Family) *table {
 	t := &table{Table: rib.New(f, c.store, &c.infos), id: id}
 	if c.hops != nil {
-		t.Hops = &c.hops.states
+		t.Hops = &c.hops.Hops
 	}
 	t.env = &export.Env{Store: c.store, Table: t.Table, Neighbors: &c.infos, Sources: &c.sources,
 		Unsendable: c.unsendable, Limited: c.limited, Referenced: t.referenced}

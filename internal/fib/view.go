@@ -14,7 +14,7 @@ import (
 type View struct {
 	links  map[int]Link
 	names  map[string]int
-	addrs  map[Address]bool
+	addrs  map[netip.Addr][]Address
 	tables map[uint32]*bart.Table[[]Foreign]
 }
 
@@ -33,21 +33,29 @@ func (v *View) Update(e Event) (changed []Key) {
 				changed = append(changed, Key{id, prefix.FromNetip(p)})
 			}
 		}
-		*v = View{links: map[int]Link{}, names: map[string]int{}, addrs: map[Address]bool{}, tables: map[uint32]*bart.Table[[]Foreign]{}}
+		*v = View{links: map[int]Link{}, names: map[string]int{}, addrs: map[netip.Addr][]Address{}, tables: map[uint32]*bart.Table[[]Foreign]{}}
 	}
+	moved := map[int]bool{} // links
 	for _, i := range e.Gone {
+		moved[i] = true
 		v.dropLink(i)
 	}
 	for _, l := range e.Links {
+		if old := v.links[l.Index]; old.Up != l.Up || old.Name != l.Name {
+			moved[l.Index] = true
+		}
 		v.dropLink(l.Index)
 		v.links[l.Index], v.names[l.Name] = l, l.Index
 	}
 	for _, a := range e.AddrGone {
-		delete(v.addrs, Address{Link: a.Link, Prefix: a.Prefix})
+		v.dropAddr(a)
 	}
 	for _, a := range e.Addrs {
-		a.Tentative = false
-		v.addrs[a] = true
+		v.dropAddr(a)
+		v.addrs[a.Prefix.Addr()] = append(v.addrs[a.Prefix.Addr()], a)
+	}
+	if len(moved) > 0 {
+		changed = append(changed, v.over(moved)...)
 	}
 	for i := range e.Lost {
 		v.drop(&e.Lost[i].Route)
@@ -67,6 +75,28 @@ func (v *View) dropLink(index int) {
 			delete(v.names, old.Name)
 		}
 	}
+}
+
+func (v *View) dropAddr(a Address) {
+	k := a.Prefix.Addr()
+	all := slices.DeleteFunc(v.addrs[k], func(x Address) bool { return x.Link == a.Link && x.Prefix == a.Prefix })
+	if v.addrs[k] = all; len(all) == 0 {
+		delete(v.addrs, k)
+	}
+}
+
+// over finds the prefixes with routes over some links.
+func (v *View) over(links map[int]bool) (found []Key) {
+	for id, t := range v.tables {
+		for p, all := range t.All() {
+			if slices.ContainsFunc(all, func(f Foreign) bool {
+				return slices.ContainsFunc(f.Hops, func(h Hop) bool { return links[h.Link] })
+			}) {
+				found = append(found, Key{id, prefix.FromNetip(p)})
+			}
+		}
+	}
+	return found
 }
 
 func (v *View) table(id uint32) *bart.Table[[]Foreign] {
@@ -131,12 +161,7 @@ func (v *View) Up(index int) bool { return v.links[index].Up }
 
 // own reports whether an address is one of this machine's.
 func (v *View) own(a netip.Addr, link int) bool {
-	for x := range v.addrs {
-		if x.Prefix.Addr() == a && (link == 0 || x.Link == link) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(v.addrs[a], func(x Address) bool { return link == 0 || x.Link == link })
 }
 
 // Resolution is how an address can be reached.
@@ -144,6 +169,7 @@ type Resolution struct {
 	Hops   []Hop  // nil: not
 	Cost   uint32 // metric of the route, 0 for what is on a link
 	OnLink bool   // no router is in between
+	Own    bool   // it is an address of this machine
 	Bits   uint8  // length of the prefix of the kernel's route
 	Why    string // it cannot be reached
 }
@@ -159,7 +185,7 @@ func (v *View) Resolve(tables []uint32, a netip.Addr, zone string) Resolution {
 		case !l.Up:
 			return Resolution{Why: "interface " + zone + " is down"}
 		case v.own(a, l.Index):
-			return Resolution{Why: "it is our own address"}
+			return Resolution{Own: true, Why: "it is our own address"}
 		}
 		h := Hop{Link: l.Index}
 		if !a.IsUnspecified() {
@@ -168,7 +194,7 @@ func (v *View) Resolve(tables []uint32, a netip.Addr, zone string) Resolution {
 		return Resolution{Hops: []Hop{h}, OnLink: true, Bits: uint8(a.BitLen())}
 	}
 	if v.own(a, 0) {
-		return Resolution{Why: "it is our own address"}
+		return Resolution{Own: true, Why: "it is our own address"}
 	}
 	best, found := Resolution{Why: "the kernel has no route to it"}, false
 	for _, id := range tables {

@@ -90,7 +90,7 @@ func (t *Table) lower(a, b *Path, ra, rb *attr.Record) verdict {
 		return verdict{first(na.EBGP), StepEBGP}
 	}
 	if t.Hops != nil {
-		if c := cmp.Compare((*t.Hops)[ra.Hop].Cost, (*t.Hops)[rb.Hop].Cost); c != 0 {
+		if c := cmp.Compare(t.Hops.List[ra.Hop].Cost, t.Hops.List[rb.Hop].Cost); c != 0 {
 			return verdict{c, StepIGPCost}
 		}
 	}

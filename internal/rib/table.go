@@ -79,6 +79,14 @@ type Hop struct {
 	Cost        uint32 // of the way to it
 }
 
+// Hops are next hops by attr.Record.Hop.
+type Hops struct {
+	List []Hop
+	// Moving: some are others now and RedecideIf has yet to look at all prefixes,
+	// so that the path in a prefix's own cell need not be the best one.
+	Moving bool
+}
+
 // Table holds the routes of one family. Not safe for concurrent use.
 type Table struct {
 	family  prefix.Family
@@ -95,9 +103,8 @@ type Table struct {
 
 	// Neighbors is indexed by packet.ID and shared with the owner.
 	Neighbors *[]NeighborInfo
-	// Hops are the next hops by attr.Record.Hop, shared with the owner; nil where
-	// next hops are not tracked.
-	Hops *[]Hop
+	// Hops are shared with the owner; nil where next hops are not tracked.
+	Hops *Hops
 	// NoteAll has every change of a path noted, not those of best ones only.
 	NoteAll bool
 	// Decision are the options of the ladder.
@@ -243,12 +250,12 @@ func (t *Table) Best(id ID) *Path {
 }
 
 func (t *Table) usable(p *Path) bool {
-	return p.Post != 0 && !(*t.Neighbors)[p.Neighbor].Gone && (t.Hops == nil || !(*t.Hops)[t.store.At(p.Post).Hop].Unreachable)
+	return p.Post != 0 && !(*t.Neighbors)[p.Neighbor].Gone && t.Reachable(p)
 }
 
 // Reachable reports whether the next hop of an accepted path can be reached.
 func (t *Table) Reachable(p *Path) bool {
-	return t.Hops == nil || !(*t.Hops)[t.store.At(p.Post).Hop].Unreachable
+	return t.Hops == nil || !t.Hops.List[t.store.At(p.Post).Hop].Unreachable
 }
 
 // announce adds or replaces a path.
@@ -309,20 +316,23 @@ func (t *Table) settle(id ID, e *entry, p *Path, old Path, cause Cause) {
 		return
 	}
 	if p != &e.first {
-		if t.total(e) {
+		if t.local(e) {
 			t.promote(id, e, p, cause)
 			return
 		}
-	} else if e.n == 1 || t.total(e) && t.usable(p) && t.usable(&old) && t.compare(p, &old).order <= 0 {
+	} else if e.n == 1 || t.local(e) && t.usable(p) && t.usable(&old) && t.compare(p, &old).order <= 0 {
 		t.note(id, cause)
 		return
 	}
 	t.rescan(id, e, cause, old.Post)
 }
 
-// total reports whether the ladder is a total order on the paths of e, so that
-// comparing with the best one is enough. MED compared only within a neighbor
-// AS makes it partial.
+// local reports whether comparing a path of e with the best one is enough: the
+// ladder is a total order, and the best path stands where it should.
+func (t *Table) local(e *entry) bool { return t.total(e) && (t.Hops == nil || !t.Hops.Moving) }
+
+// total reports whether the ladder is a total order on the paths of e. MED
+// compared only within a neighbor AS makes it partial.
 func (t *Table) total(e *entry) bool {
 	return e.flags&flagMED == 0 || t.Decision.AlwaysCompareMED || !t.Decision.SharedNeighborAS
 }
@@ -336,7 +346,7 @@ func (t *Table) promote(id ID, e *entry, p *Path, cause Cause) {
 		}
 		return
 	}
-	if !t.total(e) || !t.usable(best) {
+	if !t.local(e) || !t.usable(best) {
 		// With a best path that is gone, the next best is not known.
 		t.rescan(id, e, cause, best.Post)
 		return
@@ -402,7 +412,7 @@ func (t *Table) remove(id ID, e *entry, p *Path, cause Cause, d *Delta) {
 		if old.Post != 0 {
 			t.note(id, cause)
 		}
-	case !t.total(e):
+	case !t.local(e):
 		t.rescan(id, e, cause, e.first.Post)
 	}
 	t.noteOther(id, cause)
