@@ -62,6 +62,9 @@ func (g *Group) Replace(p Params, program *policy.Program, encoding bool) {
 		g.held.Reset()
 		g.limited = false
 	}
+	for _, m := range g.members {
+		m.late = p.MaxOut > 0 // what is marked already was not looked at
+	}
 	g.RedoAll(encoding)
 }
 
@@ -325,7 +328,7 @@ func (g *Group) Drain(limit int) bool {
 		return false
 	}
 	if full, free := g.crowd(); full > 0 {
-		if free == 0 {
+		if free == 0 && !g.over() {
 			return false
 		}
 		for _, m := range g.members {
@@ -365,6 +368,10 @@ func (g *Group) Drain(limit int) bool {
 	}
 	return true
 }
+
+// over: the limit was lowered, and the members that catch up wait for Drain to
+// withdraw what is too much.
+func (g *Group) over() bool { return g.MaxOut > 0 && g.count > g.MaxOut }
 
 // bound holds a prefix back that is one too many. What is out stays out, unless
 // the limit was lowered.

@@ -95,3 +95,36 @@ func TestMaxOutMoves(t *testing.T) {
 		t.Errorf("%d out, %d held back", h.Count(), h.Held())
 	}
 }
+
+// TestMaxOutLowered: a member joins a group that is above its new limit, while
+// another member does not read.
+func TestMaxOutLowered(t *testing.T) {
+	l := newLab(t, prefix.IPv4)
+	p := Params{EBGP: true, AS4: true, LocalASN: 65000, NextHopLen: 4, Policy: "all", MaxOut: 2}
+	q := p
+	q.Policy, q.MaxOut = "the same", 1
+	g, h := NewGroup(&l.env, p, all(t), 1), NewGroup(&l.env, q, all(t), 2)
+	slow, s := newSink(t, 5), newSink(t, 6)
+	g.Join(5, slow, tell(own))
+	m := h.Join(6, s, tell(own))
+	for _, x := range []string{"10.1.0.0/16", "10.2.0.0/16"} {
+		l.set(1, x, wire.Attrs{ASPath: path(65001), NextHop: nh4})
+	}
+	for _, ch := range l.env.Table.Journal() {
+		g.Touch(ch.ID)
+		h.Touch(ch.ID)
+	}
+	l.sync(g)
+	l.sync(h)
+	const as = ": path [65000 65001] via 0a090909"
+	s.want("the first", "+ 10.1.0.0/16"+as, "end of ipv4")
+	slow.room = 0
+	p.MaxOut = 1
+	g.Replace(p, all(t), false)
+	m = g.Move(m, tell(own), false)
+	if m.Step(1000) && len(s.got) > 0 {
+		t.Errorf("it was sent %v before the group has withdrawn anything", s.got)
+	}
+	l.sync(g)
+	s.want("what stays", "- 10.1.0.0/16", "+ 10.2.0.0/16"+as)
+}

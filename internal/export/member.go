@@ -193,8 +193,11 @@ func (m *Member) Step(limit int) bool {
 	b := &g.env.bucket
 	budget := room * packet.Size // bytes that there is room for
 	late := m.late
-	if late {
+	switch {
+	case late:
 		m.cursor = 0
+	case g.over():
+		return false
 	}
 	for i, ok := m.dirty.Next(m.cursor); ok && limit > 0; i, ok = m.dirty.Next(i + 1) {
 		h := m.sees(g.out.Get(i))
