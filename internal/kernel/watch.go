@@ -84,8 +84,11 @@ func (w *watch) listen() (*os.File, error) {
 	}
 	file := os.NewFile(uintptr(s.fd), "netlink")
 	w.socket = s
-	w.conn, err = file.SyscallConn()
-	return file, err
+	if w.conn, err = file.SyscallConn(); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
 }
 
 // read waits for a message; without wait it returns none where there is none.

@@ -91,6 +91,8 @@ func (k *Kernel) decide(batch []fib.Change, errs []error, t []try) {
 		theirs := k.foreign[p] > 0
 		errs[i] = nil
 		switch {
+		case c.Delete && !mine && metricOf(&c.Route) == 0:
+			// The kernel would take it for any metric.
 		case c.Delete && !theirs:
 			t[i].step = remove
 		case c.Delete && mine:

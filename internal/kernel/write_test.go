@@ -119,6 +119,21 @@ func TestMetrics(t *testing.T) {
 		d.Table = 1001 // no such table
 		mustWrite(t, k, without(a), without(c), without(d))
 	}
+	// To the kernel a removal without metric is one of any metric.
+	some, none := put("198.51.100.0/24", "10.1.0.2"), put("198.51.100.0/24", "10.2.0.2")
+	none.Metric = 0
+	mustWrite(t, k, some)
+	mustWrite(t, k, without(none))
+	if got := own(t, k); len(got) != 1 {
+		t.Errorf("the kernel has %+v", got)
+	}
+	mustWrite(t, k, none)
+	mustWrite(t, k, without(none))
+	if got := own(t, k); len(got) != 1 || got[0].Metric != 20 {
+		t.Errorf("the kernel has %+v", got)
+	}
+	mustWrite(t, k, without(some))
+
 	// IPv6 has no metric 0.
 	zero := put("2001:db8:100::/48", "2001:db8:1::2")
 	zero.Metric = 0
