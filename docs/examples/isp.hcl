@@ -30,6 +30,12 @@ originate "ours" {
   prefixes = prefix_set.ours
 }
 
+# Packets for parts of it that nobody has end here, and do not go in circles.
+static "unused" {
+  prefixes  = prefix_set.ours
+  blackhole = true
+}
+
 # --- what comes in ----------------------------------------------------------
 
 # Networks that buy transit from nobody: no peer has a way to them.

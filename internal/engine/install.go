@@ -93,7 +93,7 @@ func (x *installer) readiness(c *Core, id rib.ID) uint8 {
 
 // want is the forward that the kernel should have for a prefix.
 func (x *installer) want(c *Core, id rib.ID) uint32 {
-	best := x.t.Best(id)
+	best := x.way(c, id)
 	if best == nil || x.closing || !x.passes(c, best, id) {
 		return 0
 	}
@@ -125,6 +125,23 @@ func (x *installer) want(c *Core, id rib.ID) uint32 {
 	}
 	f.Hops = f.Hops[:min(len(f.Hops), fib.MaxHops)]
 	return x.forwards.number(f, x.Kernel, metric)
+}
+
+// way is the path that packets go by: the best one, but for a prefix of which we
+// are the origin and a static route says where it is.
+func (x *installer) way(c *Core, id rib.ID) *rib.Path {
+	best := x.t.Best(id)
+	if best == nil || best.Neighbor != 0 || best.PathID != uint32(localOriginated) || c.store.At(best.Post).Hop != 0 {
+		return best
+	}
+	way := best
+	x.t.Paths(id, func(p *rib.Path) bool {
+		if p.Neighbor == 0 && p.PathID == uint32(localStatic) && x.t.Reachable(p) {
+			way = p
+		}
+		return way == best
+	})
+	return way
 }
 
 // multipath are the ways of the best path and of those that are as good.

@@ -489,6 +489,34 @@ func TestSources(t *testing.T) {
 	d.empty()
 }
 
+// TestStaticOfOriginated: an originated route says not where packets go, a static
+// one for the same prefix does.
+func TestStaticOfOriginated(t *testing.T) {
+	cfg := withKernel(ebgpConfig(t, 1))
+	cfg.Originate = []Origination{{Prefix: prefix.MustParse("10.30.0.0/16")}, {Prefix: prefix.MustParse("10.31.0.0/16")}}
+	statics := []Static{{Prefix: prefix.MustParse("10.30.0.0/16"), Discard: true},
+		{Prefix: prefix.MustParse("10.31.0.0/16"), NextHop: netip.MustParseAddr("10.1.3.7")}}
+	d := newKernelDesk(t, cfg)
+	d.settle()
+	d.wantKernel()
+	d.edit(func(c *Config) { c.Static = statics })
+	d.settle()
+	discards := "254 10.30.0.0/16 metric 4294967294 blackhole"
+	d.wantKernel(discards, "254 10.31.0.0/16 metric 20 unicast via 10.1.3.7 link 3")
+	d.want(1, "10.31.0.0/16", true)
+
+	d.core.KernelNews(fib.Event{Links: []fib.Link{{Index: 3, Name: "eth1"}}})
+	d.settle()
+	d.wantKernel(discards)
+	d.want(1, "10.31.0.0/16", true)
+
+	d.edit(func(c *Config) { c.Static = nil })
+	d.settle()
+	d.wantKernel()
+	d.want(1, "10.30.0.0/16", true)
+	d.empty()
+}
+
 // TestIGPCost has its own rung on the ladder.
 func TestIGPCost(t *testing.T) {
 	if rib.StepIGPCost.String() == "" || rib.StepIGPCost <= rib.StepEBGP || rib.StepIGPCost >= rib.StepRouterID {

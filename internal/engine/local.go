@@ -92,6 +92,9 @@ func (c *Core) setLocal(t *table, p prefix.Prefix, k localKind, h attr.Handle, c
 	}
 	op := []rib.Op{{Prefix: p, PathID: uint32(k), Pre: h, Post: h}}
 	t.Apply(op, c.now, cause)
+	if id := t.Lookup(p); k == localStatic && t.install != nil && id != 0 {
+		t.install.touch(id) // packets go by it also where another path is the best one
+	}
 }
 
 // local makes the block of a route of this router. It returns 0 for one whose

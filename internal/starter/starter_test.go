@@ -120,7 +120,7 @@ func TestRecipes(t *testing.T) {
 		if len(ds) > 0 {
 			t.Errorf("%s:\n%s\n%s", name, open, ds.Text())
 		}
-		if o.Shape == Edge && (len(c.Originates) != 2 || c.Policy("from-customer") == nil || len(c.Protects) != 1) {
+		if o.Shape == Edge && (len(c.Originates) != 2 || len(c.Statics) != 1 || c.Policy("from-customer") == nil || len(c.Protects) != 1) {
 			t.Errorf("%s: recipes are missing in\n%s", name, open)
 		}
 	}

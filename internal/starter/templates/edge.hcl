@@ -1,6 +1,6 @@
 # A router of AS {{.ASN}} at the edge of its network, written by "holdfast init".
 {{- template "head" .}}
-{{template "blackhole" .}}
+{{template "unused" .}}{{template "blackhole" .}}
 {{- template "careful" .}}
 {{- if .Transits}}
 # From transits: the rest.

@@ -94,8 +94,18 @@ policy "careful" {
 #}
 {{end}}
 
+{{define "unused"}}
+# What is sent to parts of them that nobody has: dropped here. Where the kernel has
+# a default route that leads out, it would go in circles. Not where it leads in.
+#static "unused" {
+#  prefixes  = prefix_set.ours
+#  blackhole = true
+#}
+{{end}}
+
 {{define "blackhole"}}{{if .Attacked}}
 # An address under attack: tell the transits to drop what is sent to it (RFC 7999).
+# The same without an edit: holdfast announce {{.Attacked}} --community blackhole --for 1h
 #originate "blackhole" {
 #  prefixes = ["{{.Attacked}}"]
 #  set { add_communities = ["blackhole"] }
