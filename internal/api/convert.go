@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -79,13 +80,26 @@ func memory(m Memory) *pb.GetMemoryResponse {
 }
 
 func nextHop(n NextHop) *pb.NextHop {
+	address, _, _ := strings.Cut(hopText(n.Address), "%")
 	return &pb.NextHop{
-		Table: n.Table, Address: addrText(n.Address.WithZone("")), Interface: n.Address.Zone(), Reachable: n.Reachable, Reason: n.Reason,
-		Cost: n.Cost, OnLink: n.OnLink, Via: addrText(n.Via), Attributes: n.Attributes,
+		Table: n.Table, Address: address, Interface: n.Address.Zone(), Reachable: n.Reachable, Reason: n.Reason,
+		Cost: n.Cost, OnLink: n.OnLink, Via: hopText(n.Via), Attributes: n.Attributes,
 		Ways: each(n.Ways, func(w NextHopWay) *pb.NextHopWay {
 			return &pb.NextHopWay{Gateway: addrText(w.Gateway), Interface: w.Interface, Mac: w.MAC, State: w.State}
 		}),
 	}
+}
+
+// hopText is a next hop, which may be IPv4 on an interface, or an interface alone.
+func hopText(a netip.Addr) string {
+	zone, plain := a.Zone(), a.WithZone("").Unmap()
+	switch {
+	case zone == "":
+		return addrText(plain)
+	case plain.IsUnspecified():
+		return "%" + zone
+	}
+	return plain.String() + "%" + zone
 }
 
 func neighbor(n Neighbor) *pb.Neighbor {

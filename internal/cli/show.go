@@ -98,7 +98,7 @@ func (a *app) showNextHops() *cobra.Command {
 				if err == nil && unreachable {
 					m.Msg.NextHops = slices.DeleteFunc(m.Msg.NextHops, (*pb.NextHop).GetReachable)
 				}
-				return show(m, err, a.view().NextHops)
+				return show(m, err, func(m *pb.ListNextHopsResponse) error { return a.view().NextHops(m, unreachable) })
 			})
 		},
 	}

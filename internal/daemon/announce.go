@@ -111,7 +111,7 @@ func (x *announcements) withdraw(prefixes []prefix.Prefix, by string) (w api.Wit
 		}
 		return len(w.Withdrawn) > 0, nil
 	})
-	w.Originated = x.show(w.Withdrawn)
+	w.Originated = x.show(prefixes)
 	if err == nil && len(w.Withdrawn) > 0 {
 		x.log.Info("routes withdrawn", "event", events.RouteWithdrawn, "prefix", w.Withdrawn[0], "routes", len(w.Withdrawn), "by", by)
 	}

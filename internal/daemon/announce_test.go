@@ -131,6 +131,9 @@ func TestAnnouncements(t *testing.T) {
 	if got := p.best("203.0.113.7/32") + p.best("198.51.100.0/24"); got != own || len(p.announcements()) > 0 {
 		t.Errorf("withdrawn and restarted: %s", got)
 	}
+	if m := p.withdraw("198.51.100.0/24"); len(m.Withdrawn) > 0 || fmt.Sprint(m.Originated) != "[198.51.100.0/24]" {
+		t.Errorf("withdrawn is %v, originated %v", m.Withdrawn, m.Originated)
+	}
 	if m := p.withdraw(); len(m.Withdrawn) > 0 {
 		t.Errorf("withdrawn is %v", m)
 	}

@@ -8,11 +8,14 @@ import (
 	pb "holdfast/internal/api/holdfastv1"
 )
 
-func (h *human) NextHops(m *pb.ListNextHopsResponse) error {
+func (h *human) NextHops(m *pb.ListNextHopsResponse, unreachable bool) error {
 	if m.Untracked {
 		return h.Done("next hops are not followed: the configuration says kernel = false")
 	}
-	if len(m.NextHops) == 0 {
+	switch {
+	case len(m.NextHops) == 0 && unreachable:
+		return h.Done("no next hop is unreachable")
+	case len(m.NextHops) == 0:
 		return h.Done("there are no next hops: no path has one")
 	}
 	t := h.table("TABLE", "NEXT HOP", ">COST", ">ATTRIBUTES", "REACHED")

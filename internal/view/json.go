@@ -60,7 +60,7 @@ func (v *jsonView) Lookup(m *pb.LookupResponse) error                   { return
 func (v *jsonView) Explain(m *pb.ExplainResponse) error                 { return v.write(m) }
 func (v *jsonView) Policies(m *pb.ListPoliciesResponse) error           { return v.write(m) }
 func (v *jsonView) PolicyTest(m *pb.TestPolicyResponse) error           { return v.write(m) }
-func (v *jsonView) NextHops(m *pb.ListNextHopsResponse) error           { return v.write(m) }
+func (v *jsonView) NextHops(m *pb.ListNextHopsResponse, _ bool) error   { return v.write(m) }
 func (v *jsonView) Memory(m *pb.GetMemoryResponse) error                { return v.write(m) }
 func (v *jsonView) Cleared(m *pb.ClearNeighborsResponse) error          { return v.write(m) }
 func (v *jsonView) Announcements(m *pb.ListAnnouncementsResponse) error { return v.write(m) }

@@ -27,7 +27,7 @@ type View interface {
 	Explain(*pb.ExplainResponse) error
 	Policies(*pb.ListPoliciesResponse) error
 	PolicyTest(*pb.TestPolicyResponse) error
-	NextHops(*pb.ListNextHopsResponse) error
+	NextHops(m *pb.ListNextHopsResponse, unreachable bool) error // unreachable: only those were asked for
 	Memory(*pb.GetMemoryResponse) error
 	Cleared(*pb.ClearNeighborsResponse) error
 	// TraceEvent shows one of a trace as it comes; JSON has one on each line.

@@ -278,11 +278,14 @@ func (r *Router) NextHops(context.Context) ([]api.NextHop, bool, error) {
 	return []api.NextHop{
 		{Table: "main", Address: gateway, Reachable: true, OnLink: true, Attributes: 181022,
 			Ways: []api.NextHopWay{{Gateway: gateway, Interface: "eth0", MAC: "52:54:00:12:34:56", State: "reachable"}}},
-		{Table: "main", Address: netip.MustParseAddr("10.255.0.2"), Reachable: true, Cost: 30, Attributes: 5100,
+		{Table: "main", Address: netip.MustParseAddr("10.255.0.2"), Reachable: true, Cost: 30, Attributes: 5100, Via: netip.MustParseAddr("::ffff:192.0.2.7%eth4"),
 			Ways: []api.NextHopWay{{Gateway: netip.MustParseAddr("10.0.1.1"), Interface: "eth1"}, {Gateway: netip.MustParseAddr("10.0.2.1"), Interface: "eth2"}}},
 		{Table: "main", Address: netip.MustParseAddr("198.51.100.7"), Reason: "the kernel has no route to it", Attributes: 12},
 		{Table: "blue", Address: netip.MustParseAddr("fe80::7%eth3"), Reachable: true, OnLink: true, Attributes: 1,
 			Ways: []api.NextHopWay{{Gateway: netip.MustParseAddr("fe80::7"), Interface: "eth3"}}},
+		{Table: "main", Address: netip.MustParseAddr("::%eth4"), Reachable: true, OnLink: true, Attributes: 1, Ways: []api.NextHopWay{{Interface: "eth4"}}},
+		{Table: "main", Address: netip.MustParseAddr("::ffff:192.0.2.7%eth4"), Reachable: true, OnLink: true, Attributes: 1,
+			Ways: []api.NextHopWay{{Gateway: netip.MustParseAddr("192.0.2.7"), Interface: "eth4"}}},
 	}, true, r.Fail
 }
 

@@ -5946,7 +5946,8 @@ type WithdrawResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Those that stood.
 	Withdrawn []string `protobuf:"bytes,1,rep,name=withdrawn,proto3" json:"withdrawn,omitempty"`
-	// Those of them that the configuration originates, whose routes are back.
+	// Those of the prefixes asked for that the configuration originates: their
+	// routes stand.
 	Originated    []string `protobuf:"bytes,2,rep,name=originated,proto3" json:"originated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
