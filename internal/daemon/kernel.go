@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"syscall"
 	"time"
 
 	"holdfast/internal/config"
@@ -10,6 +11,7 @@ import (
 	"holdfast/internal/events"
 	"holdfast/internal/fib"
 	"holdfast/internal/kernel"
+	"holdfast/internal/prefix"
 )
 
 // staleFor is how long kernel routes of an earlier run stay at the most, until
@@ -27,8 +29,24 @@ func (d *daemon) useKernel() error {
 	if err != nil {
 		return err
 	}
+	if err := mayWrite(k); err != nil {
+		k.Close()
+		return err
+	}
 	d.kernel = k
 	d.engine.UseKernel(k)
+	return nil
+}
+
+// mayWrite tries whether kernel routes may be changed, by removing one that
+// nobody has.
+func mayWrite(k *kernel.Kernel) error {
+	const table = 1<<32 - 16
+	errs := make([]error, 1)
+	k.Write([]fib.Change{{Delete: true, Route: fib.Route{Table: table, Metric: 1, Prefix: prefix.MustParse("192.0.2.0/32")}}}, errs)
+	if errors.Is(errs[0], syscall.EPERM) {
+		return errors.New("cannot change kernel routes: that takes root or CAP_NET_ADMIN; a router that forwards nothing has kernel = false in its router block")
+	}
 	return nil
 }
 

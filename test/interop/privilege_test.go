@@ -200,6 +200,18 @@ func TestReducesCapabilities(t *testing.T) {
 	s.fails("^error: cannot become user root: only root can", append(append(setpriv, command...), "--user", "root")...)
 }
 
+// TestNeedsNetAdmin: who may not change kernel routes is told at the start, and
+// not by every route.
+func TestNeedsNetAdmin(t *testing.T) {
+	s := newService(t)
+	s.kernel = true
+	mine(t, s.configure(`"127.0.0.1:1790"`, ""))
+	command := s.run()
+	command[0] = s.reachable()
+	s.fails("(?m)^error: cannot change kernel routes: that takes root or CAP_NET_ADMIN",
+		append([]string{"setpriv", "--reuid", nobody, "--clear-groups"}, command...)...)
+}
+
 // TestConfined: where the kernel has Landlock, the router reads and writes in its
 // own directories only, says so, and what to do about others.
 func TestConfined(t *testing.T) {
