@@ -6,7 +6,9 @@ import (
 	"net/netip"
 	"runtime"
 	"testing"
+	"time"
 
+	"holdfast/internal/fib"
 	"holdfast/internal/packet"
 	"holdfast/internal/prefix"
 	"holdfast/internal/session"
@@ -100,4 +102,62 @@ func BenchmarkLoad(b *testing.B) {
 			b.ReportMetric(0, "ns/op")
 		})
 	}
+}
+
+// BenchmarkInstall plays a table into a router whose kernel takes everything at
+// once, then has its next hop move, and takes it out again. What the kernel costs
+// comes on top of it.
+func BenchmarkInstall(b *testing.B) {
+	const prefixes = 500_000
+	var streams [][][]byte
+	for i := byte(1); i <= 2; i++ {
+		streams = append(streams, chunks(feed.New(1, prefix.IPv4, prefixes).Sender(65000+uint32(i), netip.AddrFrom4([4]byte{10, 1, i, 2})).Stream()))
+	}
+	var load, move, out time.Duration
+	for range b.N {
+		core := NewCore(quiet())
+		var waiting []*Batch
+		core.UseKernel(func(b *Batch) { waiting = append(waiting, b) })
+		core.KernelNews(snapshot())
+		core.Configure(withKernel(ebgpConfig(b, 2)))
+		outs := make([]drain, 3)
+		for i := range streams {
+			core.Up(packet.ID(i+1), established(i+1), &outs[i+1])
+		}
+		settle := func() {
+			for core.Settle(); len(waiting) > 0; core.Settle() {
+				core.Written(waiting[0])
+				waiting = waiting[1:]
+			}
+		}
+		start := time.Now()
+		for _, s := range streams[0] {
+			core.Messages(1, s)
+			settle()
+		}
+		load += time.Since(start)
+		if n := core.tables[0][prefix.IPv4].install.count; n != prefixes {
+			b.Fatalf("%d routes are in the kernel", n)
+		}
+		start = time.Now()
+		longest := time.Duration(0)
+		core.KernelNews(fib.Event{Routes: []fib.Foreign{via("10.1.1.2/32", "10.1.3.9", 3, 5)}})
+		for last := start; core.Work() || len(waiting) > 0; last = time.Now() {
+			for _, b := range waiting {
+				core.Written(b)
+			}
+			waiting = waiting[:0]
+			longest = max(longest, time.Since(last))
+		}
+		move += time.Since(start)
+		b.ReportMetric(float64(longest.Microseconds()), "µs/slice")
+		start = time.Now()
+		core.Down(1, sessionReason)
+		settle()
+		out += time.Since(start)
+	}
+	for name, d := range map[string]time.Duration{"ns/load": load, "ns/move": move, "ns/out": out} {
+		b.ReportMetric(float64(d.Nanoseconds())/float64(b.N)/prefixes, name)
+	}
+	b.ReportMetric(0, "ns/op")
 }

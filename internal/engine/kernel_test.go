@@ -21,6 +21,7 @@ type fakeKernel struct {
 	routes  map[string]fib.Route
 	waiting []*Batch
 	held    bool // answers wait for answer
+	late    bool // it writes when it answers
 	refuse  func(fib.Change) error
 	writes  int
 }
@@ -28,6 +29,13 @@ type fakeKernel struct {
 func slot(r *fib.Route) string { return fmt.Sprint(r.Table, r.Prefix, r.Metric) }
 
 func (k *fakeKernel) out(b *Batch) {
+	if !k.late {
+		k.write(b)
+	}
+	k.waiting = append(k.waiting, b)
+}
+
+func (k *fakeKernel) write(b *Batch) {
 	for i := range b.Changes {
 		ch := &b.Changes[i]
 		k.writes++
@@ -42,13 +50,15 @@ func (k *fakeKernel) out(b *Batch) {
 			k.routes[slot(&ch.Route)] = ch.Route
 		}
 	}
-	k.waiting = append(k.waiting, b)
 }
 
 func (k *fakeKernel) answer() (any bool) {
 	for len(k.waiting) > 0 {
 		b := k.waiting[0]
 		k.waiting = k.waiting[1:]
+		if k.late {
+			k.write(b)
+		}
 		k.core.Written(b)
 		any = true
 	}

@@ -168,6 +168,7 @@ func TestMonitorBegins(t *testing.T) {
 func TestMonitorRandom(t *testing.T) {
 	for seed := range uint64(4) {
 		w := newWorld(t, seed)
+		w.stays = true // the monitors are its core's
 		m := look(w.core, MonitorFilter{BestOnly: true})
 		w.core.Settle()
 		known := map[prefix.Prefix]string{}

@@ -77,10 +77,7 @@ func (w *world) editLocal() {
 	if kind[p] = a; stands {
 		delete(kind, p)
 	}
-	w.cfg.Originate, w.twin.Local = nil, maps.Clone(w.originated)
-	for p, a := range w.originated {
-		w.cfg.Originate = append(w.cfg.Originate, Origination{Prefix: p, Attrs: a})
-	}
+	w.originatedOnly()
 	maps.Copy(w.twin.Local, w.announced)
 	if a, on := w.announced[p]; on {
 		w.core.Announce(Origination{Prefix: p, Attrs: a})
@@ -88,6 +85,14 @@ func (w *world) editLocal() {
 		w.core.Withdraw(0, p)
 	}
 	w.say("originations %v, announcements %v", w.originated, w.announced)
+}
+
+// originatedOnly has the routes of the router's own be those of the configuration.
+func (w *world) originatedOnly() {
+	w.cfg.Originate, w.twin.Local = nil, maps.Clone(w.originated)
+	for p, a := range w.originated {
+		w.cfg.Originate = append(w.cfg.Originate, Origination{Prefix: p, Attrs: a})
+	}
 }
 
 func (w *world) editRouter() {

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"testing"
 
-	"holdfast/internal/fib"
 	"holdfast/internal/packet"
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
@@ -36,9 +35,9 @@ type world struct {
 	far   []far   // by ID
 	peers []*peer // by ID; nil while down
 	slow  []bool
-	plain bool                       // no two paths come through one AS
-	k     *fakeKernel                // nil: without a kernel
-	ways  map[netip.Addr]fib.Foreign // of k to the next hops
+	plain bool          // no two paths come through one AS
+	k     *randomKernel // nil: without a kernel
+	stays bool          // it never restarts
 	log   []string
 	// Routes of the router's own, of the configuration and of operators.
 	originated, announced map[prefix.Prefix]wire.Attrs
@@ -74,7 +73,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 	w.cfg = ebgpConfig(t, worldNeighbors)
 	w.cfg.Revision = 1
 	w.twin = model.Router{ASN: 65000, RouterID: 1, ClusterID: 1, DefaultLocalPref: 100,
-		Local: map[prefix.Prefix]wire.Attrs{}, Aggregates: map[prefix.Prefix]wire.Attrs{}}
+		Local: map[prefix.Prefix]wire.Attrs{}, Own: map[prefix.Prefix]map[uint32]model.Route{}, Aggregates: map[prefix.Prefix]wire.Attrs{}}
 	w.originated, w.announced = map[prefix.Prefix]wire.Attrs{}, map[prefix.Prefix]wire.Attrs{}
 	if seed%5 >= 3 {
 		w.withKernel()
@@ -159,7 +158,7 @@ func (w *world) settle() {
 	for {
 		w.core.Settle()
 		moved := w.reap()
-		moved = w.k != nil && w.k.answer() || moved
+		moved = w.k != nil && w.k.answers() || moved
 		for i, p := range w.peers {
 			if p != nil && !w.slow[i] && len(p.queue) > 0 {
 				p.read()
@@ -213,6 +212,9 @@ func (w *world) fail(format string, args ...any) {
 }
 
 func (w *world) check() {
+	if w.k != nil {
+		w.calmKernel()
+	}
 	w.twin.Changed()
 	var best [prefix.Families]int
 	for _, p := range universe {
@@ -361,7 +363,7 @@ func (w *world) step() {
 		w.apply()
 	case k < 36:
 		w.refresh(i)
-	case k < 50 && w.k != nil:
+	case k < 60 && w.k != nil:
 		w.kernelStep()
 	case k < 80:
 		w.withdraw(i)
@@ -390,6 +392,9 @@ func TestRandom(t *testing.T) {
 				w.settle()
 				w.check()
 			}
+			if w.k != nil {
+				w.checkAnnounced()
+			}
 			done++
 		}
 		w.leave()
@@ -406,21 +411,24 @@ func (w *world) leave() {
 	for p := range w.announced {
 		w.core.Withdraw(0, p)
 	}
-	w.cfg.Originate, w.cfg.Aggregate = nil, nil
+	w.cfg.Originate, w.cfg.Aggregate, w.cfg.Static = nil, nil, nil
+	if w.k != nil {
+		w.k.lastly()
+	}
 	for i := range w.far {
 		w.far[i].gone = true // also the default routes for them
 	}
 	w.apply()
 	w.settle()
 	if w.k != nil && len(w.k.routes)+len(w.core.hops.by)+len(w.core.forwards.by) > 0 {
-		w.fail("the kernel still has %s, and there are next hops %v", w.k.text(), w.core.hops.by)
+		w.fail("the kernel still has %s, and there are next hops %v and forwards %v", w.k.text(), w.core.hops.by, w.core.forwards.list)
 	}
 	if u := w.core.store.Usage(); u.Blocks != 0 {
 		w.fail("%d blocks are left", u.Blocks)
 	}
-	for _, table := range w.core.tables[0] {
+	w.core.all(func(table *table) {
 		if table.Len() != 0 || table.PathCount() != 0 || table.BestCount() != 0 {
 			w.fail("%d prefixes, %d paths and %d best ones are left", table.Len(), table.PathCount(), table.BestCount())
 		}
-	}
+	})
 }

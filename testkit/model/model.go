@@ -61,6 +61,7 @@ type Router struct {
 	Cost       func(nextHop []byte) (cost uint32, ok bool)
 	Neighbors  []*Neighbor
 	Local      map[prefix.Prefix]wire.Attrs
+	Own        map[prefix.Prefix]map[uint32]Route // further ones, by path ID
 	Aggregates map[prefix.Prefix]wire.Attrs
 	Suppress   map[prefix.Prefix]bool // aggregates that stand for their parts
 
@@ -123,6 +124,9 @@ func (r *Router) Prefixes() []prefix.Prefix {
 	for p := range r.Aggregates {
 		seen[p] = true
 	}
+	for p := range r.Own {
+		seen[p] = true
+	}
 	for _, n := range r.Neighbors {
 		for p := range n.routes {
 			seen[p] = true
@@ -144,6 +148,12 @@ func (r *Router) Paths(p prefix.Prefix) (paths []Path) {
 	if a, ok := r.Aggregates[p]; ok && r.hasMoreSpecific(p) {
 		paths = append(paths, Path{PathID: 1, Route: Route{Attrs: a}})
 	}
+	for id, a := range r.Own[p] {
+		x := Path{PathID: id, Route: a}
+		if _, ok := r.cost(x); ok {
+			paths = append(paths, x)
+		}
+	}
 	for _, n := range r.Neighbors {
 		if !n.Up {
 			continue
@@ -163,7 +173,7 @@ func (r *Router) Paths(p prefix.Prefix) (paths []Path) {
 
 // cost is that of the way to a path's next hop (RFC 4271 section 9.1.2.2 e).
 func (r *Router) cost(x Path) (cost uint32, ok bool) {
-	if r.Cost == nil || x.From == nil || x.Discard {
+	if r.Cost == nil || x.Discard || x.From == nil && len(x.NextHop) == 0 {
 		return 0, true
 	}
 	return r.Cost(x.Attrs.NextHop)
@@ -216,19 +226,44 @@ func (r *Router) Best(p prefix.Prefix) *Path {
 	return b
 }
 
+// keep leaves those of some paths that have the lowest rank.
+func keep(left []Path, rank func(Path) int64) []Path {
+	if len(left) == 0 {
+		return nil
+	}
+	best := rank(left[0])
+	for _, x := range left {
+		best = min(best, rank(x))
+	}
+	return slices.DeleteFunc(left, func(x Path) bool { return rank(x) != best })
+}
+
 // decide is RFC 4271 section 9.1.2 as a series of eliminations.
 func (r *Router) decide(p prefix.Prefix) *Path {
-	left := r.Paths(p)
-	keep := func(rank func(Path) int64) {
-		if len(left) == 0 {
-			return
+	left := keep(r.Equal(p), func(x Path) int64 {
+		switch {
+		case x.Attrs.Has&wire.HasOriginatorID != 0:
+			return int64(x.Attrs.OriginatorID)
+		case x.From == nil:
+			return int64(r.RouterID)
 		}
-		best := rank(left[0])
-		for _, x := range left {
-			best = min(best, rank(x))
-		}
-		left = slices.DeleteFunc(left, func(x Path) bool { return rank(x) != best })
+		return int64(x.From.RouterID)
+	})
+	left = keep(left, func(x Path) int64 { return int64(len(x.Attrs.ClusterList)) })
+	if len(left) == 0 {
+		return nil
 	}
+	best := slices.MinFunc(left, func(x, y Path) int {
+		return cmp.Or(bytes.Compare(x.addr(), y.addr()), cmp.Compare(x.PathID, y.PathID))
+	})
+	return &best
+}
+
+// Equal are the paths of a prefix that are the best ones by what they say and
+// cost: what is left of the ladder tells only whose they are.
+func (r *Router) Equal(p prefix.Prefix) []Path {
+	left := r.Paths(p)
+	keep := func(rank func(Path) int64) { left = keep(left, rank) }
 	flag := func(b bool) int64 {
 		if b {
 			return 0
@@ -263,23 +298,7 @@ func (r *Router) decide(p prefix.Prefix) *Path {
 		cost, _ := r.cost(x)
 		return int64(cost)
 	})
-	keep(func(x Path) int64 {
-		switch {
-		case x.Attrs.Has&wire.HasOriginatorID != 0:
-			return int64(x.Attrs.OriginatorID)
-		case x.From == nil:
-			return int64(r.RouterID)
-		}
-		return int64(x.From.RouterID)
-	})
-	keep(func(x Path) int64 { return int64(len(x.Attrs.ClusterList)) })
-	if len(left) == 0 {
-		return nil
-	}
-	best := slices.MinFunc(left, func(x, y Path) int {
-		return cmp.Or(bytes.Compare(x.addr(), y.addr()), cmp.Compare(x.PathID, y.PathID))
-	})
-	return &best
+	return left
 }
 
 func (x Path) addr() []byte {
