@@ -46,7 +46,6 @@ type Core struct {
 
 	imports   *attr.Memo
 	hops      *hops         // nil without a kernel
-	zones     []string      // names of interfaces, by the numbers in next hops of our own
 	writer    *kernelWriter // nil without a kernel, as the following
 	forwards  *forwards
 	orphans   []fib.Change            // routes of ours that no table has

@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"bytes"
-
 	"holdfast/internal/attr"
 	"holdfast/internal/events"
 	"holdfast/internal/fib"
@@ -68,18 +66,12 @@ func (c *Core) redistributed(t *table, cfg *Table, p prefix.Prefix, routes []fib
 		}
 		source := policy.Source{Kind: foreignSource(f)}
 		a := wire.Attrs{Has: wire.HasOrigin | wire.HasASPath, Origin: wire.OriginIncomplete, NextHop: hop}
-		variant := uint32(0)
-		if cfg.Redistribute.Variants() > 1 {
-			variant = cfg.Redistribute.Variant(p)
-		}
-		r := cfg.Redistribute.Eval(variant, &policy.Route{Attrs: &a, Source: &source}, &c.scratch)
+		r := cfg.Redistribute.Eval(cfg.Redistribute.Variant(p), &policy.Route{Attrs: &a, Source: &source}, &c.scratch)
 		cfg.Redistribute.Count(r.Trace, 1)
 		if !r.Accept {
 			return 0
 		}
-		if !bytes.Equal(a.NextHop, hop) {
-			a.NextHop = hop // by which packets go; export policies change what is sent
-		}
+		a.NextHop = hop // by which packets go; export policies change what is sent
 		return c.local(t, source.Kind, mode, a)
 	}
 	return 0
@@ -114,9 +106,9 @@ func (c *Core) foreignHop(f *fib.Foreign) (hop []byte, mode policy.NextHopMode, 
 		}
 		link := c.hops.view.LinkName(h.Link)
 		if h.Gateway.IsValid() && !h.OnLink && !h.Gateway.IsLinkLocalUnicast() {
-			return c.setLocalHop(h.Gateway, ""), policy.NextHopDefault, true
+			return localHop(h.Gateway, ""), policy.NextHopDefault, true
 		}
-		return c.setLocalHop(h.Gateway, link), policy.NextHopSelf, true
+		return localHop(h.Gateway, link), policy.NextHopSelf, true
 	}
 	return nil, 0, false
 }
@@ -135,7 +127,7 @@ func (c *Core) setStatics(want []Static, cause rib.Cause) {
 			mode = policy.NextHopSelf // no other router knows our interface
 			fallthrough
 		default:
-			a.NextHop = c.setLocalHop(s.NextHop, s.Interface)
+			a.NextHop = localHop(s.NextHop, s.Interface)
 		}
 		l.put(c.store, t, s.Prefix, c.local(t, policy.Static, mode, a))
 	}

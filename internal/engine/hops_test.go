@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"bytes"
+	"encoding/binary"
 	"net/netip"
 	"slices"
 	"testing"
@@ -8,6 +10,7 @@ import (
 	"holdfast/internal/fib"
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
+	"holdfast/internal/session"
 	"holdfast/internal/wire"
 )
 
@@ -140,5 +143,99 @@ func TestCarrier(t *testing.T) {
 	link("eth1", 3, false)
 	want(false, true)
 	d.core.KernelNews(snapshot())
+	d.empty()
+}
+
+// TestLinkLocalNextHop: a link-local next hop belongs to the interface of the
+// session, and goes with it; where a global one comes along, the neighbor is
+// reached by the other one all the same (RFC 2545 section 3). IPv4 goes over it
+// as well (RFC 8950).
+func TestLinkLocalNextHop(t *testing.T) {
+	d := newKernelDesk(t, withKernel(ebgpConfig(t, 2)))
+	up := func(zone string) {
+		d.upWith(1, func(e *session.Established) {
+			e.Interface = zone
+			e.Read.ExtNH = true
+		})
+	}
+	send := func(p string, hop ...string) {
+		var b []byte
+		for _, h := range hop {
+			b = append(b, netip.MustParseAddr(h).AsSlice()...)
+		}
+		a, x := route(1, 65001), prefix.MustParse(p)
+		a.NextHop = b
+		d.core.Messages(1, mpUpdate(x, a))
+	}
+	all := func() {
+		send("2001:db8:8::/48", "2001:db8::1:2", "fe80::2")
+		send("2001:db8:9::/48", "fe80::2")
+		send("10.8.0.0/16", "2001:db8::1:2", "fe80::2")
+		d.settle()
+	}
+	by := func(link string) {
+		t.Helper()
+		d.wantKernel("254 2001:db8:8::/48 metric 20 unicast via fe80::2 link "+link, "254 2001:db8:9::/48 metric 20 unicast via fe80::2 link "+link,
+			"254 10.8.0.0/16 metric 20 unicast via fe80::2 link "+link)
+	}
+	d.down(1)
+	up("eth0")
+	all()
+	by("2")
+	d.down(1)
+	up("eth1") // the routes of the session before are still in the table
+	all()
+	by("3")
+	d.core.KernelNews(fib.Event{Links: []fib.Link{{Index: 7, Name: "eth1", Up: true}}, Gone: []int{3}}) // made anew
+	d.settle()
+	by("7")
+	d.down(1)
+	up("") // not on a link any more
+	all()
+	d.wantKernel("254 2001:db8:8::/48 metric 20 unicast via 2001:db8::1:2 link 2", "254 10.8.0.0/16 metric 20 unicast via 2001:db8::1:2 link 2")
+	d.empty()
+}
+
+// mpUpdate announces a prefix of any family with MP_REACH_NLRI.
+func mpUpdate(p prefix.Prefix, a wire.Attrs) []byte {
+	attrs := a.Append(nil, true)
+	reach := binary.BigEndian.AppendUint16(nil, p.Family.AFI())
+	reach = append(append(append(reach, 1, byte(len(a.NextHop))), a.NextHop...), 0)
+	reach = wire.AppendPrefix(reach, p)
+	attrs = append(append(attrs, 0x80, 14, byte(len(reach))), reach...)
+	body := append(append([]byte{0, 0}, binary.BigEndian.AppendUint16(nil, uint16(len(attrs)))...), attrs...)
+	m := bytes.Repeat([]byte{0xff}, 16)
+	return append(append(binary.BigEndian.AppendUint16(m, uint16(wire.HeaderLen+len(body))), wire.MsgUpdate), body...)
+}
+
+// TestLeadsOn: what leads by next hops one behind the other follows them all, also
+// when one of them is given up and its number used again.
+func TestLeadsOn(t *testing.T) {
+	d := internalDesk(t, 2)
+	d.announce(1, "198.51.0.0/16", farRoute(1, "192.0.2.1", 7))
+	d.announce(1, "203.0.113.0/24", farRoute(1, "198.51.100.1", 7))
+	d.announce(2, "10.8.0.0/16", farRoute(2, "203.0.113.1", 7))
+	d.settle()
+	by := func(gateway string) {
+		t.Helper()
+		d.wantKernel("254 198.51.0.0/16 metric 20 unicast via "+gateway+" link 3", "254 203.0.113.0/24 metric 20 unicast via "+gateway+" link 3",
+			"254 10.8.0.0/16 metric 20 unicast via "+gateway+" link 3")
+	}
+	by("10.1.3.1")
+	d.core.KernelNews(fib.Event{Routes: []fib.Foreign{via("192.0.2.1/32", "10.1.3.77", 3, 10)}})
+	d.settle()
+	by("10.1.3.77")
+	d.announce(1, "198.51.0.0/16", farRoute(1, "192.0.2.2", 7))
+	d.settle()
+	by("10.1.3.2")
+	d.withdraw(1, "198.51.0.0/16")
+	d.announce(1, "10.9.0.0/16", farRoute(1, "192.0.2.3", 7))
+	d.settle()
+	d.wantKernel("254 10.9.0.0/16 metric 20 unicast via 10.1.3.3 link 3")
+	for i := range d.core.hops.list {
+		if h := &d.core.hops.list[i]; h.leads != 0 || h.via != 0 {
+			t.Errorf("next hop %v leads to %d others, by %d", h.addr, h.leads, h.via)
+		}
+	}
 	d.empty()
 }

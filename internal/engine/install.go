@@ -105,7 +105,7 @@ func (x *installer) want(c *Core, id rib.ID) uint32 {
 		return 0 // it is there already
 	case rec.Key.NextHop == policy.NextHopDiscard:
 		f.Action = fib.Blackhole
-		if best.Neighbor == 0 && best.PathID == uint32(localStatic) {
+		if rec.Key.Source == policy.Static { // also one that is imported
 			metric = discardMetric
 		}
 	case best.Neighbor == 0 && best.PathID == uint32(localAggregate):
@@ -171,17 +171,11 @@ func (x *installer) passes(c *Core, best *rib.Path, id rib.ID) bool {
 	if x.Policy == nil {
 		return true
 	}
-	variant := uint32(0)
-	if x.Policy.Variants() > 1 {
-		variant = x.Policy.Variant(x.t.Prefix(id))
-	}
+	variant := x.Policy.Variant(x.t.Prefix(id))
 	r, ok := x.memo.Get(best.Post, variant)
 	if !ok {
 		var a wire.Attrs
-		c.store.Parse(best.Post, &a)
-		rec := c.store.At(best.Post)
-		source := c.source(rec)
-		res := x.Policy.Eval(variant, &policy.Route{Attrs: &a, Source: &source, Weight: rec.Key.Weight}, &c.scratch)
+		res := c.eval(x.Policy, best.Post, variant, &a)
 		r.Trace = res.Trace
 		if res.Accept {
 			r.To = best.Post

@@ -69,10 +69,7 @@ func (l *leak) replace(c *Core, p prefix.Prefix, old, h attr.Handle, cause rib.C
 // judge is what the policy makes of a block for a prefix, 0 if it is rejected.
 // The memo holds the block.
 func (l *leak) judge(c *Core, h attr.Handle, p prefix.Prefix) attr.Handle {
-	variant := uint32(0)
-	if l.Policy.Variants() > 1 {
-		variant = l.Policy.Variant(p)
-	}
+	variant := l.Policy.Variant(p)
 	r, ok := l.memo.Get(h, variant)
 	if !ok {
 		r = l.evaluate(c, h, variant)
@@ -87,10 +84,17 @@ func (l *leak) judge(c *Core, h attr.Handle, p prefix.Prefix) attr.Handle {
 
 func (l *leak) evaluate(c *Core, h attr.Handle, variant uint32) attr.Result {
 	var a wire.Attrs
-	c.store.Parse(h, &a)
+	r := c.eval(l.Policy, h, variant, &a)
+	return c.verdict(h, &a, r)
+}
+
+// eval asks a policy between a table and something else. a is the block then as
+// the policy left it.
+func (c *Core) eval(p *policy.Program, h attr.Handle, variant uint32, a *wire.Attrs) policy.Result {
+	c.store.Parse(h, a)
 	rec := c.store.At(h)
 	source := c.source(rec)
-	return c.verdict(h, &a, l.Policy.Eval(variant, &policy.Route{Attrs: &a, Source: &source, Weight: rec.Key.Weight}, &c.scratch))
+	return p.Eval(variant, &policy.Route{Attrs: a, Source: &source, Weight: rec.Key.Weight}, &c.scratch)
 }
 
 // source is where a block's route came from.

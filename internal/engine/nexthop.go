@@ -42,7 +42,8 @@ type hop struct {
 	hopKey
 	refs int
 	fib.Resolution
-	via uint32 // that our own table leads to it by
+	via   uint32 // that our own table leads to it by
+	leads int    // how many others it is via of
 }
 
 func newHops() *hops {
@@ -89,6 +90,14 @@ func (c *Core) hopGone(id uint32) {
 	if h.refs--; h.refs > 0 {
 		return
 	}
+	if h.leads > 0 { // until their route, which is gone, has been noticed
+		for far := range hs.far {
+			if hs.list[far].via == id {
+				hs.lead(far, 0)
+			}
+		}
+	}
+	hs.lead(id, 0)
 	delete(hs.by, h.hopKey)
 	delete(hs.moved, id)
 	hs.setFar(id, false)
@@ -107,6 +116,11 @@ func (c *Core) hopKey(k attr.Key, b []byte) (hopKey, bool) {
 	if k.NextHop == policy.NextHopDiscard {
 		return key, false // what is dropped needs no way
 	}
+	if isLocalHop(k, b) {
+		key.addr, zone = readLocalHop(b)
+		key.addr = key.addr.WithZone(zone)
+		return key, true
+	}
 	switch len(b) {
 	case 4:
 		key.addr = netip.AddrFrom4([4]byte(b))
@@ -119,12 +133,6 @@ func (c *Core) hopKey(k attr.Key, b []byte) (hopKey, bool) {
 		if zone != "" || key.addr.IsUnspecified() {
 			key.addr = netip.AddrFrom16([16]byte(b[16:]))
 		}
-	case localHopLen:
-		key.addr, zone = c.localHop(b)
-		if zone != "" {
-			key.addr = key.addr.WithZone(zone)
-		}
-		return key, true
 	default:
 		return key, false
 	}
@@ -134,12 +142,10 @@ func (c *Core) hopKey(k attr.Key, b []byte) (hopKey, bool) {
 	return key, !key.addr.IsUnspecified()
 }
 
-// Routes of our own may have a next hop on an interface, which no message could
-// carry: 16 bytes of address and the number of the interface's name.
-const localHopLen = 20
-
-// setLocalHop is what a static or redistributed route has as its next hop.
-func (c *Core) setLocalHop(a netip.Addr, zone string) []byte {
+// localHop is what a static or redistributed route has as its next hop. One on an
+// interface is nothing that a message could carry: 16 bytes of address and the
+// interface's name.
+func localHop(a netip.Addr, zone string) []byte {
 	if a.IsValid() && zone == "" {
 		return a.AsSlice()
 	}
@@ -147,21 +153,13 @@ func (c *Core) setLocalHop(a netip.Addr, zone string) []byte {
 		a = netip.IPv6Unspecified()
 	}
 	b := a.As16()
-	i := slices.Index(c.zones, zone)
-	if i < 0 {
-		i = len(c.zones)
-		c.zones = append(c.zones, zone)
-	}
-	return append(b[:], byte(i>>24), byte(i>>16), byte(i>>8), byte(i))
+	return append(b[:], zone...)
 }
 
-func (c *Core) localHop(b []byte) (netip.Addr, string) {
-	a := netip.AddrFrom16([16]byte(b[:16])).Unmap()
-	i := int(b[16])<<24 | int(b[17])<<16 | int(b[18])<<8 | int(b[19])
-	if a.Is4() {
-		a = netip.AddrFrom16(a.As16()) // a zone needs IPv6
-	}
-	return a, c.zones[i]
+func isLocalHop(k attr.Key, b []byte) bool { return k.Neighbor == 0 && len(b) > 16 }
+
+func readLocalHop(b []byte) (a netip.Addr, zone string) {
+	return netip.AddrFrom16([16]byte(b[:16])), string(b[16:]) // 16 bytes also of IPv4: only they take a zone
 }
 
 // resolve finds the way to a next hop and reports whether it is another one.
@@ -179,7 +177,8 @@ func (c *Core) resolve(id uint32) (changed bool) {
 	}
 	hs.setFar(id, !near)
 	changed = r.Cost != h.Cost || r.Why != h.Why || r.OnLink != h.OnLink || !slices.Equal(r.Hops, h.Hops)
-	h.Resolution, h.via = r, via
+	h.Resolution = r
+	hs.lead(id, via)
 	hs.List[id] = rib.Hop{Unreachable: r.Hops == nil, Cost: r.Cost}
 	return changed
 }
@@ -222,6 +221,18 @@ func (c *Core) dependsOn(id, on uint32) bool {
 		}
 	}
 	return true
+}
+
+// lead notes by which next hop our own table leads to another one.
+func (hs *hops) lead(id, via uint32) {
+	old := hs.list[id].via
+	if old != 0 {
+		hs.list[old].leads--
+	}
+	if via != 0 {
+		hs.list[via].leads++
+	}
+	hs.list[id].via = via
 }
 
 func (hs *hops) setFar(id uint32, far bool) {
@@ -290,6 +301,9 @@ func (c *Core) reresolve(id uint32) {
 			continue
 		}
 		c.hops.moved[id] = true
+		if c.hops.list[id].leads == 0 {
+			continue
+		}
 		for far := range c.hops.far {
 			if c.hops.list[far].via == id {
 				todo = append(todo, far)

@@ -362,9 +362,9 @@ func (c *Core) copy(q *Query, id rib.ID, p *rib.Path, h attr.Handle, pg *page) {
 	c.ruling(q.Family, r, p)
 	r.Discard = rec.Key.NextHop == policy.NextHopDiscard
 	block, nextHop := c.store.Block(h)
-	if len(nextHop) == localHopLen {
+	if isLocalHop(rec.Key, nextHop) {
 		var a netip.Addr
-		a, r.Interface = c.localHop(nextHop)
+		a, r.Interface = readLocalHop(nextHop)
 		if nextHop = nil; !a.IsUnspecified() {
 			nextHop = a.Unmap().AsSlice()
 		}
@@ -380,11 +380,7 @@ func (c *Core) ruling(f prefix.Family, r *row, p *rib.Path) {
 	if program == nil || p.Reason > ByPolicy {
 		return
 	}
-	variant := uint32(0)
-	if program.Variants() > 1 {
-		variant = program.Variant(r.Prefix)
-	}
-	m, ok := c.imports.Get(p.Pre, variant)
+	m, ok := c.imports.Get(p.Pre, program.Variant(r.Prefix))
 	if !ok || m.To != p.Post || m.Reason != p.Reason {
 		return // a new policy, which has not come to this path yet
 	}

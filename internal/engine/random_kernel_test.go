@@ -400,7 +400,7 @@ func (w *world) checkKernel() {
 			switch {
 			case best.Discard:
 				r.Action = fib.Blackhole
-				if i == 0 && best.From == nil {
+				if best.From == nil {
 					r.Metric = discardMetric
 				}
 			case best.From != nil && t.Install.Multipath > 1:

@@ -200,7 +200,7 @@ func (c *Core) complain(n *neighbor, id events.ID, what, why string, args ...any
 func (c *Core) judgePrefix(n *neighbor, f prefix.Family, h attr.Handle, p prefix.Prefix) attr.Result {
 	program := n.Families[f].Import
 	variant := uint32(0)
-	if program != nil && program.Variants() > 1 {
+	if program != nil {
 		variant = program.Variant(p)
 	}
 	return c.judge(n, program, h, variant)
