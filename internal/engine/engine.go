@@ -74,14 +74,12 @@ func New(log *slog.Logger) *Engine {
 // Run works until ctx ends. Nothing else may touch the core. Calls that wait
 // for the loop return once it has ended.
 func (e *Engine) Run(ctx context.Context) {
-	defer close(e.done)
 	e.start = time.Now()
+	var writer sync.WaitGroup
+	defer writer.Wait() // which may wait for the loop, and so for done
+	defer close(e.done)
 	if e.kernel != nil {
-		var writer sync.WaitGroup
-		stop, cancel := context.WithCancel(ctx)
-		writer.Go(func() { e.writeKernel(stop) })
-		defer writer.Wait()
-		defer cancel()
+		writer.Go(func() { e.writeKernel(ctx) })
 	}
 	idle := false
 	var since time.Duration
