@@ -204,9 +204,23 @@ func (c *Core) distribute() {
 	for again := true; again; {
 		again = false
 		c.all(func(t *table) {
+			var gone []rib.ID
 			for changes := t.Journal(); len(changes) > 0; changes = t.Journal() {
 				again = again || len(t.leaks) > 0
 				c.tell(t, changes)
+				if len(t.groups) > 0 || t.install != nil {
+					continue // they give prefixes back once they have withdrawn them
+				}
+				for _, ch := range changes {
+					if t.Live(ch.ID) && t.Best(ch.ID) == nil {
+						gone = append(gone, ch.ID)
+					}
+				}
+			}
+			for _, id := range gone { // now that everybody has been told everything
+				if t.Best(id) == nil {
+					t.Collect(id)
+				}
 			}
 		})
 	}
@@ -235,13 +249,5 @@ func (c *Core) tell(t *table, changes []rib.Change) {
 	}
 	if c.hops != nil {
 		c.noticeHops(t, changes)
-	}
-	if len(t.groups) > 0 || t.install != nil {
-		return // they give prefixes back once they have withdrawn them
-	}
-	for _, ch := range changes {
-		if t.Live(ch.ID) && t.Best(ch.ID) == nil {
-			t.Collect(ch.ID)
-		}
 	}
 }

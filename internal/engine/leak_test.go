@@ -7,6 +7,7 @@ import (
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
 	"holdfast/internal/rib"
+	"holdfast/internal/wire"
 )
 
 // twoTables has neighbors 1 and 2 in the main table, 3 and 4 in another one, and
@@ -62,6 +63,28 @@ func TestLeak(t *testing.T) {
 	d.settle()
 	d.want(3, "10.1.0.0/16", false)
 	d.up(2)
+	d.empty()
+}
+
+// TestLeakOfAggregate: an aggregate that comes to the fore and goes in one batch
+// is imported, and gone again.
+func TestLeakOfAggregate(t *testing.T) {
+	cfg := ebgpConfig(t, 1)
+	ibgp(t, &cfg.Neighbors[0])
+	cfg.Tables = []Table{{Name: "main"}, {Name: "blue"}}
+	cfg.Leaks = []Leak{{From: 0, To: 1, Policy: acceptAll(t, nil)}}
+	cfg.Aggregate = []Aggregate{{Prefix: prefix.MustParse("10.8.0.0/15")}}
+	d := newDesk(t, cfg)
+	a := route(1, 7)
+	a.Has, a.LocalPref = a.Has|wire.HasLocalPref, 200 // better than the aggregate
+	d.announce(1, "10.8.0.0/15", a)
+	d.announce(1, "10.8.0.0/16", a)
+	d.settle()
+	d.down(1)
+	d.settle()
+	if blue := d.core.tables[1][prefix.IPv4]; blue.PathCount() != 0 {
+		t.Errorf("%d copies are left", blue.PathCount())
+	}
 	d.empty()
 }
 
