@@ -502,6 +502,36 @@ func TestSources(t *testing.T) {
 	d.empty()
 }
 
+// TestHostAddresses: an IPv4 address that is a network of its own is connected,
+// though the kernel has no route for it but among its local addresses.
+func TestHostAddresses(t *testing.T) {
+	cfg := withKernel(ebgpConfig(t, 1))
+	cfg.Originate = []Origination{{Prefix: prefix.MustParse("10.31.0.1/32"), WhileInKernel: fib.MainTable}}
+	cfg.Tables[0].Redistribute = program(t, &policy.Policy{Name: "r", Rules: []policy.Rule{
+		rule(policy.Actions{}, policy.Accept, policy.Condition{Kind: policy.CondSource, Sources: []policy.SourceName{policy.FromConnected}})}}, nil)
+	d := newKernelDesk(t, cfg)
+	want := func(service, loopback bool) {
+		t.Helper()
+		d.settle()
+		d.want(1, "10.31.0.1/32", service)
+		d.want(1, "10.31.0.2/32", loopback)
+		d.wantKernel()
+	}
+	on := func(link int, p string) fib.Address { return fib.Address{Link: link, Prefix: netip.MustParsePrefix(p)} }
+	want(false, false)
+	d.core.KernelNews(fib.Event{Addrs: []fib.Address{on(3, "10.31.0.1/32"), on(3, "10.31.0.2/32"), on(2, "10.31.0.2/32"), on(2, "10.31.0.3/24")}})
+	want(true, true)
+	d.core.KernelNews(fib.Event{AddrGone: []fib.Address{on(3, "10.31.0.2/32")}})
+	want(true, true)
+	d.core.KernelNews(fib.Event{Links: []fib.Link{{Index: 3, Name: "eth1"}}})
+	want(false, true)
+	d.core.KernelNews(fib.Event{AddrGone: []fib.Address{on(2, "10.31.0.2/32")}, Links: []fib.Link{{Index: 3, Name: "eth1", Up: true}}})
+	want(true, false)
+	d.core.KernelNews(fib.Event{Snapshot: true})
+	want(false, false)
+	d.empty()
+}
+
 // TestStaticOfOriginated: an originated route says not where packets go, a static
 // one for the same prefix does.
 func TestStaticOfOriginated(t *testing.T) {

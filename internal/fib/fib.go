@@ -70,10 +70,13 @@ type Foreign struct {
 	Scope    uint8 // rtm_scope: 253 link, 254 host
 }
 
+// kernelProtocol is that of the routes that the kernel makes itself.
+const kernelProtocol = 2
+
 // Connected reports whether the route is one that the kernel made for an
 // address of an interface.
 func (f *Foreign) Connected() bool {
-	return f.Protocol == 2 && f.Action == Unicast && len(f.Hops) == 1 && !f.Hops[0].Gateway.IsValid()
+	return f.Protocol == kernelProtocol && f.Action == Unicast && len(f.Hops) == 1 && !f.Hops[0].Gateway.IsValid()
 }
 
 // Link is a network interface.

@@ -49,10 +49,12 @@ func (v *View) Update(e Event) (changed []Key) {
 	}
 	for _, a := range e.AddrGone {
 		v.dropAddr(a)
+		changed = v.host(changed, a)
 	}
 	for _, a := range e.Addrs {
 		v.dropAddr(a)
 		v.addrs[a.Prefix.Addr()] = append(v.addrs[a.Prefix.Addr()], a)
+		changed = v.host(changed, a)
 	}
 	if len(moved) > 0 {
 		changed = append(changed, v.over(moved)...)
@@ -83,6 +85,27 @@ func (v *View) dropAddr(a Address) {
 	if v.addrs[k] = all; len(all) == 0 {
 		delete(v.addrs, k)
 	}
+}
+
+// hostMetric is no metric of a route that the kernel has made for an address.
+const hostMetric = 1<<32 - 1
+
+// host makes a connected route of an IPv4 address that is a network of its own,
+// such as one of the loopback interface: unlike those of IPv6, the kernel has it
+// among its local addresses only. It adds the prefix to changed.
+func (v *View) host(changed []Key, a Address) []Key {
+	if !a.Prefix.Addr().Is4() || !a.Prefix.IsSingleIP() {
+		return changed
+	}
+	f := Foreign{Protocol: kernelProtocol, Scope: 254, Route: Route{Table: MainTable, Metric: hostMetric, Prefix: prefix.FromNetip(a.Prefix)}}
+	v.drop(&f.Route)
+	for _, x := range v.addrs[a.Prefix.Addr()] {
+		if x.Prefix == a.Prefix {
+			f.Hops = []Hop{{Link: x.Link}}
+			v.put(&f)
+		}
+	}
+	return append(changed, Key{f.Table, f.Prefix})
 }
 
 // over finds the prefixes with routes over some links.
