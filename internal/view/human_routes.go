@@ -164,6 +164,13 @@ func (h *human) Lookup(m *pb.LookupResponse) error {
 func (h *human) Explain(m *pb.ExplainResponse) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, %s\n", m.Prefix, plural(uint64(len(m.Candidates)), "path", "paths"))
+	own := "" // the best of this router's own
+	for _, c := range m.Candidates {
+		if c.Route.Neighbor == "" {
+			own = from(c.Route)
+			break
+		}
+	}
 	for i, c := range m.Candidates {
 		r := c.Route
 		mark := marks[r.Status]
@@ -178,7 +185,7 @@ func (h *human) Explain(m *pb.ExplainResponse) error {
 		if r.NeighborAddress != "" {
 			where = " (" + r.NeighborAddress + ")"
 		}
-		fmt.Fprintf(&b, "\n%s %d. %s%s%s: %s\n", mark.text, i+1, from(r), where, id, verdict(c))
+		fmt.Fprintf(&b, "\n%s %d. %s%s%s: %s\n", mark.text, i+1, from(r), where, id, verdict(c, own))
 		var f facts
 		if r.Status == pb.RouteStatus_ROUTE_STATUS_REJECTED {
 			f.add("Rejected by", ruleText(r.Rule))
@@ -191,6 +198,7 @@ func (h *human) Explain(m *pb.ExplainResponse) error {
 			f.add("Accepted by", ruleText(r.Rule))
 		}
 		h.attributes(&f, r.Attributes, r.Weight)
+		f.add("Interface", r.Interface)
 		if r.Discard {
 			f.add("Packets", "are discarded")
 		}
@@ -221,8 +229,9 @@ func (h *human) sending(b *strings.Builder, s *pb.Sending) {
 	f.write(b, "     ")
 }
 
-// verdict is what the decision process said about a path.
-func verdict(c *pb.Candidate) string {
+// verdict is what the decision process said about a path. own is what paths of
+// no neighbor lose to.
+func verdict(c *pb.Candidate, own string) string {
 	switch c.Route.Status {
 	case pb.RouteStatus_ROUTE_STATUS_BEST:
 		return "best"
@@ -237,7 +246,7 @@ func verdict(c *pb.Candidate) string {
 	if c.Lost == nil {
 		return "not preferred"
 	}
-	winner := cmp.Or(c.Lost.To, "(originated)")
+	winner := cmp.Or(c.Lost.To, own)
 	s := fmt.Sprintf("loses to %s at step %d: %s", winner, c.Lost.Step, c.Lost.Rule)
 	if c.Lost.Detail != "" {
 		s += " (" + c.Lost.Detail + ")"
@@ -251,7 +260,7 @@ func (h *human) attributes(f *facts, a *pb.Attributes, weight uint32) {
 		return
 	}
 	nh := a.NextHop
-	if a.NextHopLinkLocal != "" {
+	if a.NextHopLinkLocal != "" && a.NextHopLinkLocal != nh { // who has no other address repeats it
 		nh += ", " + a.NextHopLinkLocal
 	}
 	f.add("Next hop", nh)

@@ -140,6 +140,10 @@ func TestGolden(t *testing.T) {
 	}}
 	dropped := &pb.Route{Prefix: "198.51.100.7/32", Neighbor: "shop", Status: pb.RouteStatus_ROUTE_STATUS_BEST, Discard: true,
 		Attributes: &pb.Attributes{NextHop: "192.0.2.30"}}
+	connected := &pb.ExplainResponse{Prefix: "198.51.100.0/24", Candidates: []*pb.Candidate{
+		{Route: &pb.Route{Status: pb.RouteStatus_ROUTE_STATUS_BEST, Source: pb.RouteSource_ROUTE_SOURCE_CONNECTED, Interface: "eth1", Attributes: &pb.Attributes{}}},
+		{Route: &pb.Route{Neighbor: "leaf-1", Status: pb.RouteStatus_ROUTE_STATUS_BACKUP, Attributes: &pb.Attributes{NextHop: "fe80::7", NextHopLinkLocal: "fe80::7"}},
+			Lost: &pb.Decision{Step: 3, Rule: "originated here"}}}}
 	events := watch(t, c)
 	explained := call(t, c.Explain, &pb.ExplainRequest{Prefix: "198.51.100.0/24"})
 	sent := call(t, c.Explain, &pb.ExplainRequest{Prefix: "198.51.100.0/24", To: "transit-b"})
@@ -169,6 +173,7 @@ func TestGolden(t *testing.T) {
 		"neighbor-held":      func(v view.View) error { return v.Neighbor(held) },
 		"explain-sent":       func(v view.View) error { return v.Explain(sent) },
 		"explain-not-sent":   func(v view.View) error { return v.Explain(notSent) },
+		"explain-connected":  func(v view.View) error { return v.Explain(connected) },
 		"explain-originated": func(v view.View) error { return v.Explain(ours) },
 		"routes":             routes(view.RouteColumns{}, nil),
 		"routes-communities": routes(view.RouteColumns{Communities: true}, &pb.RouteQuery{Prefix: "198.51.100.0/24"}),
