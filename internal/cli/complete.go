@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -92,6 +93,39 @@ func (a *app) completePolicies(c *cobra.Command, args []string, _ string) ([]cob
 		return nil
 	})
 	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeTables completes the name of a table for a flag.
+func (a *app) completeTables(c *cobra.Command, _ []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
+	a.quietly(c.Context(), func(ctx context.Context, r *api.Client) error {
+		m, err := r.GetSummary(ctx, connect.NewRequest(&pb.GetSummaryRequest{}))
+		if err != nil {
+			return err
+		}
+		for _, t := range m.Msg.Tables {
+			if !slices.Contains(names, t.Table) { // it is there for each family
+				names = append(names, t.Table)
+			}
+		}
+		return nil
+	})
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeTags completes a tag of neighbors for a flag.
+func (a *app) completeTags(c *cobra.Command, _ []string, _ string) (tags []cobra.Completion, _ cobra.ShellCompDirective) {
+	a.quietly(c.Context(), func(ctx context.Context, r *api.Client) error {
+		m, err := r.ListNeighbors(ctx, connect.NewRequest(&pb.ListNeighborsRequest{}))
+		if err != nil {
+			return err
+		}
+		for _, n := range m.Msg.Neighbors {
+			tags = append(tags, n.Tags...)
+		}
+		return nil
+	})
+	slices.Sort(tags)
+	return slices.Compact(tags), cobra.ShellCompDirectiveNoFileComp
 }
 
 // quietly asks the router; without an answer there are no completions.

@@ -59,6 +59,7 @@ func (a *app) showNeighbors() *cobra.Command {
 		},
 	}
 	c.Flags().StringArrayVar(&tags, "tag", nil, "only those with this `tag`; all of them if repeated")
+	complete(c, "tag", a.completeTags)
 	return c
 }
 
@@ -107,8 +108,9 @@ func (a *app) showNextHops() *cobra.Command {
 }
 
 // tableFlag lets a command ask about another table.
-func tableFlag(c *cobra.Command, to *string) {
+func (a *app) tableFlag(c *cobra.Command, to *string) {
 	c.Flags().StringVar(to, "table", "", "of this `table`; if not given the main one")
+	complete(c, "table", a.completeTables)
 }
 
 func (a *app) showMemory() *cobra.Command {
@@ -158,7 +160,7 @@ rejected is marked "x" and what has an unreachable next hop "!".`,
 	f.BoolVar(&o.count, "count", false, "only how many there are")
 	f.BoolVar(&o.communities, "communities", false, "show communities as well")
 	f.StringVar(&o.family, "family", "", "only this `family`, ipv4 or ipv6")
-	tableFlag(c, &o.query.Table)
+	a.tableFlag(c, &o.query.Table)
 	f.StringVar(&o.query.Neighbor, "neighbor", "", "only of this neighbor, by `name` or address")
 	f.StringArrayVar(&o.query.Communities, "community", nil, "only with this `community`, such as 64500:100 or 64500:*; all if repeated")
 	f.StringVar(&o.query.AsPath, "as-path", "", "only where this `pattern` describes the whole AS path, such as \"64601 .*\" or \".* 3356 .*\"")
@@ -289,7 +291,7 @@ func (a *app) lookupCommand() *cobra.Command {
 			})
 		},
 	}
-	tableFlag(c, &req.Table)
+	a.tableFlag(c, &req.Table)
 	return c
 }
 
@@ -310,7 +312,7 @@ also says what a neighbor is sent, or why it is not.`,
 			})
 		},
 	}
-	tableFlag(c, &req.Table)
+	a.tableFlag(c, &req.Table)
 	c.Flags().StringVar(&req.To, "to", "", "what the neighbor of this `name` is sent, or why it is not")
 	complete(c, "to", a.completeNeighborFlag)
 	return c
