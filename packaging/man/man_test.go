@@ -85,6 +85,14 @@ func TestMarkup(t *testing.T) {
 	}
 }
 
+func TestCode(t *testing.T) {
+	var p page
+	p.markdown("```hcl\na {\n    b\n}\n```\n\n    c\n      d\n")
+	if got, want := p.String(), ".PP\n.RS 4\n.nf\na {\n    b\n}\n.fi\n.RE\n.PP\n.RS 4\n.nf\nc\n  d\n.fi\n.RE\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestInline(t *testing.T) {
 	for s, want := range map[string]string{
 		"`--as-path` or *one* of **two**":          `\fB\-\-as\-path\fR or \fIone\fR of \fBtwo\fR`,

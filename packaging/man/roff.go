@@ -114,10 +114,10 @@ func (p *page) markdown(doc string) {
 		case strings.HasPrefix(l, "```"):
 			start++
 			i++
-			p.code(block(func(l string) bool { return l != "```" }))
+			p.code(block(func(l string) bool { return l != "```" }), "")
 			i++
 		case strings.HasPrefix(l, "    "):
-			p.code(block(func(l string) bool { return strings.HasPrefix(l, "    ") }))
+			p.code(block(func(l string) bool { return strings.HasPrefix(l, "    ") }), "    ")
 		case strings.HasPrefix(l, "|"):
 			rows := block(func(l string) bool { return strings.HasPrefix(l, "|") })
 			var body [][]string
@@ -164,10 +164,10 @@ func (p *page) section(l string) {
 	p.heading(macro, text)
 }
 
-func (p *page) code(lines []string) {
+func (p *page) code(lines []string, indent string) {
 	p.line(".PP\n.RS 4\n.nf")
 	for _, l := range lines {
-		l = escape(strings.TrimPrefix(l, "    "))
+		l = escape(strings.TrimPrefix(l, indent))
 		if strings.HasPrefix(l, ".") {
 			l = `\&` + l
 		}
