@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -237,5 +238,27 @@ func TestLeadsOn(t *testing.T) {
 			t.Errorf("next hop %v leads to %d others, by %d", h.addr, h.leads, h.via)
 		}
 	}
+	d.empty()
+}
+
+// TestNextHopsThatNeverRest do not keep other work from being done.
+func TestNextHopsThatNeverRest(t *testing.T) {
+	d := internalDesk(t, 1)
+	d.core.pace.walk = 1
+	for _, p := range []string{"10.8.0.0/16", "10.9.0.0/16"} {
+		d.announce(1, p, farRoute(1, "192.0.2.1", 7))
+	}
+	d.settle()
+	d.edit(func(c *Config) {
+		c.Neighbors[0].Families[prefix.IPv4].Import = program(t, &policy.Policy{Name: "none", Rules: []policy.Rule{rule(policy.Actions{}, policy.Reject)}}, nil)
+	})
+	for i := range 100 {
+		d.core.KernelNews(fib.Event{Routes: []fib.Foreign{via("192.0.2.1/32", fmt.Sprintf("10.1.3.%d", 1+i%2), 3, 10)}})
+		d.core.Work()
+	}
+	if n := d.core.neighbors[1].counts[prefix.IPv4].accepted; n != 0 {
+		t.Errorf("%d routes are still accepted by the old policy", n)
+	}
+	d.settle()
 	d.empty()
 }

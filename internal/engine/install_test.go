@@ -263,3 +263,35 @@ func TestManyWays(t *testing.T) {
 	}
 	d.empty()
 }
+
+// TestMovesWhileFlying: who moves into another group keeps what he has, until the
+// kernel has said whether its successor may be announced.
+func TestMovesWhileFlying(t *testing.T) {
+	for _, refused := range []bool{false, true} {
+		d := newKernelDesk(t, withKernel(ebgpConfig(t, 4)))
+		d.announce(1, "10.8.0.0/16", route(1, 65001, 7))
+		d.settle()
+		d.k.held = true
+		if refused {
+			d.k.refuse = func(fib.Change) error { return errRefused }
+		}
+		d.announce(2, "10.8.0.0/16", route(2, 65002))
+		d.settle()
+		d.edit(func(c *Config) { c.Neighbors[2].Families[prefix.IPv4].RemovePrivate = true })
+		d.settle()
+		d.want(3, "10.8.0.0/16", true)
+		d.k.held = false
+		d.settle()
+		if a := d.want(3, "10.8.0.0/16", !refused); !refused && wire.PathLen(a.ASPath) != 1 {
+			t.Errorf("neighbor 3 has still the old path %v", a.ASPath)
+		}
+		if m := d.core.neighbors[3].members[prefix.IPv4]; !m.InStep() {
+			t.Error("neighbor 3 is not in step")
+		}
+		d.k.refuse = nil
+		d.core.SetNow(100)
+		d.settle()
+		d.want(3, "10.8.0.0/16", true)
+		d.empty()
+	}
+}

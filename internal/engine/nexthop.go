@@ -349,7 +349,13 @@ func (c *Core) walkMoved() {
 		if from = t.RedecideIf(from, c.pace.walk, cause, which); from == 0 && at+1 < len(c.tables)*prefix.Families {
 			at, from = at+1, 1
 		}
-		hs.Moving = from != 0 || len(hs.moved) > 0
+		if from != 0 {
+			return false
+		}
+		if hs.Moving = len(hs.moved) > 0; hs.Moving && len(c.jobs) > 1 {
+			c.jobs = append(c.jobs, c.jobs[0]) // others get their turn, however often next hops move
+			return true
+		}
 		return !hs.Moving
 	})
 }

@@ -199,11 +199,17 @@ func (m *Member) Step(limit int) bool {
 	case g.over():
 		return false
 	}
+	waits, did := false, false
 	for i, ok := m.dirty.Next(m.cursor); ok && limit > 0; i, ok = m.dirty.Next(i + 1) {
 		h := m.sees(g.out.Get(i))
 		if late && h != 0 {
 			continue
 		}
+		if h == 0 && m.had.Has(i) && g.waits(rib.ID(i)) {
+			waits = true
+			continue // it keeps what it has until the kernel has answered
+		}
+		did = true
 		if budget -= m.atMost(h); budget <= 0 && len(b.items) > 0 {
 			limit = 0
 			break
@@ -237,7 +243,7 @@ func (m *Member) Step(limit int) bool {
 		m.cursor = 0
 	}
 	m.late = late && (limit == 0 || m.refused)
-	return true
+	return did || !waits
 }
 
 // atMost is the length of an UPDATE about one prefix, or a little more: what the
