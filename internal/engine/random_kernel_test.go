@@ -369,6 +369,8 @@ func (w *world) checkAnnounced() {
 				for _, m := range []uint32{7, kernelMetric} {
 					there = there || w.k.acked[slot(&fib.Route{Table: fib.MainTable, Prefix: p, Metric: m})]
 				}
+				// A route that drops packets and is not wanted any more is on its way out.
+				there = there || w.k.acked[slot(&fib.Route{Table: fib.MainTable, Prefix: p, Metric: discardMetric})] && !x.idle()
 				if !there {
 					w.fail("%v is announced, and not in the kernel", p)
 				}
