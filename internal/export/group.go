@@ -297,7 +297,7 @@ func (g *Group) route(id rib.ID, hits uint64) attr.Result {
 // waits reports whether the kernel has yet to say what becomes of a prefix.
 func (g *Group) waits(id rib.ID) bool {
 	e := g.env
-	return e.Installed != nil && e.Table.Best(id) != nil && e.Installed(id) == NotYetInstalled
+	return g.MaxOut == 0 && e.Installed != nil && e.Table.Best(id) != nil && e.Installed(id) == NotYetInstalled
 }
 
 // neighborOf tells which neighbor a block came from, 0 for none.
