@@ -78,7 +78,7 @@ func (r *reader) originate(b *hclsyntax.Block) {
 		return
 	}
 	for _, p := range r.exact(o.Prefixes.Set, "originate "+quote(name)+" cannot announce") {
-		k := tablePrefix{o.Table, p}
+		k := inTable(o.Table, p)
 		if first, twice := r.originated[k]; twice && first.Name != name {
 			r.errorf(r.at(o.Pos, len("originate")), "remove it from one of them", "%s is originated twice: by originate %s and by originate %s at %s",
 				p, quote(name), quote(first.Name), first.Pos)

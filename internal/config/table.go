@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"math"
 	"net/netip"
 
@@ -193,7 +194,7 @@ func (r *reader) static(b *hclsyntax.Block) {
 	}
 	s.List = r.exact(s.Prefixes.Set, "static "+quote(name)+" cannot be for")
 	for _, p := range s.List {
-		k := tablePrefix{s.Table, p}
+		k := inTable(s.Table, p)
 		if first := r.statics[k]; first != nil && first != s {
 			r.errorf(b.TypeRange, "remove it from one of them", "%s is the prefix of static %s and of static %s at %s", p, quote(name), quote(first.Name), first.Pos)
 		}
@@ -208,6 +209,11 @@ func (r *reader) static(b *hclsyntax.Block) {
 type tablePrefix struct {
 	table  string
 	prefix prefix.Prefix
+}
+
+// inTable is a prefix of a table by name, "" meaning the main one.
+func inTable(name string, p prefix.Prefix) tablePrefix {
+	return tablePrefix{cmp.Or(name, MainTable), p}
 }
 
 // exact lists the prefixes of a set, once each. Ranges are errors: what begins

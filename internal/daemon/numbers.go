@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -33,7 +34,7 @@ type identity struct {
 }
 
 func identityOf(n *config.Neighbor) identity {
-	return identity{n.Name, n.Transport.ASN, n.Transport.LocalASN, n.Transport.OtherASN, n.Table}
+	return identity{n.Name, n.Transport.ASN, n.Transport.LocalASN, n.Transport.OtherASN, cmp.Or(n.Table, config.MainTable)}
 }
 
 // find is 0 for a neighbor without an ID.

@@ -31,3 +31,19 @@ originate "y" { prefixes = ["192.0.2.0/24"] }
 
 aggregate "m" { prefix = "192.0.0.0/16" }
 aggregate "n" { prefix = "192.0.0.0/16" }
+
+originate "z" {
+  prefixes = ["192.0.2.0/24"]
+  table    = table.main
+}
+
+static "o" {
+  prefixes  = prefix_set.s
+  blackhole = true
+}
+
+static "p" {
+  prefixes  = prefix_set.s
+  blackhole = true
+  table     = table.main
+}
