@@ -229,7 +229,7 @@ func ruleAction(then string) pb.RuleAction {
 
 func policy(p Policy) *pb.Policy {
 	return &pb.Policy{
-		Name: p.Name, Position: position(p.Position), DefaultHits: p.DefaultHits, ImportOf: p.ImportOf, ExportOf: p.ExportOf,
+		Name: p.Name, Position: position(p.Position), DefaultHits: p.DefaultHits, ImportOf: p.ImportOf, ExportOf: p.ExportOf, UsedBy: p.UsedBy,
 		Rules: each(p.Rules, func(r Rule) *pb.PolicyRule {
 			return &pb.PolicyRule{
 				Name: r.Name, Position: position(r.Position), Match: r.Match, Set: r.Set,

@@ -417,6 +417,7 @@ type Policy struct {
 	DefaultHits uint64
 	ImportOf    []string // neighbors
 	ExportOf    []string
+	UsedBy      []string // other blocks, and how
 }
 
 // Rule is one of a policy.

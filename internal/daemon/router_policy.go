@@ -38,9 +38,41 @@ func (r *router) Policies(ctx context.Context, name string) ([]api.Policy, error
 				out.ExportOf = append(out.ExportOf, n.Name)
 			}
 		}
+		out.UsedBy = usedBy(cfg, p.Name)
 		all = append(all, out)
 	}
 	return all, nil
+}
+
+// usedBy lists what uses a policy beside neighbors, and as what.
+func usedBy(cfg *config.Config, name string) (all []string) {
+	has := func(policies []string, what string) {
+		if slices.Contains(policies, name) {
+			all = append(all, what)
+		}
+	}
+	for _, t := range cfg.Tables {
+		has(t.Install, "table "+t.Name+" (install)")
+		has(t.Redistribute, "table "+t.Name+" (redistribute)")
+		for _, i := range t.Imports {
+			has(i.Policy, "table "+t.Name+" (import from "+i.From+")")
+		}
+	}
+	for _, g := range cfg.Ranges {
+		if uses(g.Example, name, func(f *config.Family) []string { return f.Import }) {
+			all = append(all, "neighbor_range "+g.Name+" (import)")
+		}
+		if uses(g.Example, name, func(f *config.Family) []string { return f.Export }) {
+			all = append(all, "neighbor_range "+g.Name+" (export)")
+		}
+	}
+	for _, o := range cfg.Originates {
+		has(o.Policy, "originate "+o.Name)
+	}
+	for _, a := range cfg.Aggregates {
+		has(a.Policy, "aggregate "+a.Name)
+	}
+	return all
 }
 
 func showPolicy(p *policy.Policy, h *engine.PolicyHits) api.Policy {

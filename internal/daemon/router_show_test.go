@@ -135,6 +135,49 @@ func TestHeld(t *testing.T) {
 	}
 }
 
+func TestUsedBy(t *testing.T) {
+	cfg, ds := config.Parse("a.hcl", []byte(`
+router {
+  asn = 64500
+  id  = "192.0.2.1"
+}
+policy "p" {
+  rule "all" { then = "accept" }
+}
+table "main" {
+  install      = policy.p
+  redistribute = policy.p
+}
+table "blue" {
+  id = 100
+  import {
+    from   = table.main
+    policy = policy.p
+  }
+}
+neighbor_range "rack" {
+  addresses = ["10.0.0.0/24"]
+  asns      = [65001]
+  export    = policy.p
+}
+originate "o" {
+  prefixes = ["198.51.100.0/24"]
+  policy   = policy.p
+}
+aggregate "a" {
+  prefix = "203.0.113.0/24"
+  policy = policy.p
+}
+`))
+	if ds.HasErrors() {
+		t.Fatal(ds.Text())
+	}
+	want := "table main (install), table main (redistribute), table blue (import from main), neighbor_range rack (export), originate o, aggregate a"
+	if got := strings.Join(usedBy(cfg, "p"), ", "); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func TestRouterPolicies(t *testing.T) {
 	b := world(t)
 	ctx := context.Background()

@@ -521,6 +521,12 @@ func TestHostAddresses(t *testing.T) {
 	want(false, false)
 	d.core.KernelNews(fib.Event{Addrs: []fib.Address{on(3, "10.31.0.1/32"), on(3, "10.31.0.2/32"), on(2, "10.31.0.2/32"), on(2, "10.31.0.3/24")}})
 	want(true, true)
+	e, stop := running(d.core)
+	hits, err := e.Hits(t.Context())
+	stop()
+	if err != nil || hits["r"] == nil || hits["r"].Rules[d.cfg.Tables[0].Redistribute.Hits()[0].Rule] < 2 {
+		t.Errorf("the rules of redistribute have selected %v, %v", hits["r"], err)
+	}
 	d.core.KernelNews(fib.Event{AddrGone: []fib.Address{on(3, "10.31.0.2/32")}})
 	want(true, true)
 	d.core.KernelNews(fib.Event{Links: []fib.Link{{Index: 3, Name: "eth1"}}})

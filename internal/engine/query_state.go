@@ -170,7 +170,13 @@ func (c *Core) programs() map[*policy.Program]bool {
 		for _, g := range t.groups {
 			all[g.Program()] = true
 		}
+		if t.install != nil {
+			all[t.install.Policy] = true
+		}
 	})
+	for i := range c.cfg.Tables {
+		all[c.cfg.Tables[i].Redistribute] = true
+	}
 	for _, l := range c.leaks {
 		all[l.Policy] = true
 	}

@@ -123,7 +123,7 @@ const (
 
 var reasons = [reasonsLength]string{"sent", "rejected by the export policy",
 	"no export policy, so nothing passes (RFC 8212)", "from iBGP, and neither side is a route reflector client",
-	"has the community NO_EXPORT or NO_ADVERTISE", "the session has no local address of this family: set next_hop",
+	"has the community no-export or no-advertise", "the session has no local address of this family: set next_hop",
 	"too large for the neighbor's messages", "an aggregate stands for it (suppress)", "max_prefixes_out is reached", "it came from this neighbor", "there is no best path",
 	"the kernel has not acknowledged it yet", "the kernel does not take it"}
 

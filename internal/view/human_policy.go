@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -24,9 +25,11 @@ func (h *human) Policies(m *pb.ListPoliciesResponse) error {
 		var f facts
 		f.add("Import of", strings.Join(p.ImportOf, ", "))
 		f.add("Export of", strings.Join(p.ExportOf, ", "))
+		users := strings.Join(p.UsedBy, ", ")
 		if len(p.ImportOf)+len(p.ExportOf) == 0 {
-			f.add("Used by", "nobody")
+			users = cmp.Or(users, "nobody")
 		}
+		f.add("Used by", users)
 		f.write(&b, "  ")
 		if err := h.print(&b); err != nil {
 			return err

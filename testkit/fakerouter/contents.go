@@ -198,7 +198,7 @@ var events = func() []api.Event {
 var policies = []api.Policy{
 	{
 		Name: "from-transit", Position: api.Position{File: "/etc/holdfast/holdfast.hcl", Line: 28}, DefaultHits: 3,
-		ImportOf: []string{"transit-a", "transit-b"},
+		ImportOf: []string{"transit-a", "transit-b"}, UsedBy: []string{"table blue (import from main)"},
 		Rules: []api.Rule{
 			{
 				Name: "no default", Position: api.Position{File: "/etc/holdfast/holdfast.hcl", Line: 29},

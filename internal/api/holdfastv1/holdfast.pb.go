@@ -4729,9 +4729,11 @@ type Policy struct {
 	Position *Position              `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
 	Rules    []*PolicyRule          `protobuf:"bytes,3,rep,name=rules,proto3" json:"rules,omitempty"`
 	// Routes that came to the end.
-	DefaultHits   uint64   `protobuf:"varint,4,opt,name=default_hits,json=defaultHits,proto3" json:"default_hits,omitempty"`
-	ImportOf      []string `protobuf:"bytes,5,rep,name=import_of,json=importOf,proto3" json:"import_of,omitempty"`
-	ExportOf      []string `protobuf:"bytes,6,rep,name=export_of,json=exportOf,proto3" json:"export_of,omitempty"`
+	DefaultHits uint64   `protobuf:"varint,4,opt,name=default_hits,json=defaultHits,proto3" json:"default_hits,omitempty"`
+	ImportOf    []string `protobuf:"bytes,5,rep,name=import_of,json=importOf,proto3" json:"import_of,omitempty"`
+	ExportOf    []string `protobuf:"bytes,6,rep,name=export_of,json=exportOf,proto3" json:"export_of,omitempty"`
+	// What uses it beside neighbors, such as "table main (redistribute)".
+	UsedBy        []string `protobuf:"bytes,7,rep,name=used_by,json=usedBy,proto3" json:"used_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4804,6 +4806,13 @@ func (x *Policy) GetImportOf() []string {
 func (x *Policy) GetExportOf() []string {
 	if x != nil {
 		return x.ExportOf
+	}
+	return nil
+}
+
+func (x *Policy) GetUsedBy() []string {
+	if x != nil {
+		return x.UsedBy
 	}
 	return nil
 }
@@ -6793,14 +6802,15 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x13ListPoliciesRequest\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\"G\n" +
 	"\x14ListPoliciesResponse\x12/\n" +
-	"\bpolicies\x18\x01 \x03(\v2\x13.holdfast.v1.PolicyR\bpolicies\"\xdb\x01\n" +
+	"\bpolicies\x18\x01 \x03(\v2\x13.holdfast.v1.PolicyR\bpolicies\"\xf4\x01\n" +
 	"\x06Policy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x121\n" +
 	"\bposition\x18\x02 \x01(\v2\x15.holdfast.v1.PositionR\bposition\x12-\n" +
 	"\x05rules\x18\x03 \x03(\v2\x17.holdfast.v1.PolicyRuleR\x05rules\x12!\n" +
 	"\fdefault_hits\x18\x04 \x01(\x04R\vdefaultHits\x12\x1b\n" +
 	"\timport_of\x18\x05 \x03(\tR\bimportOf\x12\x1b\n" +
-	"\texport_of\x18\x06 \x03(\tR\bexportOf\"\xbc\x01\n" +
+	"\texport_of\x18\x06 \x03(\tR\bexportOf\x12\x17\n" +
+	"\aused_by\x18\a \x03(\tR\x06usedBy\"\xbc\x01\n" +
 	"\n" +
 	"PolicyRule\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x121\n" +
