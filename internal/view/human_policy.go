@@ -3,6 +3,7 @@ package view
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	pb "holdfast/internal/api/holdfastv1"
@@ -58,6 +59,19 @@ func ruleDoes(r *pb.PolicyRule) string {
 	return match + " → " + strings.Join(r.Set, "; ")
 }
 
+// nextHopSet is what rules make of the next hop, which is not always an address:
+// self, unchanged, discard.
+func nextHopSet(steps []*pb.PolicyStep) (text string) {
+	for _, s := range steps {
+		for _, c := range s.Changes {
+			if to, ok := strings.CutPrefix(c, "next_hop set to "); ok {
+				text = to
+			}
+		}
+	}
+	return text
+}
+
 func (h *human) PolicyTest(m *pb.TestPolicyResponse) error {
 	t := h.table("RULE", "MATCHES", "THEN", "WHERE", "WHY")
 	for _, s := range m.Steps {
@@ -85,7 +99,11 @@ func (h *human) PolicyTest(m *pb.TestPolicyResponse) error {
 	}
 	var before, after facts
 	h.attributes(&before, m.Before, 0)
+	after.add("Next hop", nextHopSet(m.Steps))
 	h.attributes(&after, m.After, m.Weight)
+	if len(after.rows) > 1 && after.rows[1][0] == after.rows[0][0] {
+		after.rows = slices.Delete(after.rows, 1, 2) // what a rule says goes before what the route has
+	}
 	was := map[string]string{}
 	for _, r := range before.rows {
 		was[r[0]] = r[1]

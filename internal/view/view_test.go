@@ -194,6 +194,11 @@ func TestGolden(t *testing.T) {
 		"nexthops-reachable": func(v view.View) error { return v.NextHops(&pb.ListNextHopsResponse{}, true) },
 		"policies":           func(v view.View) error { return v.Policies(policies) },
 		"policy-test":        func(v view.View) error { return v.PolicyTest(accepted) },
+		"policy-discards": func(v view.View) error {
+			return v.PolicyTest(&pb.TestPolicyResponse{Accepted: true, Before: &pb.Attributes{NextHop: "192.0.2.30"}, After: &pb.Attributes{NextHop: "192.0.2.30"},
+				Steps: []*pb.PolicyStep{{Rule: &pb.RuleRef{Policy: "from-customer", Rule: "blackhole"}, Matched: true, Then: pb.RuleAction_RULE_ACTION_ACCEPT,
+					Changes: []string{"community no-export added", "next_hop set to discard"}}}})
+		},
 		"policy-rejects":     func(v view.View) error { return v.PolicyTest(rejected) },
 		"memory":             func(v view.View) error { return v.Memory(memory) },
 		"announcements":      func(v view.View) error { return v.Announcements(announcements) },
