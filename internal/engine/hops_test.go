@@ -30,9 +30,13 @@ func internalDesk(t *testing.T, n int) *kernelDesk {
 		ibgp(t, &cfg.Neighbors[i])
 	}
 	d := newKernelDesk(t, cfg)
-	d.core.KernelNews(fib.Event{Routes: []fib.Foreign{via("192.0.2.1/32", "10.1.3.1", 3, 10), via("192.0.2.2/32", "10.1.3.2", 3, 20),
-		via("192.0.2.3/32", "10.1.3.3", 3, 30), via("192.0.2.4/32", "10.1.3.4", 3, 40)}})
+	d.core.KernelNews(waysThatCost())
 	return d
+}
+
+func waysThatCost() fib.Event {
+	return fib.Event{Routes: []fib.Foreign{via("192.0.2.1/32", "10.1.3.1", 3, 10), via("192.0.2.2/32", "10.1.3.2", 3, 20),
+		via("192.0.2.3/32", "10.1.3.3", 3, 30), via("192.0.2.4/32", "10.1.3.4", 3, 40)}}
 }
 
 // dearer makes the way to 192.0.2.1 cost 50.
@@ -260,5 +264,25 @@ func TestNextHopsThatNeverRest(t *testing.T) {
 		t.Errorf("%d routes are still accepted by the old policy", n)
 	}
 	d.settle()
+	d.empty()
+}
+
+// TestLowerMEDDearerWay: a neighbor's path that takes the place of its best one is
+// not better for a MED that is compared with no other.
+func TestLowerMEDDearerWay(t *testing.T) {
+	d := newKernelDesk(t, withKernel(ebgpConfig(t, 2)))
+	d.core.KernelNews(waysThatCost())
+	med := func(hop string, med uint32) wire.Attrs {
+		a := farRoute(2, hop, 65002, 7)
+		a.Has, a.MED = a.Has|wire.HasMED, med
+		return a
+	}
+	d.announce(1, "10.8.0.0/16", farRoute(1, "192.0.2.2", 65001, 7))
+	d.announce(2, "10.8.0.0/16", med("192.0.2.1", 2))
+	d.settle()
+	d.wantKernel("254 10.8.0.0/16 metric 20 unicast via 10.1.3.1 link 3")
+	d.announce(2, "10.8.0.0/16", med("192.0.2.3", 1))
+	d.settle()
+	d.wantKernel("254 10.8.0.0/16 metric 20 unicast via 10.1.3.2 link 3")
 	d.empty()
 }

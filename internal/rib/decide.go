@@ -57,7 +57,9 @@ func (t *Table) compare(a, b *Path) verdict {
 	if v := t.upper(a, b, ra, rb); v.order != 0 {
 		return v
 	}
-	if t.Decision.AlwaysCompareMED || ra.NeighborAS == rb.NeighborAS {
+	// Without shared neighbor ASes these are a path and the one before it, whose
+	// MEDs are compared with no other.
+	if t.Decision.AlwaysCompareMED || t.Decision.SharedNeighborAS && ra.NeighborAS == rb.NeighborAS {
 		if c := cmp.Compare(ra.MED, rb.MED); c != 0 {
 			return verdict{c, StepMED}
 		}
