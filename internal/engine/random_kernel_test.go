@@ -28,7 +28,8 @@ type randomKernel struct {
 	refused map[prefix.Prefix]bool
 	acked   map[string]bool // slots that we have been told of
 	now     uint32
-	begun   bool // more is to go to the kernel since the last check: it has been announced before
+	there   map[prefix.Prefix]bool // what has been found to be in the kernel
+	begun   bool                   // more is to go to the kernel since the last check: it has been announced before
 }
 
 // blueTable is the number of a second table in the kernel, whose routes are all
@@ -344,34 +345,32 @@ func (k *randomKernel) lastly() {
 }
 
 // checkAnnounced holds us to RFC 4271 section 9.1.3: what has a next hop and is
-// announced is in the kernel, as far as it has told us.
+// announced is in the kernel, as far as it has told us. What has been announced
+// before may be on its way into the kernel again: a withdrawal that was not sent
+// yet, as a member does not read, is none if the route comes back.
 func (w *world) checkAnnounced() {
+	was := w.k.there
+	w.k.there = map[prefix.Prefix]bool{}
 	for _, t := range w.core.tables[0] {
-		if w.k.begun {
-			return
-		}
 		x := t.install
-		if x == nil || x.closing || x.Policy != nil {
+		if x == nil || x.closing || x.Policy != nil || w.k.begun {
 			continue
 		}
 		for _, g := range t.groups {
-			if g.Pending() > 0 {
-				continue
-			}
 			for id := rib.ID(1); id <= t.Top(); id++ {
-				if !slices.ContainsFunc(g.Members(), func(m *export.Member) bool {
+				if !t.Live(id) || !slices.ContainsFunc(g.Members(), func(m *export.Member) bool {
 					h := m.Sent(id)
 					return h != 0 && w.core.store.At(h).Key.Neighbor != 0
 				}) {
 					continue
 				}
-				p, there := t.Prefix(id), false
+				p, in := t.Prefix(id), false
 				for _, m := range []uint32{7, kernelMetric} {
-					there = there || w.k.acked[slot(&fib.Route{Table: fib.MainTable, Prefix: p, Metric: m})]
+					in = in || w.k.acked[slot(&fib.Route{Table: fib.MainTable, Prefix: p, Metric: m})]
 				}
-				// A route that drops packets and is not wanted any more is on its way out.
-				there = there || w.k.acked[slot(&fib.Route{Table: fib.MainTable, Prefix: p, Metric: discardMetric})] && !x.idle()
-				if !there {
+				again := !x.idle() && (was[p] || w.k.acked[slot(&fib.Route{Table: fib.MainTable, Prefix: p, Metric: discardMetric})])
+				w.k.there[p] = w.k.there[p] || in || was[p]
+				if g.Pending() == 0 && !in && !again {
 					w.fail("%v is announced, and not in the kernel", p)
 				}
 			}
