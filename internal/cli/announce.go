@@ -15,6 +15,7 @@ import (
 
 	"holdfast/internal/api"
 	pb "holdfast/internal/api/holdfastv1"
+	"holdfast/internal/view"
 )
 
 // perCall is how many routes go into one call.
@@ -87,7 +88,7 @@ func (a *app) announce(ctx context.Context, prefixes []string, o *announceFlags)
 		}
 		what := prefixes[0] + " is"
 		if len(prefixes) > 1 {
-			what = fmt.Sprintf("%d routes are", len(prefixes))
+			what = view.Count(uint64(len(prefixes))) + " routes are"
 		}
 		return a.view().Done(what + " announced" + o.lasts.text())
 	})
@@ -172,7 +173,12 @@ func (a *app) prefixes(args []string, file string) ([]string, error) {
 	if len(all) == 0 {
 		return nil, errors.New("say which prefixes, or a --file with them")
 	}
-	return all, nil
+	seen := map[string]bool{}
+	return slices.DeleteFunc(all, func(p string) bool {
+		again := seen[p]
+		seen[p] = true
+		return again
+	}), nil
 }
 
 func prefixLines(in io.Reader) (all []string, err error) {

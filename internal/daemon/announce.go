@@ -72,7 +72,7 @@ func (x *announcements) announce(routes []api.Announcement, by string, lifetime 
 			prefixes[i] = r.Prefix
 		}
 		if added = len(fresh); added > 0 && len(all)+added > mostAnnouncements {
-			return false, api.Refused("%d more announcements would be more than %d, of which %d stand", added, mostAnnouncements, len(all))
+			return false, api.Refused("cannot announce %d more: %d of %d that can stand do; withdraw some", added, len(all), mostAnnouncements)
 		}
 		for _, r := range routes {
 			a, old := announced{r, by, now, until}, all[r.Prefix.String()]

@@ -186,7 +186,7 @@ func TestAnnouncementsBounded(t *testing.T) {
 		}
 	}
 	more := &pb.Announcement{Prefix: "203.0.113.0/24"}
-	if err := p.announce(0, all[0], more); kind(err) != api.KindRefused || err.Error() != "1 more announcements would be more than 10000, of which 10000 stand" {
+	if err := p.announce(0, all[0], more); kind(err) != api.KindRefused || err.Error() != "cannot announce 1 more: 10000 of 10000 that can stand do; withdraw some" {
 		t.Error(err)
 	}
 	if err := p.announce(0, all[0], all[1]); err != nil {
