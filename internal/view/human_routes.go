@@ -85,11 +85,24 @@ func nextHop(m *pb.Route) string {
 	if m.Discard {
 		return "discard"
 	}
-	s := cmp.Or(m.Attributes.GetNextHop(), "-")
+	global, linkLocal := nextHops(m.Attributes)
+	s := cmp.Or(global, linkLocal, "-")
 	if m.Interface != "" {
 		s += "%" + m.Interface
 	}
 	return s
+}
+
+// nextHops are the addresses of a next hop. Who has a link-local one only sends it
+// beside ::, or twice.
+func nextHops(a *pb.Attributes) (global, linkLocal string) {
+	switch global, linkLocal = a.GetNextHop(), a.GetNextHopLinkLocal(); {
+	case global == "::" && linkLocal != "":
+		return "", linkLocal
+	case global == linkLocal:
+		return global, ""
+	}
+	return global, linkLocal
 }
 
 // from is the neighbor, or how else the route came here.
@@ -259,11 +272,11 @@ func (h *human) attributes(f *facts, a *pb.Attributes, weight uint32) {
 	if a == nil {
 		return
 	}
-	nh := a.NextHop
-	if a.NextHopLinkLocal != "" && a.NextHopLinkLocal != nh { // who has no other address repeats it
-		nh += ", " + a.NextHopLinkLocal
+	global, linkLocal := nextHops(a)
+	if global != "" && linkLocal != "" {
+		global += ", "
 	}
-	f.add("Next hop", nh)
+	f.add("Next hop", global+linkLocal)
 	if s := api.ASPathText(a.AsPath); s != "" {
 		f.add("AS path", s)
 	} else {

@@ -144,6 +144,9 @@ func TestGolden(t *testing.T) {
 		{Route: &pb.Route{Status: pb.RouteStatus_ROUTE_STATUS_BEST, Source: pb.RouteSource_ROUTE_SOURCE_CONNECTED, Interface: "eth1", Attributes: &pb.Attributes{}}},
 		{Route: &pb.Route{Neighbor: "leaf-1", Status: pb.RouteStatus_ROUTE_STATUS_BACKUP, Attributes: &pb.Attributes{NextHop: "fe80::7", NextHopLinkLocal: "fe80::7"}},
 			Lost: &pb.Decision{Step: 3, Rule: "originated here"}}}}
+	alone := &pb.Route{Prefix: "2001:db8:7::/48", Neighbor: "leaf-1", Status: pb.RouteStatus_ROUTE_STATUS_BEST,
+		Attributes: &pb.Attributes{NextHop: "::", NextHopLinkLocal: "fe80::7"}}
+	connected.Candidates = append(connected.Candidates, &pb.Candidate{Route: alone})
 	events := watch(t, c)
 	explained := call(t, c.Explain, &pb.ExplainRequest{Prefix: "198.51.100.0/24"})
 	sent := call(t, c.Explain, &pb.ExplainRequest{Prefix: "198.51.100.0/24", To: "transit-b"})
@@ -180,10 +183,7 @@ func TestGolden(t *testing.T) {
 		"routes-rejected":    routes(view.RouteColumns{Reasons: true}, &pb.RouteQuery{View: pb.RouteView_ROUTE_VIEW_REJECTED}),
 		"routes-discarded": func(v view.View) error {
 			out := v.Routes(view.RouteColumns{})
-			if err := out.Add(dropped); err != nil {
-				return err
-			}
-			return out.Close()
+			return errors.Join(out.Add(dropped), out.Add(alone), out.Close())
 		},
 		"routes-none":        routes(view.RouteColumns{}, &pb.RouteQuery{Neighbor: "shop"}),
 		"count":              func(v view.View) error { return v.RouteCount(count) },
