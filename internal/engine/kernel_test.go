@@ -1,15 +1,12 @@
 package engine
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"holdfast/internal/fib"
 	"holdfast/internal/policy"
@@ -571,30 +568,4 @@ func TestIGPCost(t *testing.T) {
 	if rib.StepIGPCost.String() == "" || rib.StepIGPCost <= rib.StepEBGP || rib.StepIGPCost >= rib.StepRouterID {
 		t.Error("the cost of the way to the next hop is not where RFC 4271 section 9.1.2.2 e has it")
 	}
-}
-
-// nothing is a kernel that takes everything.
-type nothing struct{}
-
-func (nothing) Write([]fib.Change, []error) {}
-
-// TestStopWithFullMailbox: the kernel writer does not wait for a loop that has
-// ended.
-func TestStopWithFullMailbox(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := New(quiet())
-		e.UseKernel(nothing{})
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan struct{})
-		go func() { e.Run(ctx); close(ended) }()
-		busy := make(chan struct{})
-		go e.Do(func(*Core) { <-busy })
-		for range 2 * mailbox {
-			go e.Do(func(*Core) {})
-		}
-		time.Sleep(3 * time.Second) // the writer has something to say
-		cancel()
-		close(busy)
-		<-ended
-	})
 }
