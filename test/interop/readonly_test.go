@@ -34,7 +34,7 @@ var trials = map[string]struct {
 	args    string
 }{
 	"show summary": {looks, ""}, "show neighbors": {looks, ""}, "show neighbor": {looks, "n"}, "show routes": {looks, ""},
-	"show policy": {looks, ""}, "show memory": {looks, ""},
+	"show policy": {looks, ""}, "show memory": {looks, ""}, "show nexthops": {looks, ""},
 	"lookup": {looks, "203.0.113.1"}, "explain": {looks, "203.0.113.0/24"}, "version": {looks, ""}, "trace": {looks, "n --for 1s"}, "monitor": {watches, ""},
 	"test policy": {looks, "all 203.0.113.0/24"},
 
@@ -75,7 +75,7 @@ func TestReadOnlyCommands(t *testing.T) {
 	bin := s.reachable()
 	try := func(socket, name string) (stderr string, err error) {
 		args := strings.Fields(name + " " + strings.NewReplacer("CONFIG", conf, "STATE", filepath.Join(s.node.Dir, "state")).Replace(trials[name].args))
-		cmd := s.node.Command("timeout", append([]string{"2", "setpriv", "--reuid", nobody, "--regid", "nogroup", "--clear-groups", "--no-new-privs", bin, "--socket", socket}, args...)...)
+		cmd := s.node.Command("timeout", append([]string{"3", "setpriv", "--reuid", nobody, "--regid", "nogroup", "--clear-groups", "--no-new-privs", bin, "--socket", socket}, args...)...)
 		var out bytes.Buffer
 		cmd.Stderr = &out
 		err = cmd.Run()

@@ -57,6 +57,10 @@ var buildHoldfast = sync.OnceValues(func() (string, error) {
 	args := []string{"build", "-o", bin}
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		args = append(args, "-race")
+		// Or each command would sleep for a second at its end.
+		if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
+			return "", err
+		}
 	}
 	if out, err := exec.Command("go", append(args, "holdfast/cmd/holdfast")...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cannot build holdfast: %w\n%s", err, out)
