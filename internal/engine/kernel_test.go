@@ -12,6 +12,7 @@ import (
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
 	"holdfast/internal/rib"
+	"holdfast/internal/session"
 	"holdfast/internal/wire"
 )
 
@@ -309,6 +310,28 @@ func TestRecursiveNextHop(t *testing.T) {
 	d.withdraw(2, "192.0.2.0/24")
 	d.settle()
 	d.wantKernel("254 0.0.0.0/0 metric 20 unicast via 10.1.2.2 link 2")
+	d.empty()
+}
+
+// TestDefaultRouteIsNoWayToALink: when the link to an eBGP neighbor goes, a default
+// route of the kernel does not lead to its next hop. It does for others.
+func TestDefaultRouteIsNoWayToALink(t *testing.T) {
+	cfg := withKernel(ebgpConfig(t, 3))
+	ibgp(t, &cfg.Neighbors[0])
+	d := newKernelDesk(t, cfg)
+	d.down(2)
+	d.upWith(2, func(e *session.Established) { e.Link = netip.MustParsePrefix("10.1.2.0/24") })
+	d.core.KernelNews(fib.Event{Routes: []fib.Foreign{via("0.0.0.0/0", "10.1.3.1", 3, 0)}})
+	a := route(1, 7)
+	a.NextHop = []byte{192, 0, 2, 1}
+	d.announce(1, "10.7.0.0/16", a)
+	d.announce(2, "10.8.0.0/16", route(2, 65002))
+	d.settle()
+	d.wantKernel("254 10.7.0.0/16 metric 20 unicast via 10.1.3.1 link 3", "254 10.8.0.0/16 metric 20 unicast via 10.1.2.2 link 2")
+	d.core.KernelNews(fib.Event{Lost: []fib.Foreign{connected("10.1.2.0/24", 2)}})
+	d.settle()
+	d.wantKernel("254 10.7.0.0/16 metric 20 unicast via 10.1.3.1 link 3")
+	d.want(3, "10.8.0.0/16", false)
 	d.empty()
 }
 

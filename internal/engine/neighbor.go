@@ -15,7 +15,7 @@ import (
 func (c *Core) Up(id packet.ID, est session.Established, out session.Out) {
 	n := c.neighbors[id]
 	c.finish(id)
-	zone := n.est.Interface
+	zone, oneHop := n.est.Interface, n.oneHop()
 	if n.est.RemoteID != 0 && (n.est.NextHop != est.NextHop || n.est.LocalASN != est.LocalASN) { // not the first session
 		// Our own address is none to take for a next hop, and our AS none to have
 		// in a path twice.
@@ -30,7 +30,7 @@ func (c *Core) Up(id packet.ID, est session.Established, out session.Out) {
 		})
 	}
 	n.up, n.closing, n.est, n.out = true, false, est, out
-	if zone != est.Interface {
+	if zone != est.Interface || oneHop != n.oneHop() {
 		c.rezone(id)
 	}
 	c.watch.session(NeighborUp, id, session.Reason{})

@@ -34,8 +34,9 @@ type hops struct {
 
 // hopKey tells next hops apart. The zone of the address is an interface.
 type hopKey struct {
-	table TableID
-	addr  netip.Addr
+	table  TableID
+	addr   netip.Addr
+	oneHop bool // of an eBGP neighbor on a link of ours
 }
 
 type hop struct {
@@ -111,7 +112,7 @@ func (c *Core) hopKey(k attr.Key, b []byte) (hopKey, bool) {
 	zone := ""
 	if k.Neighbor != 0 {
 		n := c.neighbors[k.Neighbor]
-		key.table, zone = n.Table, n.est.Interface
+		key.table, key.oneHop, zone = n.Table, n.oneHop(), n.est.Interface
 	}
 	if k.NextHop == policy.NextHopDiscard {
 		return key, false // what is dropped needs no way
@@ -170,6 +171,11 @@ func (c *Core) resolve(id uint32) (changed bool) {
 	r, via := hs.view.Resolve(c.kernelTables(h.table), a, zone), uint32(0)
 	if a.Is6() && a.IsLinkLocalUnicast() && zone == "" {
 		r = fib.Resolution{Why: "the interface of the link-local address is not known"}
+	}
+	if h.oneHop && r.Hops != nil && !r.OnLink && r.Bits == 0 {
+		// The link is gone, and the neighbor with it: another one's packets would
+		// go the way of a default route until the session ends.
+		r = fib.Resolution{Why: "only a default route of the kernel leads to it, and the neighbor is one hop away"}
 	}
 	near := zone != "" || r.OnLink || r.Own
 	if !near {
@@ -360,8 +366,11 @@ func (c *Core) walkMoved() {
 	})
 }
 
+// oneHop reports whether a neighbor is in another AS and on a link of ours.
+func (n *neighbor) oneHop() bool { return n.EBGP && n.est.Link.IsValid() }
+
 // rezone tracks the next hops of a neighbor's blocks anew: its session is on
-// another interface.
+// another interface, or on a link where it was not.
 func (c *Core) rezone(id packet.ID) {
 	if c.hops == nil {
 		return
