@@ -378,7 +378,9 @@ func TestEdgeMultipath(t *testing.T) {
 	}
 	e.atFRR.Set("down")
 	for _, s := range all {
-		s.answeredBy(t, "bird")
+		for _, f := range both {
+			s[f].AwaitAnswers(t, "bird", 5)
+		}
 	}
 }
 
