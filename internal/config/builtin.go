@@ -21,14 +21,14 @@ var builtinTexts embed.FS
 // builtin reads the built-in sets. A file NAME.txt is the set builtin-NAME, and
 // its lines are the places builtin:NAME:1 and so on.
 func (r *reader) builtin() {
-	r.cfg.builtinPrefixes = readBuiltin(r, prefixSets, (*policy.PrefixSet).Note, "bogons", "bad-lengths")
-	r.cfg.builtinASNs = readBuiltin(r, asSets, (*policy.ASSet).Note, "bogon-asns")
+	r.cfg.builtinPrefixes = readBuiltin(prefixSets, (*policy.PrefixSet).Note, "bogons", "bad-lengths")
+	r.cfg.builtinASNs = readBuiltin(asSets, (*policy.ASSet).Note, "bogon-asns")
 }
 
 // BogonASNs is as_set.builtin-bogon-asns.
 func (c *Config) BogonASNs() *policy.ASSet { return asSets.find(c, reserved+"bogon-asns") }
 
-func readBuiltin[S any](r *reader, k setKind[S], note func(*S, Pos, string), names ...string) []*Set[S] {
+func readBuiltin[S any](k setKind[S], note func(*S, Pos, string), names ...string) []*Set[S] {
 	var all []*Set[S]
 	for _, name := range names {
 		file := "builtin:" + name

@@ -215,7 +215,7 @@ func (x *installer) update(c *Core, id rib.ID) {
 	case want == have && (want == 0 || !x.doubtful.Has(uint32(id))):
 		x.stale.Clear(uint32(id))
 		x.doubtful.Clear(uint32(id))
-		x.settled(c, id)
+		x.settled(id)
 		return
 	case want == 0 && x.waiting && x.stale.Has(uint32(id)):
 		return // what is to come may want it
@@ -267,7 +267,7 @@ func (x *installer) answered(c *Core, a *answer) {
 		x.touch(id)
 		return
 	}
-	x.settled(c, id)
+	x.settled(id)
 }
 
 // set notes what the kernel has and returns what it had.
@@ -284,7 +284,7 @@ func (x *installer) set(id rib.ID, forward uint32) (old uint32) {
 }
 
 // settled lets those have a prefix that have waited for the kernel.
-func (x *installer) settled(c *Core, id rib.ID) {
+func (x *installer) settled(id rib.ID) {
 	for _, g := range x.t.groups {
 		g.Touch(id)
 	}

@@ -19,7 +19,6 @@ import (
 type peer struct {
 	t       testing.TB
 	id      packet.ID
-	ids     uint32
 	room    int // packets it takes before it must read
 	queue   []queued
 	table   map[prefix.Prefix]wire.Attrs

@@ -228,6 +228,9 @@ func (c *Core) memory() (items []MemoryItem, paths uint64) {
 			}
 		}
 		name := c.memoryName(t)
+		if t.install != nil {
+			add(name+"kernel routes", t.install.count, t.install.bytes())
+		}
 		add(name+"Adj-RIB-Out of update groups", routes, out)
 		add(name+"export results of update groups", len(t.groups), memo)
 		add(name+"neighbors catching up", members, behind)

@@ -15,9 +15,9 @@ import (
 // leaves them out when it is asked what it has.
 const maxHops = fib.MaxHops
 
-// request begins a message; finish sets its length.
-func request(kind, flags uint16) []byte {
-	return appendHeader(nil, kind, flags|unix.NLM_F_REQUEST, 1)
+// request begins a message that asks for a dump; finish sets its length.
+func request(kind uint16) []byte {
+	return appendHeader(nil, kind, unix.NLM_F_DUMP|unix.NLM_F_REQUEST, 1)
 }
 
 func finish(b []byte) []byte {

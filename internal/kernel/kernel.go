@@ -131,7 +131,7 @@ type query struct {
 // routes calls f for the kernel's routes that q asks for; f may not keep what it
 // is given. An older kernel looks at no table.
 func (k *Kernel) routes(q query, f func(*route)) error {
-	req := request(unix.RTM_GETROUTE, unix.NLM_F_DUMP)
+	req := request(unix.RTM_GETROUTE)
 	req = append(req, q.family, 0, 0, 0, 0, q.only, 0, 0, 0, 0, 0, 0)
 	if q.table != 0 {
 		req = appendUint32(req, unix.RTA_TABLE, q.table)
@@ -172,7 +172,7 @@ type Neighbor struct {
 // Neighbors is who the kernel knows on its links.
 func (k *Kernel) Neighbors() ([]Neighbor, error) {
 	var all []Neighbor
-	req := append(request(unix.RTM_GETNEIGH, unix.NLM_F_DUMP), make([]byte, unix.SizeofNdMsg)...)
+	req := append(request(unix.RTM_GETNEIGH), make([]byte, unix.SizeofNdMsg)...)
 	err := stable(func() error {
 		all = all[:0]
 		return dump(finish(req), func(m message) error {

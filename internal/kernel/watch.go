@@ -324,7 +324,7 @@ func (w *watch) interfaces(e *fib.Event) error {
 	return stable(func() error {
 		e.Links, e.Addrs = nil, nil
 		clear(w.admin)
-		req := append(request(unix.RTM_GETLINK, unix.NLM_F_DUMP), make([]byte, unix.SizeofIfInfomsg)...)
+		req := append(request(unix.RTM_GETLINK), make([]byte, unix.SizeofIfInfomsg)...)
 		err := dump(finish(req), func(m message) error {
 			if l, admin, ok := parseLink(m.body); ok && m.kind == unix.RTM_NEWLINK {
 				e.Links = append(e.Links, l)
@@ -335,7 +335,7 @@ func (w *watch) interfaces(e *fib.Event) error {
 		if err != nil {
 			return err
 		}
-		req = append(request(unix.RTM_GETADDR, unix.NLM_F_DUMP), make([]byte, unix.SizeofIfAddrmsg)...)
+		req = append(request(unix.RTM_GETADDR), make([]byte, unix.SizeofIfAddrmsg)...)
 		return dump(finish(req), func(m message) error {
 			if a, ok := parseAddress(m.body); ok && m.kind == unix.RTM_NEWADDR {
 				e.Addrs = append(e.Addrs, a)

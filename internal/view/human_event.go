@@ -11,8 +11,8 @@ import (
 )
 
 func (h *human) Event(m *pb.Event) error {
-	mark, text := "", ""
-	color := plain
+	var mark, text string
+	var color paint
 	switch m.Kind {
 	case pb.EventKind_EVENT_KIND_STARTED:
 		return h.printf("watching since %s; times are UTC\n", clock(m.At))

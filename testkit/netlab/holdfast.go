@@ -2,6 +2,7 @@ package netlab
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -192,7 +193,7 @@ func (h *HoldfastRouter) Monitor(args ...string) *Process {
 // Metrics is what another node is told when it asks as Prometheus does.
 func (h *HoldfastRouter) Metrics(from *Node) (string, error) {
 	c := &http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true,
-		Dial: func(string, string) (net.Conn, error) {
+		DialContext: func(context.Context, string, string) (net.Conn, error) {
 			return from.Dial(from.V4, netip.AddrPortFrom(h.node.V4, 9179))
 		}}}
 	r, err := c.Get("http://holdfast/metrics")
