@@ -93,6 +93,9 @@ func (d *daemon) welcome(_ string, from netip.Addr, asn uint32) *session.Close {
 		return &session.Close{Code: wire.CodeCease, Subcode: wire.CeaseRejected, Text: fmt.Sprintf(format, args...)}
 	}
 	cfg := d.cfg
+	if cfg == nil { // the first one could not be had: the router ends
+		return rejected("the router has not started")
+	}
 	g := cfg.RangeOf(from)
 	switch {
 	case configured(d.running, from.String()) != nil: // a reload was quicker

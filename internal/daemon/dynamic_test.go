@@ -378,6 +378,15 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
+// TestTooEarly: who connects to a router that could not be started is turned
+// away.
+func TestTooEarly(t *testing.T) {
+	c := (&daemon{}).welcome("lan", netip.MustParseAddr("10.0.0.5"), 65001)
+	if c == nil || c.Code != wire.CodeCease || c.Subcode != wire.CeaseRejected {
+		t.Errorf("it is told %v", c)
+	}
+}
+
 // TestRangeStorm has routers come and go while configurations change. What is
 // left in the end is what is there: the same in the configuration, in the
 // engine, among the sessions and among the numbers.
