@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"reflect"
@@ -33,6 +34,9 @@ type announced struct {
 func checkAnnounced(key string, a *announced) (err error) {
 	if a.Prefix, err = prefix.Parse(key); err != nil {
 		return err
+	}
+	if name := a.Prefix.String(); name != key { // it could not be withdrawn
+		return fmt.Errorf("write %s", name)
 	}
 	if a.Since.IsZero() {
 		return errors.New("it does not say since when")

@@ -235,3 +235,17 @@ func TestAnnouncersTogether(t *testing.T) {
 		t.Errorf("in the table was %s, on the disk %s", before, after)
 	}
 }
+
+// TestAnnouncementByHand: what could not be withdrawn by its prefix is not taken
+// from a file.
+func TestAnnouncementByHand(t *testing.T) {
+	for key, want := range map[string]string{"2001:db8::/32": "", "2001:DB8::/32": "write 2001:db8::/32", "2001:db8:0::/32": "write 2001:db8::/32"} {
+		got := ""
+		if err := checkAnnounced(key, &announced{Since: time.Now()}); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", key, got, want)
+		}
+	}
+}
