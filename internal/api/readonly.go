@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"connectrpc.com/connect"
+	"golang.org/x/net/netutil"
 
 	"holdfast/internal/api/holdfastv1/holdfastv1connect"
 )
@@ -50,10 +51,15 @@ func ReadOnlySocket(path string) string {
 	return strings.TrimSuffix(path, ext) + "-readonly" + ext
 }
 
+// MaxReaders is how many connections the read-only socket has at once; more wait
+// in the kernel. Every user of the machine may be let in there, who must not use
+// up the descriptors and the memory that routing needs.
+const MaxReaders = 256
+
 // ServeReadOnly is Serve for those who may only look; others are told what to
 // use instead.
 func ServeReadOnly(ctx context.Context, l net.Listener, r Router, log *slog.Logger, instead string) error {
-	return serve(ctx, l, r, log, connect.WithInterceptors(lookOnly{errors.New("this needs more than the read-only socket: use " + instead)}))
+	return serve(ctx, netutil.LimitListener(l, MaxReaders), r, log, connect.WithInterceptors(lookOnly{errors.New("this needs more than the read-only socket: use " + instead)}))
 }
 
 // lookOnly refuses what does not stand in readOnly.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -114,5 +115,40 @@ func TestAccess(t *testing.T) {
 		if got := api.ReadOnlySocket(path); got != want {
 			t.Errorf("beside %s is %s, want %s", path, got, want)
 		}
+	}
+}
+
+// TestReadOnlyCrowd: connections that do nothing do not use up descriptors
+// without end, and give their places back.
+func TestReadOnlyCrowd(t *testing.T) {
+	socket := looksOnly(t, &fakerouter.Router{})
+	var crowd []net.Conn
+	defer func() {
+		for _, c := range crowd {
+			c.Close()
+		}
+	}()
+	for range api.MaxReaders {
+		c, err := net.Dial("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		crowd = append(crowd, c)
+	}
+	c := api.Dial(socket)
+	defer c.Close()
+	ask := func(patience time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		_, err := c.GetSummary(ctx, connect.NewRequest(&pb.GetSummaryRequest{}))
+		return err
+	}
+	if err := ask(100 * time.Millisecond); connect.CodeOf(err) != connect.CodeDeadlineExceeded {
+		t.Errorf("one too many is told %v", err)
+	}
+	crowd[0].Close()
+	crowd[1].Close() // the one that gave up may stand before us in the queue
+	if err := ask(10 * time.Second); err != nil {
+		t.Error(err)
 	}
 }
