@@ -119,7 +119,7 @@ func savedSYN(fd int) ([]byte, error) {
 func checkSYN(syn []byte, t *Transport) error {
 	ttl, head := 8, 20
 	if len(syn) > 0 && syn[0]>>4 == 6 {
-		ttl, head = 7, 40
+		ttl, head = 7, ipv6Headers(syn)
 	} else if len(syn) > 0 {
 		head = 4 * int(syn[0]&0xf)
 	}
@@ -138,10 +138,24 @@ func checkSYN(syn []byte, t *Transport) error {
 	return nil
 }
 
+// ipv6Headers is how long the headers before that of TCP are. What may stand
+// there that the kernel keeps are options and routing (RFC 8200 section 4).
+func ipv6Headers(packet []byte) int {
+	const hopByHop, routing, destination = 0, 43, 60
+	n := 40
+	if len(packet) < n {
+		return n
+	}
+	for next := packet[6]; len(packet) >= n+2 && (next == hopByHop || next == routing || next == destination); {
+		next, n = packet[n], n+8*(1+int(packet[n+1]))
+	}
+	return n
+}
+
 // signed reports whether a TCP header, which may be cut off, has the option of
 // RFC 2385.
 func signed(tcp []byte) bool {
-	for o := tcp[20:min(len(tcp), 4*int(tcp[12]>>4))]; len(o) > 0; {
+	for o := tcp[20:max(20, min(len(tcp), 4*int(tcp[12]>>4)))]; len(o) > 0; {
 		switch {
 		case o[0] == 19:
 			return true

@@ -1,11 +1,13 @@
 package session
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -209,8 +211,13 @@ func TestCheckSYN(t *testing.T) {
 	}
 	v6 := func(ttl byte, options ...byte) []byte {
 		b := make([]byte, 60, 100)
-		b[0], b[7], b[52] = 0x60, ttl, byte(5+len(options)/4)<<4
+		b[0], b[6], b[7], b[52] = 0x60, 6, ttl, byte(5+len(options)/4)<<4
 		return append(b, options...)
+	}
+	// behind puts an IPv6 header of 8 bytes before that of TCP.
+	behind := func(next byte, syn []byte) []byte {
+		syn[6] = next
+		return slices.Insert(syn, 40, 6, 0, 1, 4, 0, 0, 0, 0)
 	}
 	md5 := append([]byte{2, 4, 5, 0xb4, 1, 1, 19, 18}, make([]byte, 16)...)
 	gtsm, secret := Transport{MinTTL: 254}, Transport{Password: "secret"}
@@ -225,6 +232,11 @@ func TestCheckSYN(t *testing.T) {
 		"far, ipv6":        {v6(64), gtsm, false},
 		"signed":           {v4(64, md5...), secret, true},
 		"signed, ipv6":     {v6(64, md5...), secret, true},
+		"behind options":   {behind(60, v6(64, md5...)), secret, true},
+		"only seems to be": {behind(0, v6(64, 2, 4, 5, 0xb4)), secret, false},
+		"behind unknown":   {behind(51, v6(64, md5...)), secret, false},
+		"behind too much":  {append(behind(60, v6(64))[:41], bytes.Repeat([]byte{255}, 60)...), secret, false},
+		"ipv6, cut off":    {v6(255)[:30], gtsm, false},
 		"not signed":       {v4(64, 2, 4, 5, 0xb4), secret, false},
 		"no options":       {v6(64), secret, false},
 		"end of options":   {v4(64, 0, 0, 19, 18), secret, false},
