@@ -308,6 +308,9 @@ func (e *exabgp) Received(session string) ([]Route, error) {
 					if r.NextHop, err = netip.ParseAddr(hop); err != nil {
 						return nil, err
 					}
+					if r.NextHop.IsLinkLocalUnicast() && len(byHop) > 1 {
+						continue // of both halves of a next hop (RFC 2545) the global one counts
+					}
 					if n.AS != e.config.AS {
 						r.LocalPref = nil
 					}
