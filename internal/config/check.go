@@ -203,7 +203,7 @@ func (r *reader) checkNeighbor(n *Neighbor, own, group *party) {
 
 // Settings that make sense with neighbors of one kind only.
 var (
-	ebgpOnly = []string{"local_role", "local_asn_options", "as_override", "remove_private_as", "enforce_first_as"}
+	ebgpOnly = []string{"local_role", "local_asn_options", "as_override", "remove_private_as", "enforce_first_as", "route_server_client"}
 	ibgpOnly = []string{"route_reflector_client"}
 )
 
@@ -223,14 +223,19 @@ func (r *reader) checkKind(n *Neighbor, own, group *party) {
 
 func (r *reader) checkFamily(n *Neighbor, own, group *party, f prefix.Family) {
 	fam, t := &n.Families[f], &n.Transport
-	if a := fam.NextHop.Address; a.IsValid() {
-		place := own.head
+	at := func(name string) hcl.Range {
 		for _, s := range []any{n.OwnFamily[f], group.families[f], own, group} {
-			if at, ok := r.where[s]["next_hop"]; ok {
-				place = at
-				break
+			if place, ok := r.where[s][name]; ok {
+				return place
 			}
 		}
+		return own.head
+	}
+	if fam.RouteServerClient {
+		r.checkRouteServerClient(n, f, at)
+	}
+	if a := fam.NextHop.Address; a.IsValid() {
+		place := at("next_hop")
 		switch {
 		case f == prefix.IPv6 && a.Is4():
 			r.errorf(place, `write an IPv6 address, or write this one into family "ipv4" { … }`, "neighbor %s: next hop %s is of no use for ipv6", quote(n.Name), a)
@@ -262,6 +267,26 @@ func (r *reader) checkFamily(n *Neighbor, own, group *party, f prefix.Family) {
 				r.warnf(place, fmt.Sprintf("write it into family %s { … } of this neighbor", quote(f.String())),
 					"%s does nothing for %s: the family block of group %s goes first", a.name, f, quote(n.Group))
 			}
+		}
+	}
+}
+
+// checkRouteServerClient refuses what a route server does not do: it is neither in
+// the paths that it sends nor in the way of packets (RFC 7947 section 2.2).
+func (r *reader) checkRouteServerClient(n *Neighbor, f prefix.Family, at func(string) hcl.Range) {
+	fam := &n.Families[f]
+	for _, x := range []struct {
+		name, why string
+		wrong     bool
+	}{
+		{"next_hop", "a route server leaves next hops as they are", fam.NextHop.Mode == policy.NextHopSelf || fam.NextHop.Mode == policy.NextHopAddress},
+		{"remove_private_as", "a route server leaves AS paths as they are", fam.RemovePrivateAS},
+		{"as_override", "a route server leaves AS paths as they are", fam.ASOverride},
+		{"local_asn_options", "a route server is in no AS path", n.EBGP() && (n.SendBoth || n.PrependInbound)},
+		{"local_role", `to its clients, a route server is "rs"`, n.EBGP() && n.Transport.Role != NoRole && n.Transport.Role != RoleRS},
+	} {
+		if x.wrong {
+			r.errorf(at(x.name), "remove "+x.name+", or route_server_client", "neighbor %s: %s makes no sense with route_server_client: %s", quote(n.Name), x.name, x.why)
 		}
 	}
 }

@@ -171,6 +171,7 @@ type Family struct {
 	RemovePrivateAS      bool
 	ASOverride           bool
 	RouteReflectorClient bool
+	RouteServerClient    bool // RFC 7947
 }
 
 // NextHop is the next hop of what is sent. Address is set with Mode

@@ -255,6 +255,44 @@ func TestDualAS(t *testing.T) {
 	}
 }
 
+// TestRouteServerClient: a route server says in its family blocks which routes its
+// clients get as they came, and a client takes paths that begin with any AS
+// (RFC 7947).
+func TestRouteServerClient(t *testing.T) {
+	c := parse(t, `
+policy "all" {
+  rule "all" { then = "accept" }
+}
+neighbor "client" {
+  address    = "192.0.2.9"
+  asn        = 64601
+  local_role = "rs"
+  families   = ["ipv4", "ipv6"]
+  import     = policy.all
+  export     = policy.all
+  family "ipv6" { route_server_client = true }
+}
+neighbor "server" {
+  address    = "192.0.2.10"
+  asn        = 64602
+  local_role = "rs-client"
+}
+neighbor "strict" {
+  address          = "192.0.2.11"
+  asn              = 64603
+  local_role       = "rs-client"
+  enforce_first_as = true
+}
+`)
+	client, server, strict := c.Neighbors[0], c.Neighbors[1], c.Neighbors[2]
+	if client.Families[prefix.IPv4].RouteServerClient || !client.Families[prefix.IPv6].RouteServerClient || !client.EnforceFirstAS {
+		t.Errorf("the client is %+v", client)
+	}
+	if server.EnforceFirstAS || !strict.EnforceFirstAS {
+		t.Errorf("first AS enforced: %v for the server, %v where it is written", server.EnforceFirstAS, strict.EnforceFirstAS)
+	}
+}
+
 func TestInheritance(t *testing.T) {
 	c := parse(t, `
 policy "a" {}

@@ -204,7 +204,8 @@ func resolve(router *Router, n *Neighbor, group *party) {
 	n.Description, n.Tags = or(s.Description, ""), or(s.Tags, nil)
 	options := or(s.LocalASNOptions, nil)
 	n.SendBoth, n.PrependInbound = slices.Contains(options, sendBoth), slices.Contains(options, prependInbound)
-	n.EnforceFirstAS = or(s.EnforceFirstAS, n.EBGP())
+	// RFC 7947 section 2.2.2.1: a route server is not in the paths that it sends.
+	n.EnforceFirstAS = or(s.EnforceFirstAS, n.EBGP() && t.Role != RoleRSClient)
 	n.RejectASSets = or(s.RejectASSets, false)
 	n.AllowOwnAS, n.MaxASPathLength = or(s.AllowOwnAS, 0), or(s.MaxASPathLength, 0)
 	n.Prefixes, n.OriginASNs = or(s.Prefixes, Members[policy.PrefixSet]{}).Set, or(s.OriginASNs, Members[policy.ASSet]{}).Set
@@ -219,6 +220,7 @@ func resolve(router *Router, n *Neighbor, group *party) {
 			Import: or(fs.Import, nil), Export: or(fs.Export, nil), NextHop: or(fs.NextHop, NextHop{}),
 			MaxPrefixesOut: or(fs.MaxPrefixesOut, 0), SendSuppressed: or(fs.SendSuppressed, false), DefaultOriginate: or(fs.DefaultOriginate, false), RemovePrivateAS: or(fs.RemovePrivateAS, false),
 			ASOverride: or(fs.ASOverride, false), RouteReflectorClient: or(fs.RouteReflectorClient, false),
+			RouteServerClient: or(fs.RouteServerClient, false),
 		}
 		if limit := or(fs.MaxPrefixes, 0); limit > 0 {
 			m := &n.Families[f].MaxPrefixes

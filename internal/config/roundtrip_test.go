@@ -64,6 +64,7 @@ var samples = map[string][]string{
 	"remove_private_as":      {"true", "false"},
 	"as_override":            {"true", "false"},
 	"route_reflector_client": {"true", "false"},
+	"route_server_client":    {"true", "false"},
 }
 
 // arguments writes a random choice of arguments.

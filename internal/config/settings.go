@@ -81,6 +81,7 @@ type Settings struct {
 	RemovePrivateAS      *bool
 	ASOverride           *bool
 	RouteReflectorClient *bool
+	RouteServerClient    *bool
 }
 
 // passwordFile is a file and what stood in it. Its fields are exported because
@@ -135,6 +136,7 @@ var perFamily = schema[Settings]{arguments: []argument[Settings]{
 	optional("remove_private_as", boolean, func(s *Settings) **bool { return &s.RemovePrivateAS }),
 	optional("as_override", boolean, func(s *Settings) **bool { return &s.ASOverride }),
 	optional("route_reflector_client", boolean, func(s *Settings) **bool { return &s.RouteReflectorClient }),
+	optional("route_server_client", boolean, func(s *Settings) **bool { return &s.RouteServerClient }),
 }}
 
 // perSession are those that belong to the whole session.

@@ -113,7 +113,7 @@ func engineNeighbor(cfg *config.Config, n *config.Neighbor, ids *numbers) (engin
 		e.NextHop, e.NextHopAddr = nextHop(c.NextHop)
 		e.Limit = limit(c.MaxPrefixes)
 		e.RemovePrivate, e.ASOverride, e.DefaultOriginate = c.RemovePrivateAS, c.ASOverride, c.DefaultOriginate
-		e.MaxOut, e.SendSuppressed = int(c.MaxPrefixesOut), c.SendSuppressed
+		e.MaxOut, e.SendSuppressed, e.RouteServer = int(c.MaxPrefixesOut), c.SendSuppressed, c.RouteServerClient
 	}
 	return out, nil
 }

@@ -85,6 +85,7 @@ type Family struct {
 	ASOverride       bool
 	DefaultOriginate bool
 	SendSuppressed   bool // also what Aggregate.Suppress keeps from others
+	RouteServer      bool // it is a client of ours as a route server (RFC 7947)
 	MaxOut           int  // how many prefixes it is sent at the most; 0: any number
 }
 

@@ -173,6 +173,7 @@ func (c *Core) params(n *neighbor, f prefix.Family) (export.Params, *packet.Next
 		NextHop: fc.NextHop, NextHopLen: uint8(len(nextHop.Own)),
 		ForeignNextHop: f == prefix.IPv4 && n.est.Write.ExtNH,
 		RemovePrivate:  fc.RemovePrivate, DefaultOriginate: fc.DefaultOriginate, SendSuppressed: fc.SendSuppressed, MaxOut: fc.MaxOut,
+		RouteServer: fc.RouteServer,
 	}
 	if n.EBGP {
 		p.LocalASN = n.est.LocalASN

@@ -123,7 +123,7 @@ func (w *world) some(edit func(*Neighbor, *model.Neighbor)) {
 
 // editNeighbors changes one of the settings of neighbors.
 func (w *world) editNeighbors() {
-	k, f, on, n := w.r.IntN(13), prefix.Family(w.r.IntN(2)), w.r.IntN(2) == 0, w.r.IntN(5)
+	k, f, on, n := w.r.IntN(14), prefix.Family(w.r.IntN(2)), w.r.IntN(2) == 0, w.r.IntN(5)
 	both := func(x *Neighbor, set func(*Family)) {
 		for f := range x.Families {
 			set(&x.Families[f])
@@ -170,6 +170,9 @@ func (w *world) editNeighbors() {
 		case 10:
 			x.SendBoth, x.PrependLocal = on, n%2 == 0
 			m.SendBoth, m.PrependLocal = x.SendBoth, x.PrependLocal
+		case 13:
+			both(x, func(f *Family) { f.RouteServer = x.EBGP && on })
+			m.RouteServer = x.EBGP && on
 		case 12:
 			both(x, func(f *Family) { f.SendSuppressed = on })
 			m.SendSuppressed = on

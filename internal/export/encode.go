@@ -18,6 +18,7 @@ type encoded struct {
 	nextHop []byte // for MP_REACH_NLRI, nil for routes in the NLRI field
 	nh      int    // offset of the value of NEXT_HOP in attrs, -1 without
 	own     bool   // the next hop is the member's own, or what it keeps of ours
+	useless bool   // and may not be, as we forward nothing
 }
 
 var placeholder [32]byte
@@ -34,6 +35,8 @@ func (g *Group) encodeAs(h attr.Handle, as4 bool) encoded {
 	e.buf = g.transform(&a, rec, e.buf[:0])
 	own := g.ownNextHop(rec, &a)
 	nextHop := a.NextHop
+	asked := g.NextHop == NextHopSelf || rec.Key.NextHop == policy.NextHopSelf || rec.Key.NextHop == policy.NextHopDiscard
+	useless := own && g.RouteServer && len(nextHop) > 0 && !asked
 	switch {
 	case own:
 		nextHop = g.field(rec, nextHop)
@@ -50,7 +53,7 @@ func (g *Group) encodeAs(h attr.Handle, as4 bool) encoded {
 	} else {
 		e.buf = a.AppendAS2(e.buf, mp)
 	}
-	out := encoded{attrs: e.buf[at:], nh: -1, own: own}
+	out := encoded{attrs: e.buf[at:], nh: -1, own: own, useless: useless}
 	if rec.Key.Neighbor != 0 && len(a.Other) > 0 {
 		setPartial(out.attrs[len(out.attrs)-len(a.Other):])
 	}
@@ -73,16 +76,18 @@ func (g *Group) transform(a *wire.Attrs, rec *attr.Record, buf []byte) []byte {
 		if g.ASOverride != 0 {
 			buf, a.ASPath = override(buf, a.ASPath, g.ASOverride, g.LocalASN)
 		}
+		transparent := g.RouteServer && len(a.ASPath) > 0
 		for _, asn := range [...]uint32{g.GlobalASN, g.LocalASN} {
-			if asn != 0 {
+			if asn != 0 && !transparent { // RFC 7947 section 2.2.2.1
 				at := len(buf)
 				buf = wire.Prepend(buf, a.ASPath, asn, 1)
 				a.ASPath = buf[at:]
 			}
 		}
 		// RFC 4271 section 5.1.4: a MED that was received is not passed on;
-		// one that our own policy set is ours.
-		if !src.Local && !rec.Key.OwnMED {
+		// one that our own policy set is ours. RFC 7947 section 2.2.3: a route
+		// server passes it on.
+		if !src.Local && !rec.Key.OwnMED && !g.RouteServer {
 			a.Has &^= wire.HasMED
 		}
 		a.Has &^= wire.HasLocalPref | wire.HasOriginatorID | wire.HasAIGP
@@ -121,7 +126,7 @@ func (g *Group) ownNextHop(rec *attr.Record, a *wire.Attrs) bool {
 	case NextHopUnchanged:
 		return len(a.NextHop) == 0 || !g.understands(a.NextHop)
 	}
-	return g.EBGP || len(a.NextHop) == 0 || !g.understands(a.NextHop)
+	return g.EBGP && !g.RouteServer || len(a.NextHop) == 0 || !g.understands(a.NextHop)
 }
 
 // field is what stands in the packet where members are told their own next hop:

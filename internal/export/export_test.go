@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -208,9 +209,10 @@ func tell(own []byte) *packet.NextHop { return &packet.NextHop{Own: own} }
 func TestWhatEachKindOfNeighborIsSent(t *testing.T) {
 	route := wire.Attrs{ASPath: path(65001, 64512, 65009), NextHop: nh4, Has: wire.HasMED | wire.HasLocalPref, MED: 5, LocalPref: 200,
 		Other: []byte{0xc0, 200, 2, 1, 2}}
-	ebgp := Params{EBGP: true, AS4: true, LocalASN: 65000, NextHopLen: 4, Policy: "all"}
-	ibgp := Params{AS4: true, LocalASN: 65000, NextHopLen: 4}
 	with := func(p Params, f func(*Params)) Params { f(&p); return p }
+	ebgp := Params{EBGP: true, AS4: true, LocalASN: 65000, NextHopLen: 4, Policy: "all"}
+	server := with(ebgp, func(p *Params) { p.RouteServer = true })
+	ibgp := Params{AS4: true, LocalASN: 65000, NextHopLen: 4}
 	for _, c := range []struct {
 		name string
 		from packet.ID
@@ -227,6 +229,13 @@ func TestWhatEachKindOfNeighborIsSent(t *testing.T) {
 			"path [64998 65000 65001 64512 65009] via 0a090909 other e0c8020102"},
 		{"AS override", 1, with(ebgp, func(p *Params) { p.ASOverride = 65009 }),
 			"path [65000 65001 64512 65000] via 0a090909 other e0c8020102"},
+		{"to a client of a route server: as it came", 1, server,
+			"path [65001 64512 65009] via 0a000001 med 5 other e0c8020102"},
+		{"to a client of a route server without an address of ours", 1, with(server, func(p *Params) { p.NextHopLen = 0 }),
+			"path [65001 64512 65009] via 0a000001 med 5 other e0c8020102"},
+		{"to a client of a route server that cannot use the next hop", 3, server, ""},
+		{"to a client that can", 3, with(server, func(p *Params) { p.ForeignNextHop = true }),
+			"path [65001 64512 65009] via 20010db8000000000000000000000001 med 5 other e0c8020102"},
 		{"own route to eBGP: MED is ours", 0, ebgp,
 			"path [65000 65001 64512 65009] via 0a090909 med 5 other c0c8020102"},
 		{"eBGP to iBGP: as it is", 1, ibgp,
@@ -247,7 +256,11 @@ func TestWhatEachKindOfNeighborIsSent(t *testing.T) {
 		g := NewGroup(&l.env, c.p, program, 1)
 		s := newSink(t, 5)
 		g.Join(5, s, tell(own[:c.p.NextHopLen]))
-		l.set(c.from, "192.0.2.0/24", route)
+		a := route
+		if c.from == 3 {
+			l.infos[3].EBGP, a.NextHop = true, netip.MustParseAddr("2001:db8::1").AsSlice()
+		}
+		l.set(c.from, "192.0.2.0/24", a)
 		l.sync(g)
 		want := []string{"end of ipv4"}
 		if c.want != "" {

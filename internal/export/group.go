@@ -240,7 +240,10 @@ func (g *Group) sendable(h attr.Handle) uint8 {
 }
 
 func (g *Group) fits(x encoded) uint8 {
-	if x.own && g.NextHopLen == 0 {
+	switch {
+	case x.useless:
+		return NotForClient
+	case x.own && g.NextHopLen == 0:
 		return NoNextHop
 	}
 	size := wire.HeaderLen + 4 + len(x.attrs) + 1 + int(g.Family.MaxBits())/8
@@ -254,8 +257,12 @@ func (g *Group) fits(x encoded) uint8 {
 }
 
 // withheld reports whether well-known communities keep a route from the
-// members (RFC 1997).
+// members (RFC 1997). Those of a route server's clients are meant for the other
+// clients (RFC 7947 section 2.2.4).
 func (g *Group) withheld(communities []byte) bool {
+	if g.RouteServer {
+		return false
+	}
 	for i := 0; i+4 <= len(communities); i += 4 {
 		if communities[i] == 0xff && communities[i+1] == 0xff && communities[i+2] == 0xff {
 			switch communities[i+3] {

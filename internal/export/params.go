@@ -33,12 +33,15 @@ const (
 // member's own next hop, which is patched in. Neighbors with equal Params
 // share a group.
 type Params struct {
-	Family   prefix.Family
-	EBGP     bool
-	Client   bool // route reflector client (RFC 4456)
-	AS4      bool
-	ExtMsg   bool
-	LocalASN uint32 // prepended towards eBGP neighbors
+	Family prefix.Family
+	EBGP   bool
+	Client bool // route reflector client (RFC 4456)
+	// RouteServer: the members are clients of a route server, which is not in the
+	// way of packets (RFC 7947 section 2.2). They are sent routes as they came.
+	RouteServer bool
+	AS4         bool
+	ExtMsg      bool
+	LocalASN    uint32 // prepended towards eBGP neighbors
 	// GlobalASN is prepended before LocalASN, if it is not 0 (RFC 7705 section 3.3).
 	GlobalASN uint32
 	NextHop   NextHopKind
@@ -118,6 +121,7 @@ const (
 	NotBestRoute    // there is no best path
 	NotYetInstalled // the kernel has yet to acknowledge it
 	NotInstalled    // the kernel has refused it
+	NotForClient    // a route server does not put itself in the place of a next hop
 	reasonsLength   // how many there are
 )
 
@@ -125,7 +129,8 @@ var reasons = [reasonsLength]string{"sent", "rejected by the export policy",
 	"no export policy, so nothing passes (RFC 8212)", "from iBGP, and neither side is a route reflector client",
 	"has the community no-export or no-advertise", "the session has no local address of this family: set next_hop",
 	"too large for the neighbor's messages", "an aggregate stands for it (suppress)", "max_prefixes_out is reached", "it came from this neighbor", "there is no best path",
-	"the kernel has not acknowledged it yet", "the kernel does not take it"}
+	"the kernel has not acknowledged it yet", "the kernel does not take it",
+	"its next hop is of no use to the neighbor, and a route server takes nobody's place (RFC 7947)"}
 
 // ReasonText is a reason for people.
 func ReasonText(r uint8) string { return reasons[r] }

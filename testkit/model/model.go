@@ -30,6 +30,7 @@ type Route struct {
 type Neighbor struct {
 	ID             int
 	EBGP, Client   bool
+	RouteServer    bool // it is a client of ours as a route server
 	ASN            uint32
 	LocalASN       uint32 // ours, as it is configured for it
 	KnownAs        uint32 // and as the session has it
@@ -344,7 +345,7 @@ func (r *Router) passes(n *Neighbor, p prefix.Prefix) *wire.Attrs {
 	}
 	a := best.Route
 	for c := a.Communities; len(c) >= 4; c = c[4:] {
-		if bytes.Equal(c[:3], []byte{0xff, 0xff, 0xff}) {
+		if !n.RouteServer && bytes.Equal(c[:3], []byte{0xff, 0xff, 0xff}) {
 			if c[3] == 2 || n.EBGP && (c[3] == 1 || c[3] == 3) {
 				return nil
 			}
@@ -374,19 +375,21 @@ func (r *Router) suppressed(p prefix.Prefix) bool {
 // send is what the kind of session makes of a route that passes. ownMED says
 // that the export policy set the MED.
 func (r *Router) send(n, from *Neighbor, a Route, ownMED bool) *wire.Attrs {
-	byKind := n.NextHopSelf || n.EBGP && !n.NextHopUnchanged && !n.onLink(a.NextHop)
+	byKind := n.NextHopSelf || n.EBGP && !n.NextHopUnchanged && !n.RouteServer && !n.onLink(a.NextHop)
 	if a.Own || byKind && !a.Kept || len(a.NextHop) == 0 {
 		a.NextHop = n.NextHop
 	}
 	if n.EBGP {
-		if from != nil && !ownMED {
+		if from != nil && !ownMED && !n.RouteServer {
 			a.Has &^= wire.HasMED
 		}
 		a.ASPath = r.rewrite(n, a.ASPath)
-		if n.SendBoth && n.KnownAs != r.ASN {
-			a.ASPath = wire.Prepend(nil, a.ASPath, r.ASN, 1)
+		if !n.RouteServer || len(a.ASPath) == 0 {
+			if n.SendBoth && n.KnownAs != r.ASN {
+				a.ASPath = wire.Prepend(nil, a.ASPath, r.ASN, 1)
+			}
+			a.ASPath = wire.Prepend(nil, a.ASPath, n.KnownAs, 1)
 		}
-		a.ASPath = wire.Prepend(nil, a.ASPath, n.KnownAs, 1)
 		a.Has &^= wire.HasLocalPref | wire.HasOriginatorID | wire.HasAIGP
 		a.ClusterList = nil
 	} else {

@@ -69,6 +69,17 @@ neighbor "client" {
   import                 = policy.all
 }
 
+neighbor "rs-client" {
+  address             = "192.0.2.77"
+  asn                 = 64501
+  local_role          = "peer"
+  route_server_client = true
+  next_hop            = "self"
+  as_override         = true
+  import              = policy.all
+  family "ipv4" { remove_private_as = true }
+}
+
 neighbor "next-hops" {
   address  = "192.0.2.8"
   asn      = 64500

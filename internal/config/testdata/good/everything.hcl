@@ -227,6 +227,15 @@ neighbor "reflected" {
   family "ipv4" { route_reflector_client = false }
 }
 
+neighbor "route-server-client" {
+  address             = "192.0.2.70"
+  asn                 = 64570
+  local_role          = "rs"
+  route_server_client = true
+  import              = policy.plain
+  export              = policy.plain
+}
+
 neighbor "near" {
   address      = "2001:db8::10"
   asn          = 64503
