@@ -101,6 +101,7 @@ type Neighbor struct {
 
 	ConnectRetry   time.Duration
 	IdleHold       time.Duration
+	StaleTime      time.Duration // that its routes are kept at the most while it restarts
 	Shutdown       bool
 	ShutdownReason string // sent to the neighbor (RFC 9003)
 	Description    string
@@ -158,7 +159,20 @@ type Transport struct {
 	ExtendedMessages bool                  // RFC 8654
 	ExtendedNextHop  bool                  // IPv4 routes with IPv6 next hops (RFC 8950)
 	Role             Role                  // RFC 9234
+
+	GracefulRestart GracefulRestart
+	RestartTime     time.Duration // that the neighbor is asked to give us
+	LongLived       time.Duration // that routes may be kept beyond that (RFC 9494); 0: none
 }
+
+// GracefulRestart is what is offered of RFC 4724.
+type GracefulRestart uint8
+
+const (
+	RestartOff    GracefulRestart = iota
+	RestartHelper                 // routes of neighbors that restart are kept
+	RestartBoth                   // and they are asked to keep ours
+)
 
 // Family is what a neighbor has for one address family.
 type Family struct {

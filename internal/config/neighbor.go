@@ -194,6 +194,11 @@ func resolve(router *Router, n *Neighbor, group *party) {
 		// RFC 5082 section 3: 255 less the hops on the way.
 		t.TTL, t.MinTTL = 255, uint8(256-int(*s.TTLSecurity))
 	}
+	t.GracefulRestart, t.RestartTime = or(s.GracefulRestart, RestartBoth), or(s.RestartTime, DefaultRestartTime)
+	if t.GracefulRestart != RestartOff {
+		t.LongLived = or(s.LongLived, 0)
+	}
+	n.StaleTime = or(s.StaleTime, DefaultStaleTime)
 	// Over IPv6, IPv4 routes need RFC 8950 for a next hop that the session has.
 	t.ExtendedNextHop = or(s.ExtendedNextHop, t.Address.Is6() || t.Interface != "") && on[prefix.IPv4]
 

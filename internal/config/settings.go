@@ -22,6 +22,8 @@ const (
 	DefaultIdleHold     = 5 * time.Second
 	DefaultLimitWarn    = 80 // percent
 	DefaultRestartAfter = 30 * time.Minute
+	DefaultRestartTime  = 120 * time.Second
+	DefaultStaleTime    = 360 * time.Second
 )
 
 // Settings are the arguments of a group, neighbor or family block as they were
@@ -55,6 +57,10 @@ type Settings struct {
 	ConnectRetry     *time.Duration
 	IdleHold         *time.Duration
 	Families         *[]prefix.Family
+	GracefulRestart  *GracefulRestart
+	RestartTime      *time.Duration
+	StaleTime        *time.Duration
+	LongLived        *time.Duration
 	ExtendedMessages *bool
 	LocalRole        *Role
 	Shutdown         *shutdown
@@ -163,6 +169,10 @@ var perSession = []argument[Settings]{
 	optional("connect_retry", duration(time.Second, time.Hour), func(s *Settings) **time.Duration { return &s.ConnectRetry }),
 	optional("idle_hold", duration(time.Second, time.Hour), func(s *Settings) **time.Duration { return &s.IdleHold }),
 	optional("families", families, func(s *Settings) **[]prefix.Family { return &s.Families }),
+	optional("graceful_restart", gracefulRestarts, func(s *Settings) **GracefulRestart { return &s.GracefulRestart }),
+	optional("graceful_restart_time", duration(time.Second, 4095*time.Second), func(s *Settings) **time.Duration { return &s.RestartTime }), // 12 bits
+	optional("stale_routes_time", duration(time.Second, 24*time.Hour), func(s *Settings) **time.Duration { return &s.StaleTime }),
+	optional("long_lived_graceful_restart", duration(0, (1<<24-1)*time.Second), func(s *Settings) **time.Duration { return &s.LongLived }), // 24 bits
 	optional("extended_messages", boolean, func(s *Settings) **bool { return &s.ExtendedMessages }),
 	optional("extended_next_hop", boolean, func(s *Settings) **bool { return &s.ExtendedNextHop }),
 	optional("enforce_first_as", boolean, func(s *Settings) **bool { return &s.EnforceFirstAS }),
@@ -208,6 +218,27 @@ var shutdowns = codec[shutdown]{
 			return quote(s.reason)
 		}
 		return boolean.write(s.on)
+	},
+}
+
+// gracefulRestarts is true, false or "helper".
+var gracefulRestarts = codec[GracefulRestart]{
+	read: func(v value) (GracefulRestart, bool) {
+		if s, isText := v.text(); isText && s != "true" && s != "false" {
+			_, ok := choice[uint8]("helper").read(v)
+			return RestartHelper, ok
+		}
+		on, ok := boolean.read(v)
+		if on {
+			return RestartBoth, ok
+		}
+		return RestartOff, ok
+	},
+	write: func(g GracefulRestart) string {
+		if g == RestartHelper {
+			return quote("helper")
+		}
+		return boolean.write(g == RestartBoth)
 	},
 }
 

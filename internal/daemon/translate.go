@@ -137,6 +137,7 @@ func sessionNeighbor(n *config.Neighbor, id packet.ID) session.Neighbor {
 			HoldTime: t.HoldTime, KeepaliveTime: t.Keepalive, ConnectRetryTime: n.ConnectRetry, IdleHoldTime: n.IdleHold,
 			Families: t.Families, AddPathReceive: t.AddPathReceive,
 			ExtendedMessage: t.ExtendedMessages, ExtendedNextHop: t.ExtendedNextHop,
+			Restart: fsm.Restart{Mode: fsm.RestartMode(t.GracefulRestart), Time: t.RestartTime, LongLived: t.LongLived},
 			HasRole: t.Role != config.NoRole, Role: t.Role.Capability(),
 		},
 		Transport: sessionTransport(t),

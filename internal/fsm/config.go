@@ -28,6 +28,8 @@ type Config struct {
 	ExtendedMessage bool                  // RFC 8654
 	ExtendedNextHop bool                  // RFC 8950
 
+	Restart Restart // RFC 4724
+
 	HasRole    bool  // RFC 9234
 	Role       uint8 // ours, wire.RoleProvider and so on
 	StrictRole bool  // refuse neighbors that do not send their role

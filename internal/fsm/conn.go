@@ -27,8 +27,12 @@ func (m *Machine) accepted(now time.Time) {
 			m.leaveIdle(now)
 		}
 	case m.conns[In].state == EstablishedState || m.conns[Out].state == EstablishedState:
-		// RFC 4271 section 6.8: the established connection stays.
-		refuse(collision)
+		if !m.restarted(now) {
+			// RFC 4271 section 6.8: the established connection stays.
+			refuse(collision)
+			return
+		}
+		m.adopt(now)
 	default:
 		// A neighbor has one connection of its own: it has given up the
 		// one before.
@@ -37,6 +41,22 @@ func (m *Machine) accepted(now time.Time) {
 		}
 		m.adopt(now)
 	}
+}
+
+// restarted: a neighbor that connects again although there is a session has
+// restarted before we have noticed (RFC 4724 section 5). It ends that session,
+// unless it is so young that the two may just have crossed.
+func (m *Machine) restarted(now time.Time) bool {
+	c := Out
+	if m.conns[In].state == EstablishedState {
+		c = In
+	}
+	cn := &m.conns[c]
+	if !cn.agreed.Restart.any() || now.Before(cn.since.Add(patience)) {
+		return false
+	}
+	m.closeConn(now, c, nil, Reason{Kind: ConnectionFailed, Text: "the neighbor has connected again: it has restarted"})
+	return true
 }
 
 func (m *Machine) adopt(now time.Time) {
@@ -55,7 +75,7 @@ func (m *Machine) connected(now time.Time) {
 
 func (m *Machine) sendOpen(now time.Time, c Conn) {
 	cfg := m.current()
-	cn := conn{state: OpenSent, since: now, cfg: cfg, ours: cfg.ours(&m.dropped), hold: now.Add(LargeHold)}
+	cn := conn{state: OpenSent, since: now, cfg: cfg, ours: cfg.ours(&m.dropped, m.lasting), hold: now.Add(LargeHold)}
 	cn.sent = wire.AppendOpen(nil, &cn.ours)
 	m.conns[c] = cn
 	m.emit(Action{Kind: Send, Conn: c, Msg: cn.sent})
@@ -154,6 +174,7 @@ func (m *Machine) establish(now time.Time, c Conn) {
 	}
 	m.connectRetry = time.Time{}
 	m.attempts, m.retry = 0, firstRetry
+	m.lasting, m.kept = true, false
 	cn.state, cn.since = EstablishedState, now
 	if cn.agreed.Hold > 0 {
 		cn.hold = now.Add(cn.agreed.Hold)
@@ -230,7 +251,7 @@ func (m *Machine) fallBack(n wire.Notification) bool {
 		m.dropped = dropped{} // it did not help: begin again with all
 		return false
 	}
-	without := m.cfg.ours(&d)
+	without := m.cfg.ours(&d, false)
 	if !slices.ContainsFunc(m.cfg.common(), without.Capabilities.Has) {
 		return false
 	}

@@ -104,6 +104,8 @@ const (
 	Down
 	// Failed: an attempt at a session has ended, for Reason.
 	Failed
+	// Forget: the neighbor's routes, kept since a Down, may not be kept any longer.
+	Forget
 	// Note is for the log.
 	Note
 )
@@ -155,6 +157,8 @@ type Machine struct {
 	attempts int           // ConnectRetryCounter
 	dropped  dropped
 	other    bool // OtherASN is tried
+	lasting  bool // there has been a session: neither side knows less than then
+	kept     bool // the neighbor's routes are, since the last one
 
 	actions []Action
 }
@@ -355,8 +359,13 @@ func (m *Machine) stop(now time.Time, c Close, damped bool) {
 		case Connect:
 			m.disconnect(i, nil)
 		default:
-			m.closeConn(now, i, notification(c), c.reason())
+			msg, r := m.conns[i].farewell(c)
+			m.closeConn(now, i, msg, r)
 		}
+	}
+	if m.kept && c.hard() {
+		m.kept = false
+		m.emit(Action{Kind: Forget})
 	}
 	if m.waiting && (c.StayDown || c.After > 0) {
 		m.waiting = false
@@ -425,6 +434,8 @@ func (m *Machine) closeConn(now time.Time, c Conn, msg []byte, r Reason) {
 	cn := m.conns[c]
 	m.disconnect(c, msg)
 	if cn.state == EstablishedState {
+		r.Graceful = cn.agreed.Restart.keeps(r)
+		m.kept = r.Graceful
 		m.emit(Action{Kind: Down, Conn: c, Reason: r})
 		m.dropped = dropped{} // the neighbor may have learned something
 		if now.Sub(cn.since) >= stable {
@@ -451,7 +462,8 @@ func (m *Machine) drop(now time.Time, c Conn, msg []byte, r Reason) {
 
 // fail is drop with a NOTIFICATION.
 func (m *Machine) fail(now time.Time, c Conn, why Close) {
-	m.drop(now, c, notification(why), why.reason())
+	msg, r := m.conns[c].farewell(why)
+	m.drop(now, c, msg, r)
 }
 
 func (m *Machine) failErr(now time.Time, c Conn, err *wire.Error) {

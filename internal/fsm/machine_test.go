@@ -93,7 +93,7 @@ func TestNegotiate(t *testing.T) {
 	c.Families = [prefix.Families]bool{true, true}
 	c.ExtendedMessage, c.ExtendedNextHop, c.AddPathReceive[prefix.IPv6] = true, true, true
 	c.KeepaliveTime = 7 * time.Second
-	ours := c.ours(&dropped{})
+	ours := c.ours(&dropped{}, false)
 	theirs := ours
 	theirs.ID = 0x0a000002
 	p := &theirs.Capabilities

@@ -30,6 +30,8 @@ type Established struct {
 	Refresh, EnhancedRefresh bool
 	// RemoteRole is their role (RFC 9234), -1 if they sent none.
 	RemoteRole int
+	// Restart is what happens to routes when a session ends (RFC 4724).
+	Restart Graceful
 	// Sent and Received are the capabilities of both OPENs, in order.
 	Sent, Received []Capability
 
@@ -63,7 +65,11 @@ const (
 	openRoleMismatch = 11
 )
 
-const capMultiprotocol = 1
+const (
+	capMultiprotocol   = 1
+	capGracefulRestart = 64
+	capLongLived       = 71
+)
 
 // dropped are the capabilities that the neighbor made us leave out.
 type dropped struct {
@@ -73,8 +79,8 @@ type dropped struct {
 
 func (d *dropped) has(code uint8) bool { return d.all || slices.Contains(d.codes, code) }
 
-// ours is the OPEN that we send.
-func (c *Config) ours(d *dropped) wire.Open {
+// ours is the OPEN that we send. again: there has been a session before.
+func (c *Config) ours(d *dropped, again bool) wire.Open {
 	o := wire.Open{ASN: c.LocalASN, HoldTime: uint16(c.HoldTime / time.Second), ID: c.LocalID}
 	p := &o.Capabilities
 	for f := prefix.Family(0); f < prefix.Families; f++ {
@@ -98,6 +104,12 @@ func (c *Config) ours(d *dropped) wire.Open {
 	// Roles are about eBGP only (RFC 9234 section 4.1).
 	if c.HasRole && c.EBGP() && !d.has(9) {
 		p.HasRole, p.Role = true, c.Role
+	}
+	if !d.has(capGracefulRestart) {
+		c.restart(p, again)
+		if d.has(capLongLived) {
+			p.LongLived = nil
+		}
 	}
 	return o
 }
@@ -194,6 +206,7 @@ func (c *Config) negotiate(ours, theirs *wire.Open) Established {
 	for f := prefix.Family(0); f < prefix.Families; f++ {
 		o.Families[f] = c.Families[f] && a.Has(f) && b.Has(f)
 	}
+	e.Restart = graceful(a, b, o.Families)
 	e.Read, e.Write = o, o
 	for f := prefix.Family(0); f < prefix.Families; f++ {
 		e.Read.AddPath[f] = o.Families[f] &&

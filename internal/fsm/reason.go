@@ -30,6 +30,11 @@ type Reason struct {
 	Kind          Kind
 	Code, Subcode uint8  // of the NOTIFICATION, if there was one
 	Data          string // of the NOTIFICATION, as on the wire
+	// Hard: it came in a Hard Reset, which ends all routes (RFC 8538).
+	Hard bool
+	// Graceful: the neighbor may be restarting, and its routes are to be kept (RFC
+	// 4724). False for all but the end of a session.
+	Graceful bool
 	// Text says what happened beyond that: the error of the socket, what was
 	// wrong with a message, an administrator's words.
 	Text string
@@ -45,6 +50,9 @@ func (r Reason) String() string {
 		dir = "received"
 	case ConnectionFailed, Stopped:
 		return r.Text
+	}
+	if r.Hard {
+		dir += " hard"
 	}
 	s := dir + " NOTIFICATION " + wire.NotificationText(r.Code, r.Subcode, []byte(r.Data))
 	said := wire.Notification{Code: r.Code, Subcode: r.Subcode, Data: []byte(r.Data)}.ShutdownMessage()
@@ -65,6 +73,9 @@ type Close struct {
 	// is longer.
 	StayDown bool
 	After    time.Duration
+	// Hard: no routes may be kept, on neither side. What the code says of that is
+	// enough for most.
+	Hard bool
 }
 
 func (c Close) reason() Reason {
@@ -99,11 +110,15 @@ func shutdownData(message string) []byte {
 // received is the reason in a NOTIFICATION. Its message goes to logs and
 // terminals, so that only printable characters pass (RFC 9003 section 6).
 func received(n wire.Notification) Reason {
+	hard := n.Code == wire.CodeCease && n.Subcode == wire.CeaseHardReset
+	if hard && len(n.Data) >= 2 { // RFC 8538 section 3.1
+		n = wire.Notification{Code: n.Data[0], Subcode: n.Data[1], Data: n.Data[2:]}
+	}
 	text := strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return '.'
 		}
 		return r
 	}, n.ShutdownMessage())
-	return Reason{Kind: NotificationReceived, Code: n.Code, Subcode: n.Subcode, Data: string(n.Data), Text: text}
+	return Reason{Kind: NotificationReceived, Code: n.Code, Subcode: n.Subcode, Data: string(n.Data), Hard: hard, Text: text}
 }

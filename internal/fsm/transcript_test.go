@@ -108,6 +108,8 @@ func (p *player) play(w []string) error {
 		} else {
 			e.Close.StayDown = true
 		}
+	case "bfd-down":
+		e.Kind, e.Close = AutomaticStop, Close{Code: wire.CodeCease, Subcode: wire.CeaseBFDDown}
 	case "bad-update":
 		e.Kind, e.Close = AutomaticStop, Close{Code: wire.CodeUpdate, Subcode: 1, Text: "attributes overrun the message"}
 	case "accepted":
@@ -136,9 +138,12 @@ func (p *player) play(w []string) error {
 			return err
 		}
 		var data []byte
-		if code == wire.CodeCease {
+		switch {
+		case code == wire.CodeCease && sub == wire.CeaseHardReset:
+			data = wire.HardResetData(wire.CodeCease, wire.CeaseShutdown, shutdownData(strings.Join(w[3:], " ")))
+		case code == wire.CodeCease:
 			data = shutdownData(strings.Join(w[3:], " "))
-		} else {
+		default:
 			for _, b := range w[3:] {
 				n, err := strconv.ParseUint(b, 16, 8)
 				if err != nil {
@@ -187,7 +192,13 @@ func (p *player) print(actions []Action) {
 		case Up:
 			p.printf("%v: up %s", a.Conn, agreed(a.Up))
 		case Down:
-			p.printf("%v: down: %v", a.Conn, a.Reason)
+			kept := ""
+			if a.Reason.Graceful {
+				kept = "; its routes are kept"
+			}
+			p.printf("%v: down: %v%s", a.Conn, a.Reason, kept)
+		case Forget:
+			p.printf("forget its routes")
 		case Failed:
 			p.printf("%v: failed: %v", a.Conn, a.Reason)
 		case Note:
@@ -246,6 +257,9 @@ func agreed(e *Established) string {
 	if e.Refresh {
 		s += " refresh"
 	}
+	if g := e.Restart; g.Agreed {
+		s += fmt.Sprintf(" graceful: %+v", g)
+	}
 	if e.RemoteRole >= 0 {
 		s += " role " + RoleName(uint8(e.RemoteRole))
 	}
@@ -275,6 +289,12 @@ func (p *player) config(words []string) error {
 			p.cfg.Families = [prefix.Families]bool{strings.Contains(v, "4"), strings.Contains(v, "6")}
 		case "add-path":
 			p.cfg.AddPathReceive = [prefix.Families]bool{true, true}
+		case "restart":
+			p.cfg.Restart.Mode, p.cfg.Restart.Time = map[string]RestartMode{"off": RestartOff, "helper": RestartHelper, "both": RestartBoth}[v], 2*time.Minute
+		case "long-lived":
+			p.cfg.Restart.LongLived, err = time.ParseDuration(v)
+		case "restarting":
+			p.cfg.Restart.Restarting, p.cfg.Restart.Forwarding = true, [prefix.Families]bool{v == "4"}
 		case "role", "strict-role":
 			p.cfg.HasRole, p.cfg.StrictRole = true, k == "strict-role"
 			var n uint32
@@ -317,6 +337,23 @@ func parseOpen(words []string) (wire.Open, error) {
 			}
 		case "add-path":
 			o.Capabilities.AddPath = []wire.AddPathFamily{{FamilyID: wire.UnicastID(prefix.IPv4), Mode: wire.AddPathSend}}
+		case "restart": // SECONDS[,r][,n][,4][,4f]
+			g := &wire.GracefulRestart{}
+			fmt.Sscan(v, &g.Time)
+			for _, x := range strings.Split(v, ",")[1:] {
+				switch x {
+				case "r":
+					g.Restarting = true
+				case "n":
+					g.Notification = true
+				case "4", "4f":
+					g.Families = append(g.Families, wire.RestartFamily{FamilyID: wire.UnicastID(prefix.IPv4), Forwarding: x == "4f"})
+				}
+			}
+			o.Capabilities.GracefulRestart = g
+		case "long-lived":
+			n, err = number(v)
+			o.Capabilities.LongLived = []wire.LongLivedFamily{{FamilyID: wire.UnicastID(prefix.IPv4), StaleTime: n}}
 		case "role":
 			n, err = number(v)
 			o.Capabilities.HasRole, o.Capabilities.Role = true, uint8(n)

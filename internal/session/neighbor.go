@@ -5,6 +5,7 @@ import (
 
 	"holdfast/internal/fsm"
 	"holdfast/internal/packet"
+	"holdfast/internal/prefix"
 )
 
 // DefaultPort is BGP's.
@@ -42,6 +43,7 @@ func (n *Neighbor) ownPassword() string {
 func (n Neighbor) session() Neighbor {
 	n.Name, n.Range, n.Shutdown, n.ShutdownMessage = "", "", false, ""
 	n.Machine.ConnectRetryTime, n.Machine.IdleHoldTime = 0, 0
+	n.Machine.Restart.Restarting, n.Machine.Restart.Forwarding = false, [prefix.Families]bool{}
 	if n.Interface != "" {
 		n.Remote = netip.Addr{} // which is as it may be
 	}

@@ -190,6 +190,10 @@ neighbor "everything" {
   connect_retry        = "10s"
   idle_hold            = "1m30s"
   families             = ["ipv6", "ipv4"]
+  graceful_restart     = "helper"
+  graceful_restart_time = "90s"
+  stale_routes_time    = "10m"
+  long_lived_graceful_restart = "24h"
   extended_messages    = false
   extended_next_hop    = true
   enforce_first_as     = false
