@@ -121,7 +121,7 @@ func (d *daemon) leaveKernel(end func()) {
 		return
 	}
 	if cfg := d.configuredOnly(); cfg == nil || cfg.Router.OnStop == config.KeepRoutes {
-		d.engine.Do((*engine.Core).FreezeKernel)
+		d.engine.Do((*engine.Core).Freeze)
 		end()
 		return
 	}

@@ -62,6 +62,7 @@ type Neighbor struct {
 	Source                 policy.Source // of its routes
 	EBGP                   bool
 	Client                 bool // route reflector client (RFC 4456)
+	Drain                  bool // it is asked to prefer other ways (RFC 8326)
 	AddPath                bool // may send several paths for a prefix
 	Checks                 Checks
 	Families               [prefix.Families]Family

@@ -58,6 +58,9 @@ type Core struct {
 	jobs      []job
 	now       uint32 // seconds since the start
 	nextGroup uint32
+	deferral  *deferral // nil but for the first moments after a restart
+	draining  bool
+	frozen    bool
 	revising  int // revisions under way: how many routes are accepted is not certain
 
 	ops     [prefix.Families][]rib.Op
@@ -81,6 +84,11 @@ type neighbor struct {
 	closing    bool
 	bad        BadUpdates
 	complained uint32 // when one was last logged, in seconds, + 1
+	// heard is when a deferral last saw its number of paths change, + 1.
+	heard struct {
+		paths int
+		since uint32
+	}
 }
 
 type counts struct {
@@ -168,6 +176,9 @@ func (c *Core) SetNow(now uint32) {
 // there was anything. When it reports false, only input, or a session that has
 // room again, makes new work.
 func (c *Core) Work() bool {
+	if c.frozen {
+		return false
+	}
 	busy := false
 	if len(c.jobs) > 0 {
 		busy = true
@@ -176,6 +187,11 @@ func (c *Core) Work() bool {
 		}
 	}
 	c.distribute()
+	if c.deferral != nil {
+		if c.checkDeferral(); c.deferral != nil {
+			return busy
+		}
+	}
 	c.all(func(t *table) {
 		if t.install != nil {
 			busy = t.install.drain(c, kernelBatch) || busy

@@ -34,14 +34,13 @@ type answer struct {
 
 // kernelWriter collects changes into batches.
 type kernelWriter struct {
-	out    func(*Batch)
-	frozen bool // what is in the kernel stays there
-	next   *Batch
-	spare  []*Batch
-	ahead  int
+	out   func(*Batch)
+	next  *Batch
+	spare []*Batch
+	ahead int
 }
 
-func (w *kernelWriter) room() bool { return w.ahead < kernelAhead && !w.frozen }
+func (w *kernelWriter) room() bool { return w.ahead < kernelAhead }
 
 func (w *kernelWriter) put(to *installer, id rib.ID, forward uint32, ch fib.Change, last bool) {
 	if w.next == nil {
@@ -133,7 +132,7 @@ func (c *Core) installerOf(r *fib.Route) (found *installer) {
 
 // checkWaiting ends the time in which routes of an earlier run stay.
 func (c *Core) checkWaiting() {
-	if c.waitUntil == 0 || c.now < c.waitUntil && !c.converged() {
+	if c.waitUntil == 0 || c.deferral != nil || c.now < c.waitUntil && !c.converged() {
 		return
 	}
 	c.waitUntil = 0
@@ -151,7 +150,7 @@ func (c *Core) removeOrphans() {
 		x := c.installerOf(&ch.Route)
 		return x != nil && x.has(x.t.Lookup(ch.Prefix), &ch.Route)
 	})
-	if len(gone) == 0 || c.writer.frozen || c.writer.ahead > kernelAhead {
+	if len(gone) == 0 || c.frozen || c.writer.ahead > kernelAhead {
 		c.orphans = gone
 		return
 	}
@@ -203,6 +202,7 @@ func (c *Core) setInstallers(sources bool) {
 			x = newInstaller(t, *want, c.store, c.forwards, c.writer)
 			t.install = x
 			t.env.Installed = func(id rib.ID) uint8 { return x.readiness(c, id) }
+			t.env.Installing = func() bool { return !x.idle() }
 		default:
 			s := *want
 			program, same := keep(x.Policy, s.Policy)
@@ -230,7 +230,7 @@ func (x *installer) touchOut() {
 // FlushKernel has all kernel routes removed. It is the end: KernelIdle tells when
 // it has been done.
 func (c *Core) FlushKernel() {
-	c.waitUntil = 0
+	c.waitUntil, c.deferral, c.frozen = 0, nil, false
 	c.all(func(t *table) {
 		if x := t.install; x != nil {
 			x.closing, x.waiting = true, false
@@ -239,10 +239,6 @@ func (c *Core) FlushKernel() {
 	})
 	c.removeOrphans()
 }
-
-// FreezeKernel leaves the kernel's routes as they are from now on, for a stop
-// that is to take nothing down.
-func (c *Core) FreezeKernel() { c.writer.frozen = true }
 
 // KernelIdle reports whether the kernel has all that it is to have.
 func (c *Core) KernelIdle() bool {

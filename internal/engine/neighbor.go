@@ -29,7 +29,7 @@ func (c *Core) Up(id packet.ID, est session.Established, out session.Out) {
 			}
 		})
 	}
-	n.up, n.closing, n.est, n.out = true, false, est, out
+	n.up, n.closing, n.est, n.out, n.heard.since = true, false, est, out, 0
 	if zone != est.Interface || oneHop != n.oneHop() {
 		c.rezone(id)
 	}
@@ -171,8 +171,9 @@ func (c *Core) params(n *neighbor, f prefix.Family) (export.Params, *packet.Next
 	p := export.Params{
 		Family: f, EBGP: n.EBGP, Client: n.Client, AS4: n.est.Write.AS4, ExtMsg: n.est.Write.ExtMsg,
 		NextHop: fc.NextHop, NextHopLen: uint8(len(nextHop.Own)),
-		ForeignNextHop: f == prefix.IPv4 && n.est.Write.ExtNH,
-		RemovePrivate:  fc.RemovePrivate, DefaultOriginate: fc.DefaultOriginate, SendSuppressed: fc.SendSuppressed, MaxOut: fc.MaxOut,
+		ForeignNextHop:   f == prefix.IPv4 && n.est.Write.ExtNH,
+		GracefulShutdown: n.Drain || c.draining,
+		RemovePrivate:    fc.RemovePrivate, DefaultOriginate: fc.DefaultOriginate, SendSuppressed: fc.SendSuppressed, MaxOut: fc.MaxOut,
 		RouteServer: fc.RouteServer,
 	}
 	if n.EBGP {

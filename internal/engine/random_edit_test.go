@@ -97,7 +97,10 @@ func (w *world) originatedOnly() {
 
 func (w *world) editRouter() {
 	n := uint32(1 + w.r.IntN(2))
-	switch w.r.IntN(4) {
+	switch w.r.IntN(5) {
+	case 4:
+		w.twin.Drain = n == 1
+		w.core.Drain(n == 1)
 	case 0:
 		w.cfg.ClusterID, w.twin.ClusterID = n, n
 	case 1:
@@ -123,7 +126,7 @@ func (w *world) some(edit func(*Neighbor, *model.Neighbor)) {
 
 // editNeighbors changes one of the settings of neighbors.
 func (w *world) editNeighbors() {
-	k, f, on, n := w.r.IntN(14), prefix.Family(w.r.IntN(2)), w.r.IntN(2) == 0, w.r.IntN(5)
+	k, f, on, n := w.r.IntN(15), prefix.Family(w.r.IntN(2)), w.r.IntN(2) == 0, w.r.IntN(5)
 	both := func(x *Neighbor, set func(*Family)) {
 		for f := range x.Families {
 			set(&x.Families[f])
@@ -170,6 +173,8 @@ func (w *world) editNeighbors() {
 		case 10:
 			x.SendBoth, x.PrependLocal = on, n%2 == 0
 			m.SendBoth, m.PrependLocal = x.SendBoth, x.PrependLocal
+		case 14:
+			x.Drain, m.Drain = on, on
 		case 13:
 			both(x, func(f *Family) { f.RouteServer = x.EBGP && on })
 			m.RouteServer = x.EBGP && on

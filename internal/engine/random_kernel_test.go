@@ -314,7 +314,11 @@ func (w *world) restart() {
 		w.far[i].gone = false
 	}
 	w.core.Configure(w.cfg)
+	w.core.Drain(w.twin.Drain)
 	w.core.Adopt(slices.Collect(maps.Values(k.routes)), 120)
+	if w.r.IntN(2) == 0 {
+		w.core.Defer(Deferral{Await: []string{"n"}, Come: uint32(w.r.IntN(100)), End: 100})
+	}
 	for s := range k.routes {
 		k.acked[s] = true
 	}
@@ -323,7 +327,7 @@ func (w *world) restart() {
 // calmKernel lets the kernel take everything and the routes of an earlier run go.
 func (w *world) calmKernel() {
 	k := w.k
-	if len(k.refused) == 0 && w.core.waitUntil == 0 && len(w.core.orphans) == 0 {
+	if len(k.refused) == 0 && w.core.deferral == nil && w.core.waitUntil == 0 && len(w.core.orphans) == 0 {
 		return
 	}
 	clear(k.refused)

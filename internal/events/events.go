@@ -10,6 +10,8 @@ type ID string
 const (
 	RouterRunning      ID = "router-running"      // it has started
 	RouterStopping     ID = "router-stopping"     // it was told to stop
+	RestartOver        ID = "restart-over"        // neighbors are sent their routes
+	RestartIncomplete  ID = "restart-incomplete"  // so they are, without what others have not sent in time
 	ProcessConfined    ID = "process-confined"    // it can read and write in its own directories only
 	ProcessOpen        ID = "process-open"        // the kernel cannot confine it
 	WatchdogSilent     ID = "watchdog-silent"     // a part of the router does not answer

@@ -33,6 +33,9 @@ func (g *Group) encodeAs(h attr.Handle, as4 bool) encoded {
 	var a wire.Attrs
 	e.Store.Parse(h, &a)
 	e.buf = g.transform(&a, rec, e.buf[:0])
+	if g.GracefulShutdown {
+		e.buf = g.lastChoice(&a, e.buf)
+	}
 	own := g.ownNextHop(rec, &a)
 	nextHop := a.NextHop
 	asked := g.NextHop == NextHopSelf || rec.Key.NextHop == policy.NextHopSelf || rec.Key.NextHop == policy.NextHopDiscard
@@ -109,6 +112,23 @@ func (g *Group) transform(a *wire.Attrs, rec *attr.Record, buf []byte) []byte {
 		buf = append(buf, a.ClusterList...)
 		a.ClusterList = buf[at:]
 	}
+	return buf
+}
+
+// lastChoice makes a route the last choice of who hears it (RFC 8326 section 4).
+func (g *Group) lastChoice(a *wire.Attrs, buf []byte) []byte {
+	if !g.EBGP {
+		a.LocalPref = 0 // transform has seen to it that there is one
+	}
+	for c := a.Communities; len(c) >= 4; c = c[4:] {
+		if binary.BigEndian.Uint32(c) == wire.GracefulShutdown {
+			return buf
+		}
+	}
+	at := len(buf)
+	buf = append(buf, a.Communities...)
+	buf = binary.BigEndian.AppendUint32(buf, wire.GracefulShutdown)
+	a.Communities = buf[at:]
 	return buf
 }
 

@@ -165,6 +165,9 @@ func describe(a *wire.Attrs) string {
 	if len(a.ClusterList) > 0 {
 		fmt.Fprintf(&b, " clusters %x", a.ClusterList)
 	}
+	if len(a.Communities) > 0 {
+		fmt.Fprintf(&b, " comm %x", a.Communities)
+	}
 	if len(a.Other) > 0 {
 		fmt.Fprintf(&b, " other %x", a.Other)
 	}
@@ -245,6 +248,10 @@ func TestWhatEachKindOfNeighborIsSent(t *testing.T) {
 		{"iBGP to a client: reflected", 2, with(ibgp, func(p *Params) { p.Client = true }),
 			"path [65001 64512 65009] via 0a000001 med 5 pref 200 originator 12 clusters 0000004d other e0c8020102"},
 		{"iBGP to iBGP: not at all", 2, ibgp, ""},
+		{"drained eBGP", 1, with(ebgp, func(p *Params) { p.GracefulShutdown = true }),
+			"path [65000 65001 64512 65009] via 0a090909 comm ffff0000 other e0c8020102"},
+		{"drained iBGP: the last choice", 1, with(ibgp, func(p *Params) { p.GracefulShutdown = true }),
+			"path [65001 64512 65009] via 0a000001 med 5 pref 0 comm ffff0000 other e0c8020102"},
 		{"eBGP without policy: nothing", 1, with(ebgp, func(p *Params) { p.Policy = "" }), ""},
 		{"no address to announce", 1, with(ebgp, func(p *Params) { p.NextHopLen = 0 }), ""},
 	} {
@@ -342,7 +349,7 @@ func TestRoutesThatDoNotFit(t *testing.T) {
 	l.set(1, "192.0.2.0/24", route)
 	sync()
 	a.want("too large now: withdrawn", "- 192.0.2.0/24")
-	b.want("extended messages", "+ 192.0.2.0/24: path [65000 65001] via 0a090909")
+	b.want("extended messages", fmt.Sprintf("+ 192.0.2.0/24: path [65000 65001] via 0a090909 comm %x", route.Communities))
 	if fmt.Sprint(l.lost) != "[192.0.2.0/24]" {
 		t.Errorf("Unsendable was told %v", l.lost)
 	}

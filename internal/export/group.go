@@ -307,6 +307,13 @@ func (g *Group) waits(id rib.ID) bool {
 	return g.MaxOut == 0 && e.Installed != nil && e.Table.Best(id) != nil && e.Installed(id) == NotYetInstalled
 }
 
+// settled reports whether members in step have been sent all that there is now.
+// What waits for the kernel's answer is to come: a marker ahead of it would tell
+// neighbors that it does not (RFC 4724 section 4.1).
+func (g *Group) settled() bool {
+	return g.Pending() == 0 && (g.env.Installing == nil || !g.env.Installing())
+}
+
 // neighborOf tells which neighbor a block came from, 0 for none.
 func (g *Group) neighborOf(h attr.Handle) packet.ID {
 	if h == 0 {

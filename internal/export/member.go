@@ -168,6 +168,9 @@ func (m *Member) owes() bool { return m.endOfRIB || m.endOfRefresh }
 // InStep reports whether the member has been sent all that the group has out.
 func (m *Member) InStep() bool { return m.inStep && !m.refresh }
 
+// Told reports whether the member has been sent all that there is now.
+func (m *Member) Told() bool { return m.InStep() && !m.owes() && m.group.settled() }
+
 // SentEndOfRIB reports whether the first transfer is complete.
 func (m *Member) SentEndOfRIB() bool { return m.sentEOR }
 
@@ -183,7 +186,7 @@ func (m *Member) Step(limit int) bool {
 		return true
 	}
 	if m.inStep {
-		if m.owes() && m.group.Pending() == 0 {
+		if m.owes() && m.group.settled() {
 			m.markers()
 			return true
 		}

