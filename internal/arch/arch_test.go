@@ -33,17 +33,18 @@ var rules = map[string]rule{
 	"internal/slab":   {machine: true},
 
 	"internal/wire": {machine: true, imports: "prefix"},
+	"internal/rpki": {machine: true, imports: "prefix"},
 	"internal/fib":  {machine: true, imports: "prefix"},
 	// A packet is shared by the engine and the sessions, hence the pool.
 	"internal/packet": {machine: true, imports: "prefix", also: "sync sync/atomic"},
 	"internal/fsm":    {machine: true, imports: "prefix wire"},
 	// Sets are shared by policies and indexed once, by whoever is first.
-	"internal/policy": {machine: true, imports: "prefix wire packet", also: "sync"},
+	"internal/policy": {machine: true, imports: "prefix wire packet rpki", also: "sync"},
 	"internal/attr":   {machine: true, imports: "prefix slab wire packet policy"},
 	"internal/rib":    {machine: true, imports: "prefix slab wire packet attr"},
-	"internal/export": {machine: true, imports: "prefix slab wire packet attr rib policy"},
+	"internal/export": {machine: true, imports: "prefix slab wire packet rpki attr rib policy"},
 	// The configuration is read from files.
-	"internal/config":  {machine: true, imports: "prefix wire policy", also: "os"},
+	"internal/config":  {machine: true, imports: "prefix wire rpki policy", also: "os"},
 	"internal/lint":    {machine: true, imports: "prefix wire policy config"},
 	"internal/starter": {machine: true, imports: "prefix policy config"},
 
@@ -51,7 +52,7 @@ var rules = map[string]rule{
 	"internal/kernel":  {imports: "events prefix fib"},
 	"internal/radv":    {imports: "events"},
 	"internal/session": {imports: "events prefix wire packet fsm config"},
-	"internal/engine":  {imports: "events prefix fib slab wire packet attr policy rib export config fsm session"},
+	"internal/engine":  {imports: "events prefix fib slab wire packet rpki attr policy rib export config fsm session"},
 	"internal/mrt":     {imports: "prefix wire"},
 	"internal/replay":  {imports: "prefix wire packet fsm session mrt"},
 

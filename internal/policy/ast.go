@@ -4,8 +4,9 @@
 //
 // What people write is the data of this file (Policy, Rule, Match, Condition,
 // Actions, and the sets). Compile turns a chain of policies into a Program.
-// All that depends on the prefix is in the program's Variant of it, so that the
-// result of Eval may be kept per attributes, source and variant.
+// All that depends on the prefix, and on what the RPKI says of it, is in the
+// program's Variant, so that the result of Eval may be kept per attributes,
+// source and variant.
 package policy
 
 import (
@@ -13,6 +14,7 @@ import (
 	"strconv"
 
 	"holdfast/internal/prefix"
+	"holdfast/internal/rpki"
 )
 
 // Pos is a place in a source file. Lines and columns start at 1; a Column of
@@ -107,12 +109,13 @@ const (
 	CondLocalPref                  // Ranges; without LOCAL_PREF it is DefaultLocalPref
 	CondOrigin                     // Origins
 	CondFamily                     // Families
+	CondRPKI                       // States: of the route as it came (RFC 6811)
 	kinds
 )
 
 var kindNames = [kinds]string{"prefix", "prefix_length", "next_hop", "neighbor", "group", "source",
 	"as_path", "as_path_contains", "as_path_origin", "as_path_first", "as_path_length",
-	"community", "community_all", "med", "local_pref", "origin", "family"}
+	"community", "community_all", "med", "local_pref", "origin", "family", "rpki"}
 
 func (k Kind) String() string { return kindNames[k] }
 
@@ -148,6 +151,7 @@ type Condition struct {
 	Sources  []SourceName
 	Origins  []uint8 // wire.OriginIGP …
 	Families []prefix.Family
+	States   []rpki.State
 }
 
 // Range is the numbers from Min to Max, both included.

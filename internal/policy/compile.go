@@ -132,6 +132,10 @@ func (c *compiler) cond(src *Condition) (cond, error) {
 		for _, o := range src.Origins {
 			out.mask |= 1 << o
 		}
+	case CondRPKI:
+		for _, s := range src.States {
+			out.mask |= 1 << s
+		}
 	default:
 		if src.Kind >= kinds {
 			return out, fmt.Errorf("condition %d is unknown", src.Kind)

@@ -1,6 +1,9 @@
 package policy
 
-import "holdfast/internal/wire"
+import (
+	"holdfast/internal/rpki"
+	"holdfast/internal/wire"
+)
 
 // SourceKind is how a route got into the table.
 type SourceKind uint8
@@ -62,6 +65,9 @@ type Route struct {
 	Source *Source
 	// Weight is what it has before.
 	Weight uint32
+	// Validity is the validation state. Eval sets it by the variant, for programs
+	// that ask for it.
+	Validity rpki.State
 }
 
 // Result is what a program says about a route.

@@ -213,6 +213,8 @@ func (p *Program) describe(c *cond, ok bool, x prefix.Prefix, r *Route) Reason {
 		return say("%d %s in %s", p.localPref(a), is, rangeList(src.Ranges))
 	case CondOrigin:
 		return say("the route has %s", wire.OriginName(a.Origin))
+	case CondRPKI:
+		return say("the route is %s", r.Validity)
 	}
 	return say("the route is %s", x.Family)
 }

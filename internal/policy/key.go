@@ -35,6 +35,9 @@ func (c *compiler) condKey(k []byte, x *cond) []byte {
 			k = append(binary.BigEndian.AppendUint32(k, uint32(len(n))), n...)
 		}
 		return k
+	case CondRPKI:
+		c.p.validates = true
+		return binary.BigEndian.AppendUint32(k, x.mask)
 	case CondSource, CondOrigin:
 		return binary.BigEndian.AppendUint32(k, x.mask)
 	case CondASPath:

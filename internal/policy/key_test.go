@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"holdfast/internal/prefix"
+	"holdfast/internal/rpki"
 	"holdfast/internal/wire"
 )
 
@@ -60,6 +61,8 @@ func TestKeys(t *testing.T) {
 		{name: "ranges", a: cond(Condition{Kind: CondMED, Ranges: []Range{{1, 2}}}), b: cond(Condition{Kind: CondMED, Ranges: []Range{{1, 3}}})},
 		{name: "what has the range", a: cond(Condition{Kind: CondMED, Ranges: []Range{{1, 2}}}), b: cond(Condition{Kind: CondLocalPref, Ranges: []Range{{1, 2}}})},
 		{name: "families", a: cond(Condition{Kind: CondFamily, Families: []prefix.Family{0}}), b: cond(Condition{Kind: CondFamily, Families: []prefix.Family{1}})},
+		{name: "states", a: cond(Condition{Kind: CondRPKI, States: []rpki.State{rpki.Valid}}), b: cond(Condition{Kind: CondRPKI, States: []rpki.State{rpki.Invalid}})},
+		{name: "order of states", a: cond(Condition{Kind: CondRPKI, States: []rpki.State{rpki.Valid, rpki.Unknown}}), b: cond(Condition{Kind: CondRPKI, States: []rpki.State{rpki.Unknown, rpki.Valid}}), want: true},
 		{name: "names of neighbors", a: cond(Condition{Kind: CondNeighbor, Names: []string{"a", "b"}}), b: cond(Condition{Kind: CondNeighbor, Names: []string{"ab"}})},
 		{name: "neighbor or group", a: cond(Condition{Kind: CondNeighbor, Names: []string{"a"}}), b: cond(Condition{Kind: CondGroup, Names: []string{"a"}})},
 		{name: "a source on export", a: source, b: source, want: true},
@@ -131,8 +134,8 @@ func TestEqualKeysBehaveAlike(t *testing.T) {
 		for range 20 {
 			w, a := genRoute(t, ctx)
 			b := *a
-			r1 := p.Eval(p.Variant(w.x), &Route{Attrs: a, Source: &w.from}, &s1)
-			r2 := q.Eval(q.Variant(w.x), &Route{Attrs: &b, Source: &w.from}, &s2)
+			r1 := p.Eval(w.variant(p), &Route{Attrs: a, Source: &w.from}, &s1)
+			r2 := q.Eval(w.variant(q), &Route{Attrs: &b, Source: &w.from}, &s2)
 			if r1 != r2 || r1.Accept && !sameAttrs(a, &b) {
 				t.Fatalf("%+v and %+v", r1, r2)
 			}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"holdfast/internal/prefix"
+	"holdfast/internal/rpki"
 	"holdfast/internal/wire"
 )
 
@@ -16,6 +17,8 @@ type Program struct {
 	key   string
 	asn   uint32 // the router's own
 	pref  uint32 // LOCAL_PREF of a route without
+	// validates: a rule asks for the validation state.
+	validates bool
 
 	variants
 	traces
@@ -77,9 +80,13 @@ func (p *Program) Relabel(q *Program) {
 	}
 }
 
-// Eval judges a route. variant is Variant's of its prefix. It changes r.Attrs
-// in place, whose new slices are valid until s is used again.
+// Eval judges a route. variant is Variant's of its prefix, with what Validated
+// adds. It changes r.Attrs in place, whose new slices are valid until s is used
+// again.
 func (p *Program) Eval(variant uint32, r *Route, s *Scratch) Result {
+	if p.validates {
+		r.Validity, variant = rpki.State(variant&validityMask), variant>>validityBits
+	}
 	s.buf = s.buf[:0]
 	res := Result{Weight: r.Weight}
 	vector := p.vector(variant)
@@ -184,6 +191,8 @@ func (p *Program) is(c *cond, vector []uint64, r *Route) bool {
 		return inRanges(p.localPref(a), c.src.Ranges)
 	case CondOrigin:
 		return c.mask&(1<<min(a.Origin, 31)) != 0
+	case CondRPKI:
+		return c.mask&(1<<r.Validity) != 0
 	}
 	panic("BUG: unknown condition") // Compile has refused it
 }
@@ -299,10 +308,38 @@ type variants struct {
 
 func bit(vector []uint64, i int) bool { return vector[i/64]>>(i%64)&1 != 0 }
 
-// Variants is 1 if no rule asks for the prefix, and otherwise how many variants
-// there may be.
+// The lowest bits of a variant of a program that validates are the state.
+const (
+	validityBits = 2
+	validityMask = 1<<validityBits - 1
+)
+
+// Validates reports whether a rule asks for the validation state of routes. Their
+// Variant wants it by Validated then.
+func (p *Program) Validates() bool { return p.validates }
+
+// Validated is a variant of a program that validates, for routes of a state. What
+// Variant returns is for those that are unknown.
+func Validated(variant uint32, s rpki.State) uint32 { return variant | uint32(s) }
+
+// Origin is the AS that a route with this path is validated for, 0 if it has
+// none (RFC 6811 section 2). An empty path is our own (RFC 8481 section 3).
+func (p *Program) Origin(path []byte) uint32 { return Origin(path, p.asn) }
+
+// Origin is Program.Origin for a router in AS own.
+func Origin(path []byte, own uint32) uint32 {
+	asn, _ := pathOrigin(path, own)
+	return asn
+}
+
+// Variants is 1 if no rule asks for the prefix or the validation state, and
+// otherwise how many variants there may be.
 func (p *Program) Variants() int {
-	if n := len(p.tests); n < 30 {
+	n := len(p.tests)
+	if p.validates {
+		n += validityBits
+	}
+	if n < 30 {
 		return 1 << n
 	}
 	return math.MaxInt32
@@ -311,6 +348,13 @@ func (p *Program) Variants() int {
 // Variant is a small dense number for the answers to all questions that rules
 // ask about a prefix. Eval treats prefixes of one variant alike.
 func (p *Program) Variant(x prefix.Prefix) uint32 {
+	if p.validates {
+		return p.ofPrefix(x) << validityBits
+	}
+	return p.ofPrefix(x)
+}
+
+func (p *Program) ofPrefix(x prefix.Prefix) uint32 {
 	if len(p.tests) == 0 {
 		return 0
 	}

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"holdfast/internal/prefix"
+	"holdfast/internal/rpki"
 	"holdfast/internal/wire"
 )
 
@@ -29,6 +30,7 @@ type twin struct {
 	mode        NextHopMode
 	ownMED      bool
 	weight      uint32
+	validity    rpki.State
 }
 
 func (w *twin) run(chain []*Policy) (accept bool, hits []string) {
@@ -161,6 +163,8 @@ func (w *twin) cond(c Condition) bool {
 		return in(value(w.pref, 100))
 	case CondOrigin:
 		return slices.Contains(c.Origins, w.origin)
+	case CondRPKI:
+		return slices.Contains(c.States, w.validity)
 	}
 	return slices.Contains(c.Families, w.x.Family)
 }
@@ -253,6 +257,13 @@ func (w *twin) change(s *Actions) {
 	if s.Weight != nil {
 		w.weight = *s.Weight
 	}
+}
+
+func (w *twin) variant(p *Program) uint32 {
+	if p.Validates() {
+		return Validated(p.Variant(w.x), w.validity)
+	}
+	return p.Variant(w.x)
 }
 
 // state is what counts about a route afterwards.
@@ -378,6 +389,8 @@ func genCondition(t *rapid.T) Condition {
 		c.Origins = rapid.SliceOfN(rapid.Uint8Range(0, 2), 1, 2).Draw(t, "origins")
 	case CondFamily:
 		c.Families = []prefix.Family{prefix.Family(rapid.IntRange(0, 1).Draw(t, "family"))}
+	case CondRPKI:
+		c.States = []rpki.State{rpki.State(rapid.IntRange(0, 2).Draw(t, "state"))}
 	case CondPrefixLength:
 		ranges(64)
 	case CondLocalPref:
@@ -463,7 +476,8 @@ func genContext(t *rapid.T) Context {
 
 // genRoute draws a route for both.
 func genRoute(t *rapid.T, ctx Context) (twin, *wire.Attrs) {
-	w := twin{ctx: ctx, x: genPrefix(t, "route"), from: genSource(t), weight: rapid.Uint32Range(0, 3).Draw(t, "weight")}
+	w := twin{ctx: ctx, x: genPrefix(t, "route"), from: genSource(t), weight: rapid.Uint32Range(0, 3).Draw(t, "weight"),
+		validity: rpki.State(rapid.IntRange(0, 2).Draw(t, "validity"))}
 	a := &wire.Attrs{Has: wire.HasOrigin | wire.HasASPath}
 	a.ASPath, w.hops = genPath(t)
 	w.origin = rapid.Uint8Range(0, 2).Draw(t, "origin")
@@ -510,7 +524,7 @@ func TestProgramAgainstTwin(t *testing.T) {
 			start := stateOf(a, Result{Weight: weight})
 			want, matched := w.run(chain)
 
-			variant := p.Variant(w.x)
+			variant := w.variant(p)
 			if int(variant) >= p.Variants() {
 				t.Fatalf("variant %d of %d", variant, p.Variants())
 			}
@@ -538,7 +552,7 @@ func TestProgramAgainstTwin(t *testing.T) {
 			}
 
 			copied := given
-			steps, explained := p.Explain(w.x, &Route{Attrs: &copied, Source: &w.from, Weight: route.Weight})
+			steps, explained := p.Explain(w.x, &Route{Attrs: &copied, Source: &w.from, Weight: route.Weight, Validity: w.validity})
 			explained.Trace = got.Trace
 			if explained != got || !sameAttrs(&copied, a) {
 				t.Fatalf("Explain: %+v, Eval %+v", explained, got)
