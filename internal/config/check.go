@@ -21,15 +21,19 @@ func (r *reader) check() {
 	}
 	r.checkAddresses()
 	r.checkRanges()
+	r.checkRPKI()
 	for _, o := range r.cfg.Originates {
+		r.checkOnce("originate "+quote(o.Name), o.Pos, len("originate"), o.Policy)
 		r.checkOwn("originate "+quote(o.Name), o.Pos, len("originate"), o.Policy)
 	}
 	for _, a := range r.cfg.Aggregates {
+		r.checkOnce("aggregate "+quote(a.Name), a.Pos, len("aggregate"), a.Policy)
 		r.checkOwn("aggregate "+quote(a.Name), a.Pos, len("aggregate"), a.Policy)
 	}
 	for _, t := range r.cfg.Tables {
 		r.checkOwn("table "+quote(t.Name), t.Pos, len("table"), t.Install)
 		r.checkOwn("table "+quote(t.Name), t.Pos, len("table"), t.Redistribute)
+		r.checkOnce("table "+quote(t.Name), t.Pos, len("table"), t.Redistribute)
 		for _, i := range t.Imports {
 			r.checkOwn("table "+quote(t.Name), i.Pos, len("import"), i.Policy)
 		}

@@ -41,6 +41,7 @@ type Config struct {
 	Aggregates     []*Aggregate
 	Statics        []*Static
 	Protects       []*Protect
+	RPKI           []*RPKI
 	policiesByName map[string]*policy.Policy
 
 	builtinPrefixes []*PrefixSet

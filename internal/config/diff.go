@@ -45,6 +45,7 @@ func Diff(old, new *Config) []Difference {
 	diffBlocks(d, "originate", old.Originates, new.Originates, originateBlock, func(o *Originate) (string, Pos) { return o.Name, o.Pos })
 	diffBlocks(d, "aggregate", old.Aggregates, new.Aggregates, aggregateBlock, func(a *Aggregate) (string, Pos) { return a.Name, a.Pos })
 	diffBlocks(d, "protect", old.Protects, new.Protects, protectBlock, func(p *Protect) (string, Pos) { return p.Name, p.Pos })
+	diffBlocks(d, "rpki", old.RPKI, new.RPKI, rpkiBlock, func(s *RPKI) (string, Pos) { return s.Name, s.Pos })
 	diffObjects(d, "policy", old.Policies, new.Policies, func(p *policy.Policy) (string, Pos) { return p.Name, p.Pos }, policyDiff)
 	diffObjects(d, "group", old.Groups, new.Groups, func(g *Group) (string, Pos) { return g.Name, g.Pos }, func(a, b *Group) string {
 		return textDiff(printed(groupBlock, &party{settings: a.Settings, families: a.Families}),

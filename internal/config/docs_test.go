@@ -35,6 +35,7 @@ func documented() map[string][]string {
 		"`aggregate`":                      aggregateBlock.names(),
 		"`protect`":                        protectBlock.names(),
 		"`announced_to`":                   announcedToBlock.names(),
+		"`rpki`":                           rpkiBlock.names(),
 	}
 }
 

@@ -118,6 +118,7 @@ var topLevel = []struct {
 	{"aggregate", (*reader).aggregate},
 	{"static", (*reader).static},
 	{"protect", (*reader).protect},
+	{"rpki", (*reader).rpki},
 }
 
 func topLevelNames() []string {

@@ -42,6 +42,9 @@ func Print(c *Config) []byte {
 	for _, a := range c.Protects {
 		block(p, "protect "+quote(a.Name), protectBlock, a)
 	}
+	for _, s := range c.RPKI {
+		block(p, "rpki "+quote(s.Name), rpkiBlock, s)
+	}
 	for _, o := range c.Policies {
 		block(p, "policy "+quote(o.Name), policyBlock, o)
 	}

@@ -71,6 +71,16 @@ originate "more" {
   while_in_kernel = true
 }
 
+rpki "cache" {
+  address       = "192.0.2.10"
+  port          = 8282
+  local_address = "192.0.2.1"
+  refresh       = "10m"
+  expire        = "2h"
+}
+
+rpki "vrps" { file = "vrps.json" }
+
 aggregate "big" {
   table    = table.main
   prefix   = "198.51.0.0/16"
@@ -126,6 +136,7 @@ policy "chain" {
       community_all    = ["64500:1", "64500:2:3"]
       med              = [0, "100-200"]
       local_pref       = 100
+      rpki             = ["valid", "unknown"]
     }
     set {
       local_pref          = "-10"
