@@ -17,6 +17,7 @@ import (
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
 	"holdfast/internal/rib"
+	"holdfast/internal/rpki"
 	"holdfast/internal/session"
 	"holdfast/internal/wire"
 )
@@ -57,6 +58,11 @@ type Core struct {
 	watch     *watch // nil while nobody looks
 	jobs      []job
 	now       uint32 // seconds since the start
+	// Of Validate: the walk that follows a change of VRPs, and what has changed
+	// since it began.
+	vrps, changed *rpki.Table
+	validating    bool
+
 	nextGroup uint32
 	deferral  *deferral // nil but for the first moments after a restart
 	draining  bool

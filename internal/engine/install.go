@@ -171,7 +171,7 @@ func (x *installer) passes(c *Core, best *rib.Path, id rib.ID) bool {
 	if x.Policy == nil {
 		return true
 	}
-	variant := x.Policy.Variant(x.t.Prefix(id))
+	variant := c.variant(x.Policy, best.Post, x.t.Prefix(id))
 	r, ok := x.memo.Get(best.Post, variant)
 	if !ok {
 		var a wire.Attrs

@@ -69,7 +69,7 @@ func (l *leak) replace(c *Core, p prefix.Prefix, old, h attr.Handle, cause rib.C
 // judge is what the policy makes of a block for a prefix, 0 if it is rejected.
 // The memo holds the block.
 func (l *leak) judge(c *Core, h attr.Handle, p prefix.Prefix) attr.Handle {
-	variant := l.Policy.Variant(p)
+	variant := c.variant(l.Policy, h, p)
 	r, ok := l.memo.Get(h, variant)
 	if !ok {
 		r = l.evaluate(c, h, variant)

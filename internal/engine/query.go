@@ -380,7 +380,7 @@ func (c *Core) ruling(f prefix.Family, r *row, p *rib.Path) {
 	if program == nil || p.Reason > ByPolicy {
 		return
 	}
-	m, ok := c.imports.Get(p.Pre, program.Variant(r.Prefix))
+	m, ok := c.imports.Get(p.Pre, c.variant(program, p.Pre, r.Prefix))
 	if !ok || m.To != p.Post || m.Reason != p.Reason {
 		return // a new policy, which has not come to this path yet
 	}

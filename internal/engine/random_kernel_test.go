@@ -290,6 +290,7 @@ func (w *world) restart() {
 		}
 	}
 	clear(w.announced)
+	clear(w.twin.VRPs)
 	w.originatedOnly()
 	k := w.k
 	pace := w.core.pace

@@ -7,6 +7,7 @@ import (
 
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
+	"holdfast/internal/rpki"
 	"holdfast/internal/wire"
 	"holdfast/testkit/model"
 )
@@ -108,6 +109,18 @@ var imports = []twin{
 			}
 			return true
 		}},
+	{&policy.Policy{Name: "rpki", Rules: []policy.Rule{
+		rule(policy.Actions{}, policy.Reject, policy.Condition{Kind: policy.CondRPKI, States: []rpki.State{rpki.Invalid}}),
+		rule(policy.Actions{LocalPref: policy.Adjust{Op: policy.SetTo, Value: 110}}, policy.Accept,
+			policy.Condition{Kind: policy.CondRPKI, States: []rpki.State{rpki.Valid}}, policy.Condition{Kind: policy.CondPrefixLength, Ranges: []policy.Range{{Min: 0, Max: 24}}}),
+		rule(policy.Actions{}, policy.Accept)}},
+		func(p prefix.Prefix, a *model.Route) bool {
+			if a.State == "valid" && p.Bits <= 24 {
+				a.Has |= wire.HasLocalPref
+				a.LocalPref = 110
+			}
+			return a.State != "invalid"
+		}},
 	{nil, nil},
 }
 
@@ -124,6 +137,15 @@ func nextHop(m policy.NextHopMode) policy.Actions {
 
 var exports = []twin{
 	imports[0],
+	{&policy.Policy{Name: "rpki", Rules: []policy.Rule{
+		rule(policy.Actions{AddCommunities: communities("65000:8")}, policy.Accept, policy.Condition{Kind: policy.CondRPKI, States: []rpki.State{rpki.Unknown}}),
+		rule(policy.Actions{}, policy.Accept, policy.Condition{Kind: policy.CondRPKI, States: []rpki.State{rpki.Valid}})}},
+		func(_ prefix.Prefix, a *model.Route) bool {
+			if a.State == "unknown" {
+				add(&a.Attrs, 65000, 8)
+			}
+			return a.State != "invalid"
+		}},
 	{&policy.Policy{Name: "marked", Rules: []policy.Rule{
 		rule(policy.Actions{}, policy.Reject, policy.Condition{Kind: policy.CondCommunity, Communities: []*policy.CommunitySet{communities("65000:2")}}),
 		rule(policy.Actions{AddCommunities: communities("65000:9"), MED: policy.Adjust{Op: policy.SetTo, Value: 7}}, policy.Accept,

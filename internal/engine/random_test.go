@@ -73,7 +73,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 	w.cfg = ebgpConfig(t, worldNeighbors)
 	w.cfg.Revision = 1
 	w.twin = model.Router{ASN: 65000, RouterID: 1, ClusterID: 1, DefaultLocalPref: 100,
-		Local: map[prefix.Prefix]wire.Attrs{}, Own: map[prefix.Prefix]map[uint32]model.Route{}, Aggregates: map[prefix.Prefix]wire.Attrs{}}
+		Local: map[prefix.Prefix]wire.Attrs{}, Own: map[prefix.Prefix]map[uint32]model.Route{}, Aggregates: map[prefix.Prefix]wire.Attrs{}, VRPs: map[model.VRP]bool{}}
 	w.originated, w.announced = map[prefix.Prefix]wire.Attrs{}, map[prefix.Prefix]wire.Attrs{}
 	if seed%5 >= 3 {
 		w.withKernel()
@@ -363,7 +363,9 @@ func (w *world) step() {
 		w.apply()
 	case k < 36:
 		w.refresh(i)
-	case k < 60 && w.k != nil:
+	case k < 40:
+		w.validate()
+	case k < 64 && w.k != nil:
 		w.kernelStep()
 	case k < 80:
 		w.withdraw(i)

@@ -167,12 +167,19 @@ func (c *Core) announce(n *neighbor, u *wire.Update, f prefix.Family, mp bool, r
 	c.store.Retain(h, len(routes)-1)
 	program := n.Families[f].Import
 	variants := program != nil && program.Variants() > 1
-	variant := uint32(0)
+	variant, origin := uint32(0), uint32(0)
+	validated := validates(program)
+	if validated {
+		origin = c.origin(program, h)
+	}
 	var r attr.Result
 	for i := range routes {
 		last := variant
 		if variants {
 			variant = program.Variant(routes[i].Prefix)
+		}
+		if validated {
+			variant = policy.Validated(variant, c.vrps.State(routes[i].Prefix, origin))
 		}
 		if variant != last || i == 0 {
 			r = c.judge(n, program, h, variant)
@@ -201,7 +208,7 @@ func (c *Core) judgePrefix(n *neighbor, f prefix.Family, h attr.Handle, p prefix
 	program := n.Families[f].Import
 	variant := uint32(0)
 	if program != nil {
-		variant = program.Variant(p)
+		variant = c.variant(program, h, p)
 	}
 	return c.judge(n, program, h, variant)
 }

@@ -148,18 +148,25 @@ func (g *Group) Close() {
 	g.memo.Reset()
 }
 
-// variant is the export program's of a prefix.
-func (g *Group) variant(id rib.ID) uint32 {
-	if g.program != nil && g.program.Variants() > 1 {
-		return g.program.Variant(g.env.Table.Prefix(id))
+// variant is the export program's of a prefix and a block.
+func (g *Group) variant(h attr.Handle, id rib.ID) uint32 {
+	if g.program == nil || g.program.Variants() == 1 {
+		return 0
 	}
-	return 0
+	x := g.env.Table.Prefix(id)
+	v := g.program.Variant(x)
+	if g.program.Validates() {
+		var a wire.Attrs
+		g.env.Store.Parse(h, &a)
+		v = policy.Validated(v, (*g.env.VRPs).State(x, g.program.Origin(a.ASPath)))
+	}
+	return v
 }
 
 // judge is what the group makes of a best path: the block to send, or 0 and why
 // not. The memo holds the block.
 func (g *Group) judge(h attr.Handle, id rib.ID, hits uint64) attr.Result {
-	variant := g.variant(id)
+	variant := g.variant(h, id)
 	r, ok := g.memo.Get(h, variant)
 	if !ok {
 		r = g.evaluate(h, variant)

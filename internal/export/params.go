@@ -14,6 +14,7 @@ import (
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
 	"holdfast/internal/rib"
+	"holdfast/internal/rpki"
 	"holdfast/internal/slab"
 )
 
@@ -87,6 +88,7 @@ type Env struct {
 	Table     *rib.Table
 	Neighbors *[]rib.NeighborInfo // by packet.ID
 	Sources   *[]Neighbor         // by packet.ID
+	VRPs      **rpki.Table        // what routes are validated by
 	ClusterID uint32
 	// DefaultRoute is the block that default-originate announces; it belongs
 	// to the router itself.

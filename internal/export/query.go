@@ -52,7 +52,7 @@ func (g *Group) verdict(id rib.ID) (attr.Result, bool) {
 	if best == nil || g.program == nil {
 		return attr.Result{}, false
 	}
-	return g.memo.Get(best.Post, g.variant(id))
+	return g.memo.Get(best.Post, g.variant(best.Post, id))
 }
 
 // Bytes is the memory that the member takes while it is not in step.

@@ -20,9 +20,10 @@ const (
 	CauseLimit         // subject: the neighbor that sent too many prefixes
 	CauseNextHop       // a next hop can be reached another way, or not, or again
 	CauseKernel        // a route of others in the kernel has come or gone
+	CauseRPKI          // VRPs have changed
 )
 
-var kindNames = [...]string{"none", "update from", "session down with", "session up with", "revision", "operator", "refresh for", "prefix limit of", "next hop", "kernel route"}
+var kindNames = [...]string{"none", "update from", "session down with", "session up with", "revision", "operator", "refresh for", "prefix limit of", "next hop", "kernel route", "RPKI"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {

@@ -74,48 +74,61 @@ type Judge func(p prefix.Prefix, path *Path) (post attr.Handle, reason uint8)
 // counts the change in how many are accepted. It returns where to go on, 0 at
 // the end.
 func (t *Table) Revise(from ID, limit int, cause Cause, want func(packet.ID) bool, judge Judge, count func(packet.ID, Delta)) ID {
-	return t.walk(from, limit, func(id ID, e *entry) {
-		var x prefix.Prefix
-		// Judging may move the best path, and with it others: go by what they
-		// are, not by where they stand.
-		type key struct {
-			n  packet.ID
-			id uint32
+	return t.walk(from, limit, func(id ID, e *entry) { t.revise(id, e, cause, want, judge, count) })
+}
+
+// ReviseOne is Revise for one prefix that is there.
+func (t *Table) ReviseOne(id ID, cause Cause, want func(packet.ID) bool, judge Judge, count func(packet.ID, Delta)) {
+	t.revise(id, t.entries.At(uint32(id)), cause, want, judge, count)
+}
+
+// Each calls f for those of limit prefixes that are there. It returns where to go
+// on, 0 at the end.
+func (t *Table) Each(from ID, limit int, f func(ID)) ID {
+	return t.walk(from, limit, func(id ID, _ *entry) { f(id) })
+}
+
+func (t *Table) revise(id ID, e *entry, cause Cause, want func(packet.ID) bool, judge Judge, count func(packet.ID, Delta)) {
+	var x prefix.Prefix
+	// Judging may move the best path, and with it others: go by what they
+	// are, not by where they stand.
+	type key struct {
+		n  packet.ID
+		id uint32
+	}
+	var keys [32]key
+	todo := keys[:0]
+	t.find(e, func(p *Path) bool {
+		if want(p.Neighbor) {
+			todo = append(todo, key{p.Neighbor, p.PathID})
 		}
-		var keys [32]key
-		todo := keys[:0]
-		t.find(e, func(p *Path) bool {
-			if want(p.Neighbor) {
-				todo = append(todo, key{p.Neighbor, p.PathID})
-			}
-			return false
-		})
-		if len(todo) > 0 {
-			x = t.Prefix(id)
-		}
-		for _, k := range todo {
-			p := t.slot(e, k.n, k.id)
-			post, reason := judge(x, p)
-			if post == p.Post {
-				p.Reason = reason
-				continue
-			}
-			var d Delta
-			d.Accepted = int(b2u(post != 0)) - int(b2u(p.Post != 0))
-			if post != 0 {
-				t.store.Retain(post, 1)
-				if t.store.At(post).MED != 0 {
-					e.flags |= flagMED
-				}
-			}
-			old := *p
-			p.Post, p.Reason = post, reason
-			t.settle(id, e, p, old, cause)
-			t.noteOther(id, cause)
-			t.store.Release(old.Post)
-			count(k.n, d)
-		}
+		return false
 	})
+	if len(todo) > 0 {
+		x = t.Prefix(id)
+	}
+	for _, k := range todo {
+		p := t.slot(e, k.n, k.id)
+		post, reason := judge(x, p)
+		if post == p.Post {
+			p.Reason = reason
+			continue
+		}
+		var d Delta
+		d.Accepted = int(b2u(post != 0)) - int(b2u(p.Post != 0))
+		if post != 0 {
+			t.store.Retain(post, 1)
+			if t.store.At(post).MED != 0 {
+				e.flags |= flagMED
+			}
+		}
+		old := *p
+		p.Post, p.Reason = post, reason
+		t.settle(id, e, p, old, cause)
+		t.noteOther(id, cause)
+		t.store.Release(old.Post)
+		count(k.n, d)
+	}
 }
 
 // Equal calls f for the best path of a prefix and then for those that tie with

@@ -24,6 +24,14 @@ type Route struct {
 	Kept bool // and here the one that it has
 	// Discard: its packets go nowhere, which needs no way to the next hop.
 	Discard bool
+	State   string // of origin validation, as policies see it
+}
+
+// VRP says that an AS may originate a prefix and its parts (RFC 6811).
+type VRP struct {
+	Prefix prefix.Prefix
+	MaxLen uint8
+	ASN    uint32
 }
 
 // Neighbor is one as the model knows it.
@@ -67,6 +75,7 @@ type Router struct {
 	Own        map[prefix.Prefix]map[uint32]Route // further ones, by path ID
 	Aggregates map[prefix.Prefix]wire.Attrs
 	Suppress   map[prefix.Prefix]bool // aggregates that stand for their parts
+	VRPs       map[VRP]bool
 
 	best map[prefix.Prefix]*Path // what Best has found since Changed
 }
@@ -212,11 +221,30 @@ func (r *Router) accept(n *Neighbor, p prefix.Prefix, a *Route) bool {
 	if n.Import == nil {
 		return !n.EBGP
 	}
+	a.State = r.validate(p, a.ASPath)
 	ok := n.Import(p, a)
 	if n.PrependLocal && n.KnownAs != r.ASN {
 		a.ASPath = wire.Prepend(nil, a.ASPath, n.KnownAs, 1)
 	}
 	return ok
+}
+
+// validate is RFC 6811 section 2.
+func (r *Router) validate(p prefix.Prefix, path []byte) string {
+	origin, ok := wire.OriginAS(path)
+	if len(path) == 0 {
+		origin, ok = r.ASN, true
+	}
+	state := "unknown"
+	for v := range r.VRPs {
+		if v.Prefix.Covers(p) {
+			if ok && origin != 0 && v.ASN == origin && p.Bits <= v.MaxLen {
+				return "valid"
+			}
+			state = "invalid"
+		}
+	}
+	return state
 }
 
 // Best is the best path of a prefix, nil if there is none.
@@ -353,6 +381,7 @@ func (r *Router) passes(n *Neighbor, p prefix.Prefix) *wire.Attrs {
 			}
 		}
 	}
+	a.State = r.validate(p, a.ASPath)
 	had, med := a.Has&wire.HasMED, a.MED
 	if n.Export == nil {
 		if n.EBGP {
