@@ -1,4 +1,4 @@
-.PHONY: check test race fuzz bench interop soak kernel-race lint proto deb man
+.PHONY: check test race fuzz bench interop soak kernel-race stress lint proto deb man
 
 FUZZTIME ?= 20s
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -11,6 +11,7 @@ bench: ; go test -run '^$$' -bench . -benchmem ./...
 interop: ; go test -tags interop -count=1 -parallel 6 -timeout 20m ./internal/kernel ./testkit/netlab/... ./test/interop/...
 kernel-race: ; go test -tags interop -run '^$$' -bench Kernel -benchtime 1x -timeout 30m ./test/race
 soak: ; while go test -count=1 -timeout 0 ./internal/engine -run '^TestRandom$$' -steps 1000000 -seed $$(date +%s); do :; done
+stress: ; go test -count=1 -timeout 60m -v ./test/stress -rounds 30
 lint: ; go run $(GOLANGCI) run ./...
 proto: ; internal/api/generate.sh
 deb: ; packaging/deb.sh
