@@ -104,7 +104,7 @@ func hopText(a netip.Addr) string {
 
 func neighbor(n Neighbor) *pb.Neighbor {
 	return &pb.Neighbor{
-		Name: n.Name, Group: n.Group, Range: n.Range, Interface: n.Interface, Description: n.Description, Address: addrText(n.Address),
+		Name: n.Name, Group: n.Group, Range: n.Range, Interface: n.Interface, GracefulShutdown: n.Draining, Description: n.Description, Address: addrText(n.Address),
 		Asn: n.ASN, LocalAsn: n.LocalASN, Internal: n.Internal, RouterId: addrText(n.RouterID), Role: n.Role,
 		State: pb.SessionState(n.State) + pb.SessionState_SESSION_STATE_IDLE, Since: timestamp(n.Since),
 		Shutdown: n.Shutdown, ShutdownMessage: Printable(n.Message),

@@ -150,6 +150,7 @@ type Neighbor struct {
 	Group       string
 	Range       string // that it has connected from, "" if it is configured
 	Interface   string // where its address is found, "" if that is configured
+	Draining    bool   // traffic is led elsewhere (RFC 8326)
 	Description string
 	Tags        []string
 	Address     netip.Addr

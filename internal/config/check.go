@@ -207,7 +207,7 @@ func (r *reader) checkNeighbor(n *Neighbor, own, group *party) {
 
 // Settings that make sense with neighbors of one kind only.
 var (
-	ebgpOnly = []string{"local_role", "local_asn_options", "as_override", "remove_private_as", "enforce_first_as", "route_server_client"}
+	ebgpOnly = []string{"local_role", "local_asn_options", "as_override", "remove_private_as", "enforce_first_as", "accept_graceful_shutdown", "route_server_client"}
 	ibgpOnly = []string{"route_reflector_client"}
 )
 

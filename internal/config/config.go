@@ -115,6 +115,9 @@ type Neighbor struct {
 	MaxASPathLength uint32 // 0: any
 	RejectASSets    bool   // RFC 9774
 
+	GracefulShutdown bool // its session is about to end (RFC 8326)
+	AcceptShutdown   bool // its routes that say so are the last choice
+
 	// The slots that policies may ask for; nil where none was filled.
 	Prefixes   *policy.PrefixSet
 	OriginASNs *policy.ASSet

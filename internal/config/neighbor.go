@@ -212,6 +212,7 @@ func resolve(router *Router, n *Neighbor, group *party) {
 	// RFC 7947 section 2.2.2.1: a route server is not in the paths that it sends.
 	n.EnforceFirstAS = or(s.EnforceFirstAS, n.EBGP() && t.Role != RoleRSClient)
 	n.RejectASSets = or(s.RejectASSets, false)
+	n.GracefulShutdown, n.AcceptShutdown = or(s.GracefulShutdown, false), or(s.AcceptShutdown, n.EBGP())
 	n.AllowOwnAS, n.MaxASPathLength = or(s.AllowOwnAS, 0), or(s.MaxASPathLength, 0)
 	n.Prefixes, n.OriginASNs = or(s.Prefixes, Members[policy.PrefixSet]{}).Set, or(s.OriginASNs, Members[policy.ASSet]{}).Set
 

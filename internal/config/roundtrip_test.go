@@ -18,6 +18,8 @@ var samples = map[string][]string{
 	"stale_routes_time":           {`"1s"`, `"24h"`},
 	"long_lived_graceful_restart": {`"0s"`, `"24h"`},
 	"group":                       {"group.g"},
+	"graceful_shutdown":           {"true", "false"},
+	"accept_graceful_shutdown":    {"true", "false"},
 	"table":                       {"table.main", "table.t"},
 	"address":                     {`"192.0.2.9"`, `"2001:db8::9"`},
 	"interface":                   {`"eth0"`},

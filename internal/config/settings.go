@@ -63,6 +63,7 @@ type Settings struct {
 	LongLived        *time.Duration
 	ExtendedMessages *bool
 	LocalRole        *Role
+	GracefulShutdown *bool
 	Shutdown         *shutdown
 	Description      *string
 	Tags             *[]string
@@ -71,6 +72,7 @@ type Settings struct {
 	AllowOwnAS      *uint8
 	MaxASPathLength *uint32
 	RejectASSets    *bool
+	AcceptShutdown  *bool
 
 	Import, Export       *[]string
 	NextHop              *NextHop
@@ -150,6 +152,7 @@ var perSession = []argument[Settings]{
 	optional("description", text(255), func(s *Settings) **string { return &s.Description }),
 	optional("tags", list(text(64)), func(s *Settings) **[]string { return &s.Tags }),
 	optional("shutdown", shutdowns, func(s *Settings) **shutdown { return &s.Shutdown }),
+	optional("graceful_shutdown", boolean, func(s *Settings) **bool { return &s.GracefulShutdown }),
 	optional("table", one("table"), func(s *Settings) **string { return &s.Table }),
 	optional("asn", asNumber, func(s *Settings) **uint32 { return &s.ASN }),
 	optional("local_asn", asNumber, func(s *Settings) **uint32 { return &s.LocalASN }),
@@ -179,6 +182,7 @@ var perSession = []argument[Settings]{
 	optional("allow_own_as", number[uint8](0, 10), func(s *Settings) **uint8 { return &s.AllowOwnAS }),
 	optional("max_as_path_length", number[uint32](1, 4095), func(s *Settings) **uint32 { return &s.MaxASPathLength }),
 	optional("reject_as_sets", boolean, func(s *Settings) **bool { return &s.RejectASSets }),
+	optional("accept_graceful_shutdown", boolean, func(s *Settings) **bool { return &s.AcceptShutdown }),
 }
 
 // take gives s what it has not from other.

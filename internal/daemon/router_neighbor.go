@@ -77,7 +77,7 @@ func neighborLine(n *config.Neighbor, st *session.Status, s engine.NeighborState
 		Name: n.Name, Group: n.Group, Range: n.Range, Interface: n.Transport.Interface, Description: n.Description, Tags: n.Tags, Address: n.Transport.Address,
 		ASN: n.Transport.ASN, LocalASN: n.Transport.LocalASN, Internal: !n.EBGP(), State: api.State(st.State), Since: st.Since,
 		Shutdown: st.Shutdown, LastReset: lastReset(st), Message: message(st),
-		Held: st.Stopped && !st.Shutdown, Pending: st.Pending,
+		Held: st.Stopped && !st.Shutdown, Pending: st.Pending, Draining: s.Draining,
 	}
 	if n.Transport.Role != config.NoRole {
 		out.Role = n.Transport.Role.String()

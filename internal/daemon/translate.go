@@ -96,7 +96,7 @@ func engineNeighbor(cfg *config.Config, n *config.Neighbor, ids *numbers) (engin
 	t := &n.Transport
 	out := engine.Neighbor{
 		ID: id, Name: n.Name, Table: table, Shutdown: n.Shutdown, Addr: configuredAddress(t), ASN: t.ASN, LocalASN: t.LocalASN, EBGP: n.EBGP(), Source: source(n),
-		SendBoth: n.SendBoth, PrependLocal: n.PrependInbound,
+		SendBoth: n.SendBoth, PrependLocal: n.PrependInbound, Drain: n.GracefulShutdown, HonorShutdown: n.AcceptShutdown,
 		Checks: engine.Checks{EnforceFirstAS: n.EnforceFirstAS, AllowOwnAS: int(n.AllowOwnAS), MaxPathLength: int(n.MaxASPathLength), RejectASSets: n.RejectASSets},
 	}
 	for f := range prefix.Family(prefix.Families) {

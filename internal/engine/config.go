@@ -62,8 +62,9 @@ type Neighbor struct {
 	Source                 policy.Source // of its routes
 	EBGP                   bool
 	Client                 bool // route reflector client (RFC 4456)
-	Drain                  bool // it is asked to prefer other ways (RFC 8326)
+	Drain                  bool // its session is about to end (RFC 8326)
 	AddPath                bool // may send several paths for a prefix
+	HonorShutdown          bool // its routes whose session is so are the last choice
 	Checks                 Checks
 	Families               [prefix.Families]Family
 }

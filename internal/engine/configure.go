@@ -75,6 +75,7 @@ type edits struct {
 // setNeighbors takes the neighbors' settings over.
 func (c *Core) setNeighbors(want []Neighbor) (e edits) {
 	e.revise = map[packet.ID]bool{}
+	configured := map[packet.ID]bool{}
 	for _, w := range want {
 		for int(w.ID) >= len(c.neighbors) {
 			c.neighbors = append(c.neighbors, &neighbor{})
@@ -82,7 +83,9 @@ func (c *Core) setNeighbors(want []Neighbor) (e edits) {
 			c.sources = append(c.sources, export.Neighbor{})
 		}
 		n := c.neighbors[w.ID]
-		changed := n.Checks != w.Checks || n.ASN != w.ASN || n.LocalASN != w.LocalASN || n.PrependLocal != w.PrependLocal || n.EBGP != w.EBGP
+		configured[w.ID] = true
+		changed := n.Checks != w.Checks || n.ASN != w.ASN || n.LocalASN != w.LocalASN || n.PrependLocal != w.PrependLocal || n.EBGP != w.EBGP ||
+			n.Drain != w.Drain || n.HonorShutdown != w.HonorShutdown
 		for f := range w.Families {
 			was, is := &n.Families[f], &w.Families[f]
 			var same bool
@@ -102,6 +105,9 @@ func (c *Core) setNeighbors(want []Neighbor) (e edits) {
 		source := export.Neighbor{Source: w.Source, Client: w.Client}
 		e.sources = e.sources || known && c.sources[w.ID] != source
 		c.sources[w.ID] = source
+	}
+	for id, n := range c.neighbors {
+		n.drained = n.drained && configured[packet.ID(id)] // the next with this ID is another one
 	}
 	return e
 }

@@ -56,6 +56,7 @@ type Core struct {
 	present   map[fib.Key]Origination // originations that want a kernel route
 	leaks     []*leak
 	watch     *watch // nil while nobody looks
+	drained   bool   // all neighbors are, by Drain
 	jobs      []job
 	now       uint32 // seconds since the start
 	// Of Validate: the walk that follows a change of VRPs, and what has changed
@@ -65,7 +66,6 @@ type Core struct {
 
 	nextGroup uint32
 	deferral  *deferral // nil but for the first moments after a restart
-	draining  bool
 	frozen    bool
 	revising  int // revisions under way: how many routes are accepted is not certain
 
@@ -88,6 +88,7 @@ type neighbor struct {
 	counts  [prefix.Families]counts
 	// closing: the engine has asked for the session's end and ignores the rest.
 	closing    bool
+	drained    bool // by Drain
 	bad        BadUpdates
 	complained uint32 // when one was last logged, in seconds, + 1
 	// heard is when a deferral last saw its number of paths change, + 1.

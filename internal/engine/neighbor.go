@@ -172,7 +172,7 @@ func (c *Core) params(n *neighbor, f prefix.Family) (export.Params, *packet.Next
 		Family: f, EBGP: n.EBGP, Client: n.Client, AS4: n.est.Write.AS4, ExtMsg: n.est.Write.ExtMsg,
 		NextHop: fc.NextHop, NextHopLen: uint8(len(nextHop.Own)),
 		ForeignNextHop:   f == prefix.IPv4 && n.est.Write.ExtNH,
-		GracefulShutdown: n.Drain || c.draining,
+		GracefulShutdown: c.draining(n),
 		RemovePrivate:    fc.RemovePrivate, DefaultOriginate: fc.DefaultOriginate, SendSuppressed: fc.SendSuppressed, MaxOut: fc.MaxOut,
 		RouteServer: fc.RouteServer,
 	}

@@ -12,6 +12,7 @@ import (
 // NeighborState is what the engine knows of a neighbor.
 type NeighborState struct {
 	Up       bool
+	Draining bool // traffic is led elsewhere (RFC 8326)
 	Families [prefix.Families]FamilyState
 	Bad      BadUpdates
 }
@@ -51,7 +52,7 @@ func (c *Core) state(id packet.ID) NeighborState {
 		return NeighborState{}
 	}
 	n := c.neighbors[id]
-	s := NeighborState{Up: n.up, Bad: n.bad}
+	s := NeighborState{Up: n.up, Draining: c.draining(n), Bad: n.bad}
 	for f := range s.Families {
 		k := &n.counts[f]
 		s.Families[f] = FamilyState{Negotiated: n.up && n.est.Read.Families[f], Paths: k.paths, Accepted: k.accepted}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"holdfast/internal/export"
+	"holdfast/internal/packet"
 	"holdfast/internal/prefix"
 	"holdfast/internal/wire"
 	"holdfast/testkit/model"
@@ -19,9 +20,46 @@ func (w *world) apply() {
 	for i, n := range w.cfg.Neighbors {
 		if !w.far[i+1].gone {
 			cfg.Neighbors = append(cfg.Neighbors, n)
+		} else {
+			w.far[i+1].drained = false
 		}
 	}
+	w.drained()
 	w.core.Configure(cfg)
+}
+
+// drain drains one neighbor, or all, or ends that.
+func (w *world) drain(i int) {
+	on := w.r.IntN(2) == 0
+	if w.r.IntN(3) > 0 {
+		w.say("%d is drained: %v", i, on)
+		w.far[i].drained = on
+		w.core.Drain(on, packet.ID(i))
+	} else {
+		w.say("all are drained: %v", on)
+		w.undrain()
+		w.allDrained = on
+		w.core.Drain(on)
+	}
+	w.drained()
+}
+
+// undrain forgets what commands have drained.
+func (w *world) undrain() {
+	w.allDrained = false
+	for i := range w.far {
+		w.far[i].drained = false
+	}
+	w.drained()
+}
+
+// drained tells the twin who is, by the configuration or a command.
+func (w *world) drained() {
+	for i := range w.cfg.Neighbors {
+		m := w.twin.Neighbors[i]
+		m.Last = w.cfg.Neighbors[i].Drain || w.far[i+1].drained
+		m.Drain = m.Last || w.allDrained
+	}
 }
 
 // edit changes one thing in the configuration.
@@ -97,10 +135,7 @@ func (w *world) originatedOnly() {
 
 func (w *world) editRouter() {
 	n := uint32(1 + w.r.IntN(2))
-	switch w.r.IntN(5) {
-	case 4:
-		w.twin.Drain = n == 1
-		w.core.Drain(n == 1)
+	switch w.r.IntN(4) {
 	case 0:
 		w.cfg.ClusterID, w.twin.ClusterID = n, n
 	case 1:
@@ -126,7 +161,7 @@ func (w *world) some(edit func(*Neighbor, *model.Neighbor)) {
 
 // editNeighbors changes one of the settings of neighbors.
 func (w *world) editNeighbors() {
-	k, f, on, n := w.r.IntN(15), prefix.Family(w.r.IntN(2)), w.r.IntN(2) == 0, w.r.IntN(5)
+	k, f, on, n := w.r.IntN(16), prefix.Family(w.r.IntN(2)), w.r.IntN(2) == 0, w.r.IntN(5)
 	both := func(x *Neighbor, set func(*Family)) {
 		for f := range x.Families {
 			set(&x.Families[f])
@@ -173,8 +208,11 @@ func (w *world) editNeighbors() {
 		case 10:
 			x.SendBoth, x.PrependLocal = on, n%2 == 0
 			m.SendBoth, m.PrependLocal = x.SendBoth, x.PrependLocal
+		case 15:
+			x.HonorShutdown = on
+			m.HonorShutdown = on
 		case 14:
-			x.Drain, m.Drain = on, on
+			x.Drain = on
 		case 13:
 			both(x, func(f *Family) { f.RouteServer = x.EBGP && on })
 			m.RouteServer = x.EBGP && on

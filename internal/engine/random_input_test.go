@@ -42,6 +42,9 @@ func (w *world) attrs(i int) wire.Attrs {
 	if r.IntN(20) == 0 {
 		add(&a, 0xffff, uint16(0xff01+r.IntN(2)))
 	}
+	if r.IntN(10) == 0 {
+		add(&a, 0xffff, 0) // graceful shutdown
+	}
 	if !n.EBGP {
 		if r.IntN(2) == 0 {
 			a.Has |= wire.HasLocalPref

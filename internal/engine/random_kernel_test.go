@@ -292,6 +292,7 @@ func (w *world) restart() {
 	clear(w.announced)
 	clear(w.twin.VRPs)
 	w.originatedOnly()
+	w.undrain()
 	k := w.k
 	pace := w.core.pace
 	if k.late && w.r.IntN(2) == 0 {
@@ -315,7 +316,6 @@ func (w *world) restart() {
 		w.far[i].gone = false
 	}
 	w.core.Configure(w.cfg)
-	w.core.Drain(w.twin.Drain)
 	w.core.Adopt(slices.Collect(maps.Values(k.routes)), 120)
 	if w.r.IntN(2) == 0 {
 		w.core.Defer(Deferral{Await: []string{"n"}, Come: uint32(w.r.IntN(100)), End: 100})

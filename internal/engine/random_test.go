@@ -38,7 +38,9 @@ type world struct {
 	plain bool          // no two paths come through one AS
 	k     *randomKernel // nil: without a kernel
 	stays bool          // it never restarts
-	log   []string
+	// allDrained: all neighbors are, by a command.
+	allDrained bool
+	log        []string
 	// Routes of the router's own, of the configuration and of operators.
 	originated, announced map[prefix.Prefix]wire.Attrs
 }
@@ -47,6 +49,7 @@ type world struct {
 type far struct {
 	addID    bool // sends path ids
 	gone     bool // is not configured
+	drained  bool // by a command
 	as2      bool // the rest is of its session
 	enhanced bool
 	families [prefix.Families]bool
@@ -113,7 +116,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 
 func (w *world) up(i int) {
 	n, m, x := &w.cfg.Neighbors[i-1], w.twin.Neighbors[i-1], &w.far[i]
-	*x = far{addID: x.addID, as2: w.r.IntN(4) == 0, enhanced: w.r.IntN(2) == 0, families: [prefix.Families]bool{true, w.r.IntN(8) > 0}}
+	*x = far{addID: x.addID, drained: x.drained, as2: w.r.IntN(4) == 0, enhanced: w.r.IntN(2) == 0, families: [prefix.Families]bool{true, w.r.IntN(8) > 0}}
 	est := established(i)
 	if est.LocalASN = n.LocalASN; w.r.IntN(4) == 0 {
 		est.LocalASN = 65000 // it knows us by both
@@ -361,11 +364,13 @@ func (w *world) step() {
 			w.edit()
 		}
 		w.apply()
-	case k < 36:
+	case k < 34:
 		w.refresh(i)
-	case k < 40:
+	case k < 36:
+		w.drain(i)
+	case k < 42:
 		w.validate()
-	case k < 64 && w.k != nil:
+	case k < 66 && w.k != nil:
 		w.kernelStep()
 	case k < 80:
 		w.withdraw(i)
@@ -422,6 +427,9 @@ func (w *world) leave() {
 	}
 	w.apply()
 	w.settle()
+	if w.k != nil {
+		w.calmKernel() // where a deferral went on
+	}
 	if w.k != nil && len(w.k.routes)+len(w.core.hops.by)+len(w.core.forwards.by) > 0 {
 		w.fail("the kernel still has %s, and there are next hops %v and forwards %v", w.k.text(), w.core.hops.by, w.core.forwards.list)
 	}

@@ -101,17 +101,6 @@ func (c *Core) loads(n *neighbor) bool {
 // theirs, whatever sessions end from now on.
 func (c *Core) Freeze() { c.frozen = true }
 
-// Drain asks all neighbors to prefer other ways than through us (RFC 8326), or
-// takes that back.
-func (c *Core) Drain(on bool) {
-	if c.draining == on {
-		return
-	}
-	c.draining = on
-	c.distribute() // what has happened is known before groups give prefixes back
-	c.regroup(false)
-}
-
 // Told is how many neighbors are up, and how many of them have been sent all that
 // there is.
 func (c *Core) Told() (told, up int) {

@@ -233,13 +233,14 @@ func (c *Core) evaluate(n *neighbor, program *policy.Program, h attr.Handle, var
 	if reason := c.check(n, a); reason != Accepted {
 		return attr.Result{Reason: reason}
 	}
-	if program == nil {
-		if n.EBGP {
-			return attr.Result{Reason: NoPolicy}
-		}
-		return attr.Result{To: h}
+	r := policy.Result{Accept: true, Weight: c.store.At(h).Key.Weight}
+	switch {
+	case program != nil:
+		r = program.Eval(variant, &policy.Route{Attrs: a, Weight: r.Weight}, &c.scratch)
+	case n.EBGP:
+		return attr.Result{Reason: NoPolicy}
 	}
-	r := program.Eval(variant, &policy.Route{Attrs: a, Weight: c.store.At(h).Key.Weight}, &c.scratch)
+	last(n, a, &r)
 	if n.PrependLocal && n.est.LocalASN != c.cfg.ASN {
 		// RFC 7705 section 3.3. Policies see the path as it came.
 		a.ASPath, r.Changed = wire.Prepend(nil, a.ASPath, n.est.LocalASN, 1), true

@@ -120,10 +120,8 @@ func (g *Group) lastChoice(a *wire.Attrs, buf []byte) []byte {
 	if !g.EBGP {
 		a.LocalPref = 0 // transform has seen to it that there is one
 	}
-	for c := a.Communities; len(c) >= 4; c = c[4:] {
-		if binary.BigEndian.Uint32(c) == wire.GracefulShutdown {
-			return buf
-		}
+	if wire.HasCommunity(a.Communities, wire.GracefulShutdown) {
+		return buf
 	}
 	at := len(buf)
 	buf = append(buf, a.Communities...)

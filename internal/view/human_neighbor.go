@@ -125,6 +125,9 @@ func (h *human) neighborFacts(b *strings.Builder, n *pb.Neighbor, d *pb.Neighbor
 	if n.Pending {
 		f.add("Pending", "settings that count from the next session on (\"holdfast clear neighbor "+n.Name+"\")")
 	}
+	if n.GracefulShutdown {
+		f.add("Draining", "traffic is led elsewhere (graceful shutdown, RFC 8326)")
+	}
 	if d := n.Down; d != nil {
 		f.add("Kept down", strings.TrimPrefix(h.down(d), "down "))
 	} else if n.ShutdownMessage != "" {

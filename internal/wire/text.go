@@ -108,8 +108,19 @@ func ParsePath(s string) ([]byte, error) {
 	return w.dst, nil
 }
 
-// GracefulShutdown is the community of routes that will go away (RFC 8326).
+// GracefulShutdown is the community of routes whose session is about to end (RFC
+// 8326).
 const GracefulShutdown = 0xffff0000
+
+// HasCommunity reports whether an encoded list has a community.
+func HasCommunity(list []byte, c uint32) bool {
+	for ; len(list) >= 4; list = list[4:] {
+		if binary.BigEndian.Uint32(list) == c {
+			return true
+		}
+	}
+	return false
+}
 
 // wellKnown are the communities with names (RFC 1997, 3765, 7611, 7999, 8326,
 // 9494).

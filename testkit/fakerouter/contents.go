@@ -78,7 +78,7 @@ var neighbors = []api.NeighborDetail{
 	},
 	{
 		Neighbor: api.Neighbor{
-			Name: "core-1", Address: netip.MustParseAddr("198.51.100.1"), ASN: 64500, LocalASN: 64500, Internal: true, Pending: true,
+			Name: "core-1", Draining: true, Address: netip.MustParseAddr("198.51.100.1"), ASN: 64500, LocalASN: 64500, Internal: true, Pending: true,
 			State: api.Established, Since: Now.Add(-12*time.Minute - 7*time.Second),
 			Families: []api.NeighborFamily{{
 				Family: prefix.IPv4, Negotiated: true, Received: 7, Accepted: 7, Advertised: 1042873, EndOfRIBReceived: true,

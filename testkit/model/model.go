@@ -39,7 +39,8 @@ type Neighbor struct {
 	ID             int
 	EBGP, Client   bool
 	RouteServer    bool // it is a client of ours as a route server
-	Drain          bool // it is asked to prefer other ways
+	Drain          bool // it is to prefer other ways
+	Last           bool // we prefer other ways
 	ASN            uint32
 	LocalASN       uint32 // ours, as it is configured for it
 	KnownAs        uint32 // and as the session has it
@@ -49,6 +50,7 @@ type Neighbor struct {
 	AllowOwnAS     int
 	MaxPathLength  int // 0: any
 	EnforceFirstAS bool
+	HonorShutdown  bool // its routes whose session is are the last choice
 	// What it is sent.
 	RemovePrivate, ASOverride, DefaultOriginate bool
 	SendBoth, PrependLocal                      bool // RFC 7705
@@ -66,7 +68,6 @@ type Router struct {
 	ASN, RouterID, ClusterID uint32
 	DefaultLocalPref         uint32
 	AlwaysCompareMED         bool
-	Drain                    bool // every neighbor is asked to prefer other ways
 	// Cost is that of the way to a next hop, false if there is none; nil where
 	// every next hop can be reached at no cost.
 	Cost       func(nextHop []byte) (cost uint32, ok bool)
@@ -218,11 +219,19 @@ func (r *Router) accept(n *Neighbor, p prefix.Prefix, a *Route) bool {
 			}
 		}
 	}
-	if n.Import == nil {
-		return !n.EBGP
+	ok := !n.EBGP
+	if n.Import != nil {
+		a.State = r.validate(p, a.ASPath)
+		ok = n.Import(p, a)
 	}
-	a.State = r.validate(p, a.ASPath)
-	ok := n.Import(p, a)
+	marked := bytes.Contains(a.Communities, gracefulShutdown)
+	if n.Last && n.EBGP && !marked {
+		a.Communities = append(bytes.Clone(a.Communities), gracefulShutdown...)
+	}
+	if n.Last || marked && n.HonorShutdown {
+		a.Has |= wire.HasLocalPref
+		a.LocalPref = 0
+	}
 	if n.PrependLocal && n.KnownAs != r.ASN {
 		a.ASPath = wire.Prepend(nil, a.ASPath, n.KnownAs, 1)
 	}
@@ -246,6 +255,8 @@ func (r *Router) validate(p prefix.Prefix, path []byte) string {
 	}
 	return state
 }
+
+var gracefulShutdown = []byte{0xff, 0xff, 0, 0} // the communities of tests are aligned
 
 // Best is the best path of a prefix, nil if there is none.
 func (r *Router) Best(p prefix.Prefix) *Path {
@@ -437,12 +448,12 @@ func (r *Router) send(n, from *Neighbor, a Route, ownMED bool) *wire.Attrs {
 			a.ClusterList = append(id, a.ClusterList...)
 		}
 	}
-	if n.Drain || r.Drain {
+	if n.Drain {
 		if !n.EBGP {
 			a.LocalPref = 0
 		}
-		if mark := []byte{0xff, 0xff, 0, 0}; !bytes.Contains(a.Communities, mark) { // those of tests are aligned
-			a.Communities = append(slices.Clone(a.Communities), mark...)
+		if !bytes.Contains(a.Communities, gracefulShutdown) {
+			a.Communities = append(slices.Clone(a.Communities), gracefulShutdown...)
 		}
 	}
 	return &a.Attrs

@@ -2443,9 +2443,11 @@ type Neighbor struct {
 	Internal bool `protobuf:"varint,20,opt,name=internal,proto3" json:"internal,omitempty"`
 	// Where it is found by router advertisements; absent if it has an address in
 	// the configuration.
-	Interface     string `protobuf:"bytes,21,opt,name=interface,proto3" json:"interface,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Interface string `protobuf:"bytes,21,opt,name=interface,proto3" json:"interface,omitempty"`
+	// Traffic is led elsewhere, as the session is about to end (RFC 8326).
+	GracefulShutdown bool `protobuf:"varint,22,opt,name=graceful_shutdown,json=gracefulShutdown,proto3" json:"graceful_shutdown,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Neighbor) Reset() {
@@ -2623,6 +2625,13 @@ func (x *Neighbor) GetInterface() string {
 		return x.Interface
 	}
 	return ""
+}
+
+func (x *Neighbor) GetGracefulShutdown() bool {
+	if x != nil {
+		return x.GracefulShutdown
+	}
+	return false
 }
 
 // Down is who keeps a session down, and why.
@@ -6598,7 +6607,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\bneighbor\x18\x01 \x01(\tR\bneighbor\"}\n" +
 	"\x13GetNeighborResponse\x121\n" +
 	"\bneighbor\x18\x01 \x01(\v2\x15.holdfast.v1.NeighborR\bneighbor\x123\n" +
-	"\x06detail\x18\x02 \x01(\v2\x1b.holdfast.v1.NeighborDetailR\x06detail\"\x9f\x05\n" +
+	"\x06detail\x18\x02 \x01(\v2\x1b.holdfast.v1.NeighborDetailR\x06detail\"\xcc\x05\n" +
 	"\bNeighbor\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12 \n" +
@@ -6622,7 +6631,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x04down\x18\x12 \x01(\v2\x11.holdfast.v1.DownR\x04down\x12\x14\n" +
 	"\x05range\x18\x13 \x01(\tR\x05range\x12\x1a\n" +
 	"\binternal\x18\x14 \x01(\bR\binternal\x12\x1c\n" +
-	"\tinterface\x18\x15 \x01(\tR\tinterface\"\x92\x01\n" +
+	"\tinterface\x18\x15 \x01(\tR\tinterface\x12+\n" +
+	"\x11graceful_shutdown\x18\x16 \x01(\bR\x10gracefulShutdown\"\x92\x01\n" +
 	"\x04Down\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x120\n" +

@@ -211,6 +211,8 @@ neighbor "everything" {
   allow_own_as         = 2
   max_as_path_length   = 50
   reject_as_sets       = true
+  graceful_shutdown    = true
+  accept_graceful_shutdown = false
   prefixes             = [prefix_set.own, "198.51.100.0/24"]
   origin_asns          = [as_set.listed, 64501]
   import               = policy.chain
