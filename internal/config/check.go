@@ -187,6 +187,14 @@ func (r *reader) checkNeighbor(n *Neighbor, own, group *party) {
 	if t.HoldTime > 0 && t.Keepalive >= t.HoldTime {
 		r.errorf(at("keepalive"), "a third of the hold time is usual", "keepalive (%s) must be shorter than hold_time (%s)", seconds(t.Keepalive), seconds(t.HoldTime))
 	}
+	for _, name := range []string{"bfd_interval", "bfd_min_receive", "bfd_multiplier"} {
+		if place, given := r.where[own][name]; given && !n.BFD.On {
+			r.warnf(place, "add bfd = true", "%s does nothing for %s, which has no BFD", name, who)
+		}
+	}
+	if place, given := r.where[own]["fast_fallover"]; given && n.FastFallover && !n.OneHop() && n.EBGP() {
+		r.warnf(place, "remove it, or multihop", "fast_fallover does little for %s, which may be several hops away: only the loss of our own address ends its session", who)
+	}
 	_, multihop := r.where[own]["multihop"]
 	_, security := r.where[own]["ttl_security"]
 	multihop, security = multihop || or(group.settings.Multihop, 0) > 0, security || or(group.settings.TTLSecurity, 0) > 0

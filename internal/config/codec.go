@@ -178,30 +178,40 @@ func quoteAll(words []string) string {
 
 // duration is whole seconds, "90s" or "1m30s".
 func duration(low, high time.Duration) codec[time.Duration] {
+	return durationIn(time.Second, "seconds", "90s", low, high, seconds)
+}
+
+// milliseconds is a duration of whole milliseconds, "300ms" or "1s".
+func milliseconds(low, high time.Duration) codec[time.Duration] {
+	return durationIn(time.Millisecond, "milliseconds", "300ms", low, high, time.Duration.String)
+}
+
+// durationIn is a duration of whole units.
+func durationIn(unit time.Duration, units, example string, low, high time.Duration, write func(time.Duration) string) codec[time.Duration] {
 	return codec[time.Duration]{
 		read: func(v value) (time.Duration, bool) {
 			if n, ok := v.integer(); ok {
-				v.fail(fmt.Sprintf("write %s = \"%ds\"", v.name, n), "%s needs a unit", v.name)
+				v.fail(fmt.Sprintf("write %s = \"%d%s\"", v.name, n, strings.TrimLeft(unit.String(), "1")), "%s needs a unit", v.name)
 				return 0, false
 			}
-			s, ok := v.str("a duration", `"90s"`)
+			s, ok := v.str("a duration", quote(example))
 			if !ok {
 				return 0, false
 			}
 			d, err := time.ParseDuration(s)
 			switch {
 			case err != nil:
-				v.fail(`write it like "90s" or "1m30s"`, "%s is no duration", quote(s))
-			case d%time.Second != 0:
-				v.fail("round it", "%s counts in whole seconds, not %s", v.name, s)
+				v.fail("write it like "+quote(example)+" or "+quote("1m30s"), "%s is no duration", quote(s))
+			case d%unit != 0:
+				v.fail("round it", "%s counts in whole %s, not %s", v.name, units, s)
 			case d < low || d > high:
-				v.fail("", "%s must be from %s to %s, not %s", v.name, seconds(low), seconds(high), s)
+				v.fail("", "%s must be from %s to %s, not %s", v.name, write(low), write(high), s)
 			default:
 				return d, true
 			}
 			return 0, false
 		},
-		write: func(d time.Duration) string { return quote(seconds(d)) },
+		write: func(d time.Duration) string { return quote(write(d)) },
 	}
 }
 

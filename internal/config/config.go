@@ -100,9 +100,13 @@ type Neighbor struct {
 	// must be reset. Nothing else needs that.
 	Transport Transport
 
-	ConnectRetry   time.Duration
-	IdleHold       time.Duration
-	StaleTime      time.Duration // that its routes are kept at the most while it restarts
+	ConnectRetry time.Duration
+	IdleHold     time.Duration
+	StaleTime    time.Duration // that its routes are kept at the most while it restarts
+	UserTimeout  time.Duration // of TCP; 0: the kernel's
+	// FastFallover ends the session with its link or its local address.
+	FastFallover   bool
+	BFD            BFD
 	Shutdown       bool
 	ShutdownReason string // sent to the neighbor (RFC 9003)
 	Description    string
@@ -128,6 +132,19 @@ type Neighbor struct {
 	// What the block itself says, for printing.
 	Own       Settings
 	OwnFamily FamilySettings
+}
+
+// BFD is how a neighbor is watched (RFC 5880); nothing is if it is not On.
+type BFD struct {
+	On                   bool
+	Interval, MinReceive time.Duration // of what we send, and of what we can take
+	Multiplier           uint8
+}
+
+// OneHop reports whether the neighbor must be directly connected.
+func (n *Neighbor) OneHop() bool {
+	t := &n.Transport
+	return t.TTL == 1 || t.MinTTL == 255 || t.Interface != "" || t.Address.IsLinkLocalUnicast()
 }
 
 // EBGP reports whether the session leaves our AS.

@@ -204,6 +204,9 @@ func resolve(router *Router, n *Neighbor, group *party) {
 
 	n.Table = or(s.Table, "")
 	n.ConnectRetry, n.IdleHold = or(s.ConnectRetry, DefaultConnectRetry), or(s.IdleHold, DefaultIdleHold)
+	n.UserTimeout, n.FastFallover = or(s.UserTimeout, defaultUserTimeout(t.HoldTime)), or(s.FastFallover, n.OneHop())
+	n.BFD = BFD{On: or(s.BFD, false), Interval: or(s.BFDInterval, DefaultBFDInterval), Multiplier: or(s.BFDMultiplier, DefaultBFDMultiplier)}
+	n.BFD.MinReceive = or(s.BFDMinReceive, n.BFD.Interval)
 	down := or(s.Shutdown, shutdown{})
 	n.Shutdown, n.ShutdownReason = down.on, down.reason
 	n.Description, n.Tags = or(s.Description, ""), or(s.Tags, nil)
@@ -241,6 +244,10 @@ func resolve(router *Router, n *Neighbor, group *party) {
 		}
 	}
 }
+
+// defaultUserTimeout is the least that a neighbor is granted which is alive and
+// reads nothing (RFC 9687 section 4.1): to the kernel it is as one that is dead.
+func defaultUserTimeout(hold time.Duration) time.Duration { return max(8*time.Minute, 2*hold) }
 
 // enabled says which families a neighbor has: what families says, its own or
 // the group's, and its own family blocks; else those with a block; else the

@@ -24,6 +24,9 @@ const (
 	DefaultRestartAfter = 30 * time.Minute
 	DefaultRestartTime  = 120 * time.Second
 	DefaultStaleTime    = 360 * time.Second
+
+	DefaultBFDInterval   = 300 * time.Millisecond
+	DefaultBFDMultiplier = 3
 )
 
 // Settings are the arguments of a group, neighbor or family block as they were
@@ -56,6 +59,12 @@ type Settings struct {
 	Keepalive        *time.Duration
 	ConnectRetry     *time.Duration
 	IdleHold         *time.Duration
+	UserTimeout      *time.Duration
+	FastFallover     *bool
+	BFD              *bool
+	BFDInterval      *time.Duration
+	BFDMinReceive    *time.Duration
+	BFDMultiplier    *uint8
 	Families         *[]prefix.Family
 	GracefulRestart  *GracefulRestart
 	RestartTime      *time.Duration
@@ -171,6 +180,12 @@ var perSession = []argument[Settings]{
 	optional("keepalive", duration(time.Second, math.MaxUint16*time.Second/3), func(s *Settings) **time.Duration { return &s.Keepalive }),
 	optional("connect_retry", duration(time.Second, time.Hour), func(s *Settings) **time.Duration { return &s.ConnectRetry }),
 	optional("idle_hold", duration(time.Second, time.Hour), func(s *Settings) **time.Duration { return &s.IdleHold }),
+	optional("tcp_user_timeout", duration(0, time.Hour), func(s *Settings) **time.Duration { return &s.UserTimeout }),
+	optional("fast_fallover", boolean, func(s *Settings) **bool { return &s.FastFallover }),
+	optional("bfd", boolean, func(s *Settings) **bool { return &s.BFD }),
+	optional("bfd_interval", bfdInterval, func(s *Settings) **time.Duration { return &s.BFDInterval }),
+	optional("bfd_min_receive", bfdInterval, func(s *Settings) **time.Duration { return &s.BFDMinReceive }),
+	optional("bfd_multiplier", number[uint8](1, 255), func(s *Settings) **uint8 { return &s.BFDMultiplier }),
 	optional("families", families, func(s *Settings) **[]prefix.Family { return &s.Families }),
 	optional("graceful_restart", gracefulRestarts, func(s *Settings) **GracefulRestart { return &s.GracefulRestart }),
 	optional("graceful_restart_time", duration(time.Second, 4095*time.Second), func(s *Settings) **time.Duration { return &s.RestartTime }), // 12 bits
@@ -258,6 +273,9 @@ var holdTime = codec[time.Duration]{
 	},
 	write: duration(0, 0).write,
 }
+
+// bfdInterval is as short as one thread can keep for hundreds of neighbors.
+var bfdInterval = milliseconds(10*time.Millisecond, time.Minute)
 
 var families = list(choice[prefix.Family]("ipv4", "ipv6"))
 

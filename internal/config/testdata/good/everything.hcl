@@ -259,6 +259,14 @@ neighbor "near" {
   ttl_security = 1
   mss          = 1220
   dscp         = 16
+
+  tcp_user_timeout = "1m"
+  fast_fallover    = false
+  bfd              = true
+  bfd_interval     = "100ms"
+  bfd_min_receive  = "1500ms"
+  bfd_multiplier   = 5
+
   families     = ["ipv4", "ipv6"]
   import       = [policy.blackhole, policy.plain]
   export       = policy.plain
