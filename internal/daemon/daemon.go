@@ -68,6 +68,7 @@ type daemon struct {
 	sooner chan struct{}        // has a token when there may be an earlier deadline
 
 	announcements announcements
+	restarts      restarts
 
 	// applying is held while a configuration is being applied, or what an
 	// operator has said about a neighbor, and while one joins or leaves.
@@ -82,8 +83,8 @@ type daemon struct {
 	reloadFailed bool // the last one
 }
 
-// Run runs a router until ctx is done. Then all sessions end with an
-// administrative shutdown.
+// Run runs a router until ctx is done. Then all sessions end, so that neighbors
+// keep its routes for a while if they can.
 func Run(ctx context.Context, o Options) error {
 	// From the first moment to the last, SIGHUP must not end the process.
 	hangup := make(chan os.Signal, 1)
@@ -106,7 +107,7 @@ func Run(ctx context.Context, o Options) error {
 	defer doors.Close()
 
 	d := &daemon{Options: o, engine: engine.New(o.Log), started: time.Now(), ids: &numbers{}, sooner: make(chan struct{}, 1), links: newLinks()}
-	if err := d.remember(); err != nil {
+	if err := d.remember(ctx); err != nil {
 		return err
 	}
 	defer d.state.Close()
@@ -127,7 +128,7 @@ func Run(ctx context.Context, o Options) error {
 	defer func() {
 		d.metrics.Close()
 		d.links.close()
-		d.leaveKernel(func() { d.sessions.Close("") })
+		d.end()
 		stopEngine()
 		parts.Wait()
 	}()
@@ -150,6 +151,7 @@ func Run(ctx context.Context, o Options) error {
 	defer stopServing()
 	failed := make(chan error, 1)
 	parts.Go(func() { d.keepDeadlines(serving) })
+	parts.Go(func() { d.keepNote(serving) })
 	parts.Go(func() { failed <- doors.serve(serving, newRouter(d), o.Log) })
 	parts.Go(func() { d.sweep(serving) })
 	o.Systemd.Ready()
@@ -280,14 +282,19 @@ func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 	}
 	going.Wait()
 	var earlier []fib.Route
+	var deferral *engine.Deferral
 	if old == nil {
 		if earlier, err = d.earlierRoutes(); err != nil {
 			return result, err
 		}
+		deferral = d.revive(cfg, earlier)
 	}
 	if !d.engine.Do(func(c *engine.Core) {
 		c.Configure(compiled)
 		c.Adopt(earlier, uint32(staleFor/time.Second)) // before anything is written
+		if deferral != nil {
+			c.Defer(*deferral) // and before anything is sent
+		}
 		d.announcements.showAll(c)
 	}) {
 		return result, errors.New("the router is stopping")

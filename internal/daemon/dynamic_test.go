@@ -63,23 +63,33 @@ neighbor_range "lan" {
 // inLAN runs a test in virtual time with a router that has rangeText.
 func inLAN(t *testing.T, test func(t *testing.T, l *lan)) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &lan{t: t, net: memnet.New()}
-		dir := t.TempDir()
-		log := slog.New(slog.NewTextHandler(&l.logs, nil))
-		l.daemon = &daemon{Options: Options{ConfigPath: filepath.Join(dir, "c.hcl"), StateDir: filepath.Join(dir, "state"), Log: log},
-			engine: engine.New(log), ids: &numbers{}, sooner: make(chan struct{}, 1), links: newLinks()}
-		if err := l.remember(); err != nil {
-			t.Fatal(err)
-		}
-		l.sessions = session.New(l.engine, log, session.WithNet(memNet{l.net}), session.WithWelcome(l.welcome))
-		l.metrics = metrics.NewServer(l.figures, log)
-		ctx, cancel := context.WithCancel(t.Context())
-		var parts sync.WaitGroup
-		parts.Go(func() { l.engine.Run(ctx) })
-		parts.Go(func() { l.sweep(ctx) })
-		t.Cleanup(func() {
+		l, _ := newLAN(t, t.TempDir())
+		l.configure(rangeText)
+		test(t, l)
+	})
+}
+
+// newLAN starts a router in a directory, without a configuration. It stops at the
+// end of the test, or with stop, which is given what ends the sessions.
+func newLAN(t *testing.T, dir string) (l *lan, stop func(end func())) {
+	l = &lan{t: t, net: memnet.New()}
+	log := slog.New(slog.NewTextHandler(&l.logs, nil))
+	l.daemon = &daemon{Options: Options{ConfigPath: filepath.Join(dir, "c.hcl"), StateDir: filepath.Join(dir, "state"), Log: log},
+		engine: engine.New(log), ids: &numbers{}, sooner: make(chan struct{}, 1), links: newLinks()}
+	if err := l.remember(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l.sessions = session.New(l.engine, log, session.WithNet(memNet{l.net}), session.WithWelcome(l.welcome))
+	l.metrics = metrics.NewServer(l.figures, log)
+	ctx, cancel := context.WithCancel(t.Context())
+	var parts sync.WaitGroup
+	parts.Go(func() { l.engine.Run(ctx) })
+	parts.Go(func() { l.sweep(ctx) })
+	var once sync.Once
+	stop = func(end func()) {
+		once.Do(func() {
 			l.links.close()
-			l.sessions.Close("")
+			end()
 			cancel()
 			parts.Wait()
 			l.state.Close()
@@ -87,9 +97,9 @@ func inLAN(t *testing.T, test func(t *testing.T, l *lan)) {
 				t.Log(l.logs.String())
 			}
 		})
-		l.configure(rangeText)
-		test(t, l)
-	})
+	}
+	t.Cleanup(func() { stop(func() { l.sessions.Close("") }) })
+	return l, stop
 }
 
 func (l *lan) configure(text string) api.ReloadResult {
@@ -115,11 +125,17 @@ type caller struct {
 // call connects and sends an OPEN.
 func (l *lan) call(from string, asn uint32) caller {
 	l.t.Helper()
+	return l.callWith(from, asn, nil)
+}
+
+// callWith is call by a router with graceful restart.
+func (l *lan) callWith(from string, asn uint32, restart *wire.GracefulRestart) caller {
+	l.t.Helper()
 	c, err := l.net.Dial(l.t.Context(), netip.MustParseAddr(from), netip.MustParseAddrPort("10.0.0.1:179"))
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	o := wire.Open{ASN: asn, ID: 0x0a000000 + asn, Capabilities: wire.Capabilities{AS4: true,
+	o := wire.Open{ASN: asn, ID: 0x0a000000 + asn, Capabilities: wire.Capabilities{AS4: true, GracefulRestart: restart,
 		Families: []wire.FamilyID{wire.UnicastID(prefix.IPv4), wire.UnicastID(prefix.IPv6)}}}
 	if _, err := c.Write(wire.AppendKeepalive(wire.AppendOpen(nil, &o))); err != nil {
 		l.t.Fatal(err)
@@ -281,10 +297,12 @@ func TestRangeReloads(t *testing.T) {
 			t.Errorf("ended with the range: %s", got)
 		}
 		l.want("")
-		if got := l.call("10.0.0.7", 65003).Conn; got != nil {
-			if b, err := io.ReadAll(got); len(b) > 0 {
-				t.Errorf("a range that is gone answers % x, %v", b, err)
-			}
+		got, err := l.net.Dial(t.Context(), netip.MustParseAddr("10.0.0.7"), netip.MustParseAddrPort("10.0.0.1:179"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(got); len(b) > 0 {
+			t.Errorf("a range that is gone answers % x, %v", b, err)
 		}
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"syscall"
 	"time"
 
-	"holdfast/internal/config"
 	"holdfast/internal/engine"
 	"holdfast/internal/events"
 	"holdfast/internal/fib"
@@ -111,22 +110,4 @@ func (d *daemon) earlierRoutes() (routes []fib.Route, err error) {
 		d.Log.Info("kernel routes of an earlier run are there", "event", events.KernelAdopted, "routes", len(routes))
 	}
 	return routes, nil
-}
-
-// leaveKernel leaves the kernel as on_stop says. Sessions end after it with keep
-// and before it with flush.
-func (d *daemon) leaveKernel(end func()) {
-	if d.kernel == nil {
-		end()
-		return
-	}
-	if cfg := d.configuredOnly(); cfg == nil || cfg.Router.OnStop == config.KeepRoutes {
-		d.engine.Do((*engine.Core).Freeze)
-		end()
-		return
-	}
-	end()
-	ctx, cancel := context.WithTimeout(context.Background(), kernelPatience)
-	defer cancel()
-	d.engine.FlushKernel(ctx)
 }

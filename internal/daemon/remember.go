@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"holdfast/internal/api"
@@ -9,14 +10,27 @@ import (
 	"holdfast/internal/state"
 )
 
+// handOver is how long a router that ends, and answers nobody any more, may still
+// have the state directory.
+const handOver = 10 * time.Second
+
 // remember opens the state directory and reads what operators have left there.
-func (d *daemon) remember() (err error) {
-	if d.state, err = state.Open(d.StateDir, api.Version().Version, d.Log); err != nil {
+func (d *daemon) remember(ctx context.Context) (err error) {
+	for began := time.Now(); ; pause(ctx, 20*time.Millisecond) {
+		d.state, err = state.Open(d.StateDir, api.Version().Version, d.Log)
+		if !errors.Is(err, state.ErrInUse) || ctx.Err() != nil || time.Since(began) > handOver {
+			break
+		}
+	}
+	if err != nil {
 		return err
 	}
 	d.announcements = announcements{engine: d.engine, log: d.Log, wake: d.wakeDeadlines}
 	if d.downs, err = state.Load(d.state, "down", checkDown); err == nil {
 		d.announcements.file, err = state.Load(d.state, "announcements", checkAnnounced)
+	}
+	if err == nil {
+		err = d.recall()
 	}
 	if err != nil {
 		d.state.Close()

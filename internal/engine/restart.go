@@ -13,7 +13,8 @@ const quietFor = 5
 
 // Deferral is how long, after a restart, nothing is announced and the kernel
 // keeps what it has: until neighbors have sent what they have (RFC 4724 section
-// 4.1). Times are seconds since the start of the engine.
+// 4.1). Times are seconds from its
+// beginning.
 type Deferral struct {
 	// Await are the names of neighbors that were up before the restart. Until Come
 	// it is waited for those to be up again.
@@ -31,6 +32,7 @@ type deferral struct {
 
 // Defer begins a deferral, right after the first Configure.
 func (c *Core) Defer(d Deferral) {
+	d.Come, d.End = c.now+d.Come, c.now+d.End
 	c.deferral = &deferral{Deferral: d, await: map[string]bool{}}
 	for _, name := range d.Await {
 		c.deferral.await[name] = true
@@ -95,6 +97,16 @@ func (c *Core) loads(n *neighbor) bool {
 		n.heard.paths, n.heard.since = paths, c.now+1
 	}
 	return c.now+1 < n.heard.since+quietFor
+}
+
+// KernelCount is how many routes of ours the kernel has.
+func (c *Core) KernelCount() (n [prefix.Families]int) {
+	c.all(func(t *table) {
+		if t.install != nil {
+			n[t.Family()] += t.install.count
+		}
+	})
+	return n
 }
 
 // Freeze leaves everything as it is: the kernel has its routes and neighbors have

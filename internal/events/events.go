@@ -10,6 +10,7 @@ type ID string
 const (
 	RouterRunning      ID = "router-running"      // it has started
 	RouterStopping     ID = "router-stopping"     // it was told to stop
+	RestartBegun       ID = "restart-begun"       // neighbors and the kernel may have kept our routes from an earlier run
 	RestartOver        ID = "restart-over"        // neighbors are sent their routes
 	RestartIncomplete  ID = "restart-incomplete"  // so they are, without what others have not sent in time
 	ProcessConfined    ID = "process-confined"    // it can read and write in its own directories only

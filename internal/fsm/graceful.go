@@ -143,10 +143,18 @@ func (c *Close) hard() bool {
 	return false
 }
 
-// farewell is what ends a connection, and the reason for it. To a neighbor that
+// farewell is what ends a connection, and the reason for it. A neighbor that
+// keeps our routes over a restart of ours is told nothing that would have it drop
+// them: without RFC 8538, that is nothing at all (RFC 4724 section 4). To a neighbor that
 // would keep our routes for any other NOTIFICATION, an end for good is a Hard
 // Reset (RFC 8538 section 3.1).
 func (cn *conn) farewell(c Close) ([]byte, Reason) {
+	if c.Restart && cn.state == EstablishedState && cn.agreed.Restart.Keeps {
+		if !cn.agreed.Restart.Notification {
+			return nil, Reason{Kind: Stopped, Text: "this router restarts, and the neighbor keeps its routes"}
+		}
+		c = AdminReset(c.Text)
+	}
 	r := c.reason()
 	if cn.state != EstablishedState || !cn.agreed.Restart.Notification || !c.hard() {
 		return notification(c), r

@@ -73,6 +73,8 @@ type Close struct {
 	// is longer.
 	StayDown bool
 	After    time.Duration
+	// Restart: this router comes back, and who can is to keep its routes.
+	Restart bool
 	// Hard: no routes may be kept, on neither side. What the code says of that is
 	// enough for most.
 	Hard bool
@@ -89,7 +91,15 @@ func Shutdown(message string) Close {
 		Text: message, StayDown: true}
 }
 
-// AdminReset is the same for a session that comes back by itself.
+// Restarting is the end of a session by a router that comes back: for neighbors
+// that do not keep its routes meanwhile, a shutdown.
+func Restarting(message string) Close {
+	c := Shutdown(message)
+	c.Restart = true
+	return c
+}
+
+// AdminReset is a Shutdown for a session that comes back by itself.
 func AdminReset(message string) Close {
 	return Close{Code: wire.CodeCease, Subcode: wire.CeaseReset, Data: shutdownData(message), Text: message}
 }

@@ -99,6 +99,8 @@ func (p *player) play(w []string) error {
 		e.Kind = Start
 	case "shutdown":
 		e.Kind, e.Close = ManualStop, Shutdown(strings.Join(w[1:], " "))
+	case "restarting":
+		e.Kind, e.Close = ManualStop, Restarting(strings.Join(w[1:], " "))
 	case "reset":
 		e.Kind, e.Close = ManualStop, AdminReset(strings.Join(w[1:], " "))
 	case "max-prefixes":

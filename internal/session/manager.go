@@ -425,7 +425,13 @@ func (m *Manager) Status(id packet.ID) (s Status, ok bool) {
 
 // Close ends all sessions with an administrative shutdown, and the listeners,
 // and returns when nothing is left.
-func (m *Manager) Close(message string) {
+func (m *Manager) Close(message string) { m.end(fsm.Shutdown(message)) }
+
+// Restart is Close for a router that comes back: neighbors that keep its routes
+// meanwhile (RFC 4724) are left in such a way that they do.
+func (m *Manager) Restart(message string) { m.end(fsm.Restarting(message)) }
+
+func (m *Manager) end(c Close) {
 	m.mu.Lock()
 	m.closed = true
 	runners := m.runners
@@ -439,7 +445,7 @@ func (m *Manager) Close(message string) {
 	}
 	m.mu.Unlock()
 	for _, r := range runners {
-		r.remove(fsm.Shutdown(message))
+		r.remove(c)
 	}
 	for _, r := range runners {
 		<-r.done

@@ -38,6 +38,9 @@ type version struct {
 	WrittenBy string `json:"written_by"`
 }
 
+// ErrInUse is the error of Open about a directory that another process uses.
+var ErrInUse = errors.New("another holdfast uses the state directory")
+
 // Dir is a state directory, which no other process can use meanwhile.
 type Dir struct {
 	path    string
@@ -72,7 +75,7 @@ func (d *Dir) Close() { d.handle.Close() }
 func (d *Dir) take(program string) error {
 	switch err := syscall.Flock(int(d.handle.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
 	case errors.Is(err, syscall.EWOULDBLOCK):
-		return fmt.Errorf("another holdfast uses the state directory %s: stop it, or choose another with --state", d.path)
+		return fmt.Errorf("%w %s: stop it, or choose another with --state", ErrInUse, d.path)
 	case err != nil:
 		return fmt.Errorf("cannot lock the state directory %s: %w", d.path, err)
 	}

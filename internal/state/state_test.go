@@ -400,3 +400,37 @@ func TestDeadlines(t *testing.T) {
 		}
 	})
 }
+
+// TestNote: what is noted is there, and nothing of what was not finished.
+func TestNote(t *testing.T) {
+	path := t.TempDir()
+	d, _ := open(t, path)
+	n := NoteOf[entry](d, "now")
+	if _, found, err := n.Read(); found || err != nil {
+		t.Errorf("nothing is noted yet: %v, %v", found, err)
+	}
+	for i := range 3 {
+		if err := n.Write(entry{N: i}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, path+"/.now.json1234", "half of")
+	d.Close()
+	d, _ = open(t, path)
+	if e, found, err := NoteOf[entry](d, "now").Read(); e.N != 2 || !found || err != nil {
+		t.Errorf("noted is %v, %v, %v", e, found, err)
+	}
+	if got := names(t, path); got != "now.json version" {
+		t.Errorf("there are %s", got)
+	}
+	if err := os.Mkdir(path+"/other.json", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := NoteOf[entry](d, "other").Write(entry{}); err == nil {
+		t.Error("a directory is in the place, and it is written")
+	}
+	write(t, path+"/now.json", "{")
+	if e, found, err := NoteOf[entry](d, "now").Read(); found || err != nil || e.N != 0 {
+		t.Errorf("of a broken note: %v, %v, %v", e, found, err)
+	}
+}
