@@ -7,8 +7,8 @@ import (
 	pb "holdfast/internal/api/holdfastv1"
 )
 
-// release is the version under development.
-const release = "0.1.0-dev"
+// release is the version under development, if the linker has set no other.
+var release = "0.1.0-dev"
 
 // Version is that of this binary.
 func Version() *pb.GetVersionResponse {
