@@ -40,6 +40,7 @@ var readOnly = map[string]bool{
 	holdfastv1connect.HoldfastAnnounceProcedure:       false,
 	holdfastv1connect.HoldfastWithdrawProcedure:       false,
 	holdfastv1connect.HoldfastReloadProcedure:         false,
+	holdfastv1connect.HoldfastShutdownProcedure:       false,
 	// It quotes files that only the router may read.
 	holdfastv1connect.HoldfastCheckConfigProcedure: false,
 }

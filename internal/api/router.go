@@ -80,6 +80,10 @@ type Router interface {
 	// Reload reads the configuration file and makes it the running one.
 	// Invalid if the file has errors; nothing has changed then.
 	Reload(ctx context.Context) (ReloadResult, error)
+	// Shutdown ends the router for good: at once, or once neighbors have had the
+	// time drain to prefer other ways. It calls fn with how far it is. Until it
+	// leaves, the end of ctx or an error of fn calls it off.
+	Shutdown(ctx context.Context, drain time.Duration, reason string, fn func(ShutdownProgress) error) error
 	// Check compares the file with what is running and changes nothing.
 	Check(ctx context.Context) (CheckResult, error)
 }

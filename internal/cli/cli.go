@@ -134,7 +134,7 @@ most other commands talk to a running router through its socket.`,
 	}{
 		{groupRouter, "A router:", []*cobra.Command{a.runCommand(), a.demoCommand()}},
 		{groupLook, "Look at the running router:", []*cobra.Command{a.showCommand(), a.lookupCommand(), a.explainCommand(), a.monitorCommand(), a.traceCommand()}},
-		{groupAct, "Change the running router:", []*cobra.Command{a.reloadCommand(), a.clearCommand(), a.downCommand(), a.enableCommand(), a.announceCommand(), a.withdrawCommand()}},
+		{groupAct, "Change the running router:", []*cobra.Command{a.reloadCommand(), a.clearCommand(), a.downCommand(), a.enableCommand(), a.announceCommand(), a.withdrawCommand(), a.shutdownCommand()}},
 		{groupFiles, "Configuration files:", []*cobra.Command{a.initCommand(), a.checkCommand(), a.fmtCommand(), a.testCommand()}},
 		{"", "", []*cobra.Command{a.replayCommand(), a.versionCommand(), a.completionCommand()}},
 	} {

@@ -192,7 +192,7 @@ func TestAnnouncementsBounded(t *testing.T) {
 	if err := p.announce(0, all[0], all[1]); err != nil {
 		t.Error(err)
 	}
-	if err := os.RemoveAll(p.o.StateDir); err != nil {
+	if err := os.Rename(p.o.StateDir, p.o.StateDir+".away"); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.announce(0, &pb.Announcement{Prefix: all[0].Prefix, Med: new(uint32(1))}); err == nil || !strings.HasPrefix(err.Error(), "nothing has changed") {

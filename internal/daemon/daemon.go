@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"holdfast/internal/api"
-	"holdfast/internal/bfd"
 	"holdfast/internal/config"
 	"holdfast/internal/engine"
 	"holdfast/internal/events"
@@ -63,7 +62,6 @@ type daemon struct {
 	started  time.Time
 
 	kernel *kernel.Kernel // nil without kernel routes
-	bfd    *bfd.Driver
 
 	state  *state.Dir
 	downs  *state.Entries[down] // by the name of the neighbor
@@ -71,6 +69,10 @@ type daemon struct {
 
 	announcements announcements
 	restarts      restarts
+
+	leaving sync.Mutex    // held by who shuts the router down
+	left    chan struct{} // closed when that is done
+	ending  sync.Once
 
 	// applying is held while a configuration is being applied, or what an
 	// operator has said about a neighbor, and while one joins or leaves.
@@ -108,7 +110,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer doors.Close()
 
-	d := &daemon{Options: o, engine: engine.New(o.Log), started: time.Now(), ids: &numbers{}, sooner: make(chan struct{}, 1), links: newLinks()}
+	d := &daemon{Options: o, engine: engine.New(o.Log), started: time.Now(), ids: &numbers{}, sooner: make(chan struct{}, 1), left: make(chan struct{}), links: newLinks()}
 	if err := d.remember(ctx); err != nil {
 		return err
 	}
@@ -124,21 +126,16 @@ func Run(ctx context.Context, o Options) error {
 	}
 	d.sessions = session.New(d.engine, o.Log, session.WithWelcome(d.welcome))
 	d.metrics = metrics.NewServer(d.figures, o.Log)
-	if d.bfd, err = bfd.NewDriver(o.Log, d.bfdChanged); err != nil {
-		return fmt.Errorf("cannot prepare for BFD: %w", err)
-	}
 	engineCtx, stopEngine := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
 	parts.Go(func() { d.engine.Run(engineCtx) })
 	defer func() {
 		d.metrics.Close()
 		d.links.close()
-		d.end()
-		d.bfd.Close() // with no session left that it could end
+		d.end(d.endAsConfigured)
 		stopEngine()
 		parts.Wait()
 	}()
-	parts.Go(func() { d.fallOver(engineCtx) })
 	if d.kernel != nil {
 		told := make(chan struct{})
 		parts.Go(func() { d.watchKernel(engineCtx, told) })
@@ -176,6 +173,9 @@ func Run(ctx context.Context, o Options) error {
 				return nil
 			}
 			return fmt.Errorf("a socket for operators has failed: %w", err)
+		case <-d.left:
+			o.Systemd.Stopping()
+			return nil
 		case <-hangup:
 			_, _ = d.reload() // which logs its errors
 		}
@@ -342,7 +342,6 @@ func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 		missing = onOneLine(missing, err)
 	}
 	d.forgetDowns(cfg)
-	d.watchByBFD()
 	d.Log.Info("configured", "event", events.ConfigApplied, "revision", revision, "reset", len(result.Reset), "pending", len(result.Pending))
 	if missing != nil {
 		return result, &incomplete{revision, missing}

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"holdfast/internal/api"
-	"holdfast/internal/bfd"
 	"holdfast/internal/config"
 	"holdfast/internal/engine"
 	"holdfast/internal/metrics"
@@ -76,12 +75,8 @@ func newLAN(t *testing.T, dir string) (l *lan, stop func(end func())) {
 	l = &lan{t: t, net: memnet.New()}
 	log := slog.New(slog.NewTextHandler(&l.logs, nil))
 	l.daemon = &daemon{Options: Options{ConfigPath: filepath.Join(dir, "c.hcl"), StateDir: filepath.Join(dir, "state"), Log: log},
-		engine: engine.New(log), ids: &numbers{}, sooner: make(chan struct{}, 1), links: newLinks()}
+		engine: engine.New(log), ids: &numbers{}, sooner: make(chan struct{}, 1), left: make(chan struct{}), links: newLinks()}
 	if err := l.remember(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	var err error
-	if l.bfd, err = bfd.NewDriver(log, l.bfdChanged); err != nil {
 		t.Fatal(err)
 	}
 	l.sessions = session.New(l.engine, log, session.WithNet(memNet{l.net}), session.WithWelcome(l.welcome))
@@ -95,7 +90,6 @@ func newLAN(t *testing.T, dir string) (l *lan, stop func(end func())) {
 		once.Do(func() {
 			l.links.close()
 			end()
-			l.bfd.Close()
 			cancel()
 			parts.Wait()
 			l.state.Close()

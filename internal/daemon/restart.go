@@ -224,22 +224,36 @@ func (d *daemon) endRestart() {
 	}
 }
 
-// end ends all sessions, and leaves neighbors and the kernel with what they have
-// for the router that comes after this one, or with nothing.
-func (d *daemon) end() {
-	cfg := d.configuredOnly()
-	d.engine.Do((*engine.Core).Freeze)
-	if cfg == nil { // it has not started
+// end ends all sessions, once, however many want it.
+func (d *daemon) end(how func()) {
+	d.ending.Do(func() {
+		d.engine.Do((*engine.Core).Freeze)
+		how()
+	})
+}
+
+// endAsConfigured leaves neighbors and the kernel with what they have for the
+// router that comes after this one, unless the configuration wants nothing left.
+func (d *daemon) endAsConfigured() {
+	switch cfg := d.configuredOnly(); {
+	case cfg == nil: // it has not started
 		d.sessions.Close("")
-		return
-	}
-	if d.kernel == nil || cfg.Router.OnStop == config.KeepRoutes {
+	case d.kernel == nil || cfg.Router.OnStop == config.KeepRoutes:
 		d.takeNote(endedToRestart)
 		d.sessions.Restart("")
+	default:
+		d.endForGood("")
+	}
+}
+
+// endForGood leaves nothing: packets have been led elsewhere by the end of the
+// sessions when kernel routes go.
+func (d *daemon) endForGood(reason string) {
+	d.takeNote(endedForGood)
+	d.sessions.Close(reason)
+	if d.kernel == nil {
 		return
 	}
-	d.takeNote(endedForGood)
-	d.sessions.Close("")
 	ctx, cancel := context.WithTimeout(context.Background(), kernelPatience)
 	defer cancel()
 	d.engine.FlushKernel(ctx)

@@ -80,7 +80,8 @@ func said(t *testing.T, typ uint8, body []byte) string {
 		return s
 	case wire.MsgUpdate:
 		var u wire.Update
-		if err := wire.Split(body, &wire.Options{AS4: true, Families: [prefix.Families]bool{true, true}}, &u); err != nil {
+		o := wire.Options{EBGP: true, AS4: true, Families: [prefix.Families]bool{true, true}}
+		if err := wire.Split(body, &o, &u); err != nil {
 			t.Fatal(err)
 		}
 		if f, end := u.EndOfRIB(); end {
@@ -91,6 +92,13 @@ func said(t *testing.T, typ uint8, body []byte) string {
 		s := ""
 		for _, r := range routes {
 			s += "+" + r.Prefix.String()
+			if block, v := u.Validate(&o, false, nil); v.Action == wire.Accept {
+				var a wire.Attrs
+				wire.Parse(block, nil, &a)
+				if len(a.Communities) > 0 {
+					s += fmt.Sprintf(" %x", a.Communities)
+				}
+			}
 		}
 		for _, r := range gone {
 			s += "-" + r.Prefix.String()
@@ -137,7 +145,7 @@ func TestRestart(t *testing.T) {
 		a.want("the first start", cold)
 		b.want("the first start", cold)
 		l.takeNote("")
-		stop(l.end)
+		stop(l.endAsConfigured)
 		a.want("an end to restart, with RFC 8538", "Cease: administrative reset (6/4)")
 		b.want("an end to restart, without graceful restart", "Cease: administrative shutdown (6/2)")
 
@@ -160,7 +168,7 @@ func TestRestart(t *testing.T) {
 		pass(time.Second)
 		b = l.callWith("10.0.0.6", 65002, &wire.GracefulRestart{Time: 90})
 		b.want("later sessions are of no restart", "OPEN F ipv4, "+routes)
-		stop(l.end)
+		stop(l.endAsConfigured)
 		b.want("an end to restart, without RFC 8538", "")
 		if _, err := b.Write([]byte{0}); err == nil {
 			if _, err = b.Read(make([]byte, 1)); err == nil {
@@ -261,7 +269,7 @@ func TestHandOver(t *testing.T) {
 		l.configure(restartText)
 		l.call("10.0.0.6", 65002) // which does not close
 		began := time.Now()
-		go stop(l.end)
+		go stop(l.endAsConfigured)
 		synctest.Wait()
 		newLAN(t, dir)
 		if took := time.Since(began); took < time.Second || took > 4*time.Second {

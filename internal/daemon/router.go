@@ -46,6 +46,7 @@ type router struct {
 	// Of what operators keep down.
 	takeDown func(name string, e down) error
 	enable   func(name, by string) error
+	shutdown func(ctx context.Context, drain time.Duration, reason string, tell func(api.ShutdownProgress) error) error
 	downed   func(name string) (down, bool)
 
 	announcements *announcements

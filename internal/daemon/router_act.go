@@ -108,6 +108,11 @@ func (r *router) Enable(ctx context.Context, neighbor string) error {
 	return r.enable(n.Name, api.Caller(ctx))
 }
 
+// Shutdown implements api.Router.
+func (r *router) Shutdown(ctx context.Context, drain time.Duration, reason string, fn func(api.ShutdownProgress) error) error {
+	return r.shutdown(ctx, drain, reason, fn)
+}
+
 // Reload implements api.Router.
 func (r *router) Reload(context.Context) (api.ReloadResult, error) { return r.reload() }
 

@@ -10,6 +10,9 @@ type ID string
 const (
 	RouterRunning      ID = "router-running"      // it has started
 	RouterStopping     ID = "router-stopping"     // it was told to stop
+	DrainBegun         ID = "drain-begun"         // neighbors are asked to prefer other ways, before a shutdown
+	DrainEnded         ID = "drain-ended"         // there is no shutdown after all
+	RouterLeaving      ID = "router-leaving"      // it was told to shut down for good
 	RestartBegun       ID = "restart-begun"       // neighbors and the kernel may have kept our routes from an earlier run
 	RestartOver        ID = "restart-over"        // neighbors are sent their routes
 	RestartIncomplete  ID = "restart-incomplete"  // so they are, without what others have not sent in time
@@ -50,10 +53,6 @@ const (
 	InterfaceLost      ID = "interface-lost"      // of an interface neighbor, not there or not usable
 	InterfaceBack      ID = "interface-back"      // it can be used
 	NeighborFound      ID = "neighbor-found"      // an interface neighbor's address, from its advertisements
-	BFDUp              ID = "bfd-up"              // BFD with a neighbor is up
-	BFDDown            ID = "bfd-down"            // BFD says that a neighbor has failed
-	BFDPriority        ID = "bfd-priority"        // BFD's thread is no more urgent than others
-	BFDPort            ID = "bfd-port"            // packets of BFD cannot be received
 	PasswordKept       ID = "password-kept"       // the kernel did not forget a TCP MD5 password
 )
 

@@ -62,8 +62,7 @@ func (r Reason) String() string {
 	return s
 }
 
-// Close tells a session to end with a NOTIFICATION, and what to do next. Without
-// a Code it ends without one, as nothing would reach the neighbor.
+// Close tells a session to end with a NOTIFICATION, and what to do next.
 type Close struct {
 	Code, Subcode uint8
 	Data          []byte
@@ -82,9 +81,6 @@ type Close struct {
 }
 
 func (c Close) reason() Reason {
-	if c.Code == 0 {
-		return Reason{Kind: Stopped, Text: c.Text}
-	}
 	return Reason{Kind: NotificationSent, Code: c.Code, Subcode: c.Subcode, Data: string(c.Data), Text: c.Text}
 }
 

@@ -135,6 +135,16 @@ func (h *human) changes(all []*pb.Change) error {
 	return nil
 }
 
+func (h *human) Shutdown(m *pb.ShutdownResponse) error {
+	switch m.Phase {
+	case pb.ShutdownPhase_SHUTDOWN_PHASE_DRAINING:
+		return h.printf("%d of %s are asked to prefer other ways; sessions end in %s\n", m.Told, plural(uint64(m.Neighbors), "neighbor", "neighbors"), Duration(m.Left.AsDuration()))
+	case pb.ShutdownPhase_SHUTDOWN_PHASE_LEAVING:
+		return h.printf("sessions end, then kernel routes go\n")
+	}
+	return h.printf("the router is gone\n")
+}
+
 func (h *human) Reloaded(m *pb.ReloadResponse) error {
 	if !m.Changed {
 		return h.printf("nothing changed: revision %d goes on\n", m.Revision)

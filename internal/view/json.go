@@ -79,6 +79,11 @@ func (v *jsonView) Event(m *pb.Event) error {
 	return err
 }
 
+func (v *jsonView) Shutdown(m *pb.ShutdownResponse) error {
+	_, err := v.w.Write(append(appendMessage(nil, m.ProtoReflect()), '\n'))
+	return err
+}
+
 func (v *jsonView) Done(string) error {
 	_, err := io.WriteString(v.w, "{}\n")
 	return err

@@ -35,6 +35,8 @@ type View interface {
 	Announcements(*pb.ListAnnouncementsResponse) error
 	Withdrawn(*pb.WithdrawResponse) error
 	Reloaded(*pb.ReloadResponse) error
+	// Shutdown shows on one line how far a shutdown is.
+	Shutdown(*pb.ShutdownResponse) error
 	// Checked shows what was found about a configuration; against says whether
 	// it was compared with what is running.
 	Checked(r *pb.CheckConfigResponse, against bool) error

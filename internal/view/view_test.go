@@ -10,8 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"holdfast/internal/api"
 	pb "holdfast/internal/api/holdfastv1"
@@ -228,10 +230,19 @@ func TestGolden(t *testing.T) {
 		"withdrawn-none": func(v view.View) error { return v.Withdrawn(&pb.WithdrawResponse{}) },
 		"cleared":        func(v view.View) error { return v.Cleared(cleared) },
 		"cleared-none":   func(v view.View) error { return v.Cleared(&pb.ClearNeighborsResponse{}) },
-		"reloaded":       func(v view.View) error { return v.Reloaded(reloaded) },
-		"reloaded-same":  func(v view.View) error { return v.Reloaded(&pb.ReloadResponse{Revision: 7}) },
-		"checked":        func(v view.View) error { return v.Checked(checked, true) },
-		"version":        func(v view.View) error { return v.Version(version, version) },
+		"shutdown-draining": func(v view.View) error {
+			return v.Shutdown(&pb.ShutdownResponse{Phase: pb.ShutdownPhase_SHUTDOWN_PHASE_DRAINING, Neighbors: 3, Told: 1, Left: durationpb.New(50 * time.Second)})
+		},
+		"shutdown-leaving": func(v view.View) error {
+			return v.Shutdown(&pb.ShutdownResponse{Phase: pb.ShutdownPhase_SHUTDOWN_PHASE_LEAVING, Neighbors: 3, Told: 3})
+		},
+		"shutdown-gone": func(v view.View) error {
+			return v.Shutdown(&pb.ShutdownResponse{Phase: pb.ShutdownPhase_SHUTDOWN_PHASE_GONE})
+		},
+		"reloaded":      func(v view.View) error { return v.Reloaded(reloaded) },
+		"reloaded-same": func(v view.View) error { return v.Reloaded(&pb.ReloadResponse{Revision: 7}) },
+		"checked":       func(v view.View) error { return v.Checked(checked, true) },
+		"version":       func(v view.View) error { return v.Version(version, version) },
 		"replayed": func(v view.View) error {
 			return v.Replayed(view.Replay{
 				Neighbor: "2001:db8::9", NeighborASN: 64601, LocalASN: 64601, RemoteASN: 64500, Table: true,

@@ -40,7 +40,7 @@ var trials = map[string]struct {
 
 	"reload": {refused, ""}, "clear neighbor": {refused, "all"}, "down": {refused, "n maintenance"}, "enable": {refused, "n"},
 	"announce": {refused, "203.0.113.0/24"}, "withdraw": {refused, "203.0.113.0/24"}, "show announcements": {looks, ""},
-	"check": {refused, "--running"},
+	"check": {refused, "--running"}, "shutdown": {refused, "--now"},
 
 	"init": {apart, "--asn 64500 --id 192.0.2.1 --prefix 203.0.113.0/24 CONFIG"},
 	"fmt":  {apart, "--check CONFIG"}, "run": {apart, "--config CONFIG --state STATE"}, "completion": {apart, "bash"},
@@ -97,6 +97,9 @@ func TestReadOnlyCommands(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, f := range files {
+				if filepath.Base(f) == "run.json" {
+					continue // which changes by itself
+				}
 				info, err := os.Stat(f)
 				if err != nil {
 					t.Fatal(err)

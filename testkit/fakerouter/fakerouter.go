@@ -168,6 +168,24 @@ func (r *Router) Monitor(_ context.Context, q api.MonitorQuery, fn func([]api.Ev
 	return r.Fail
 }
 
+// Shutdown goes through all phases.
+func (r *Router) Shutdown(_ context.Context, drain time.Duration, reason string, fn func(api.ShutdownProgress) error) error {
+	r.note("shutdown %v %q", drain, reason)
+	if r.Fail != nil {
+		return r.Fail
+	}
+	all := []api.ShutdownProgress{{Phase: api.Leaving, Neighbors: 2, Told: 2}, {Phase: api.Gone}}
+	if drain > 0 {
+		all = append([]api.ShutdownProgress{{Neighbors: 2, Left: drain}, {Neighbors: 2, Told: 2, Left: drain / 2}}, all...)
+	}
+	for _, p := range all {
+		if err := fn(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // CountRoutes counts Routes.
 func (r *Router) CountRoutes(ctx context.Context, q api.RouteQuery) (c api.RouteCount, err error) {
 	var last prefix.Prefix

@@ -125,8 +125,14 @@ func (g *gobgp) text() string {
 		if n.GTSM {
 			p("[neighbors.ttl-security.config]\nenabled = true\nttl-min = 255")
 		}
+		if n.Restart {
+			p("[neighbors.graceful-restart.config]\nenabled = true\nrestart-time = 120\nnotification-enabled = true")
+		}
 		for _, f := range n.Families {
 			p("[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = \"%s-unicast\"", f)
+			if n.Restart {
+				p("[neighbors.afi-safis.mp-graceful-restart.config]\nenabled = true")
+			}
 			if n.AddPath {
 				p("[neighbors.afi-safis.add-paths.config]\nsend-max = 8")
 			}

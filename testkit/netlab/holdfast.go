@@ -48,24 +48,14 @@ type HoldfastRouter struct {
 	proc   *Process
 }
 
-// builds are made once for all tests of the process.
-var (
-	buildHoldfast = sync.OnceValues(func() (string, error) { return build("holdfast") })
-	buildNext     = sync.OnceValues(func() (string, error) {
-		return build("holdfast-next", "-ldflags", "-X holdfast/internal/api.release="+NextVersion)
-	})
-)
-
-// NextVersion is that of NextHoldfastBinary.
-const NextVersion = "0.999.0"
-
-// build makes a binary, with the race detector if the tests have it.
-func build(name string, flags ...string) (string, error) {
-	bin, err := cacheDir(name)
+// buildHoldfast makes the binary once for all tests of the process, with the
+// race detector if they have it.
+var buildHoldfast = sync.OnceValues(func() (string, error) {
+	bin, err := cacheDir("holdfast")
 	if err != nil {
 		return "", err
 	}
-	args := append([]string{"build", "-o", bin}, flags...)
+	args := []string{"build", "-o", bin}
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		args = append(args, "-race")
 		// Or each command would sleep for a second at its end.
@@ -77,17 +67,12 @@ func build(name string, flags ...string) (string, error) {
 		return "", fmt.Errorf("cannot build holdfast: %w\n%s", err, out)
 	}
 	return bin, nil
-}
+})
 
 // HoldfastBinary is the program, for tests that start it themselves.
-func HoldfastBinary(t testing.TB) string { t.Helper(); return built(t, buildHoldfast) }
-
-// NextHoldfastBinary is the program with another version.
-func NextHoldfastBinary(t testing.TB) string { t.Helper(); return built(t, buildNext) }
-
-func built(t testing.TB, build func() (string, error)) string {
+func HoldfastBinary(t testing.TB) string {
 	t.Helper()
-	bin, err := build()
+	bin, err := buildHoldfast()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,6 +152,25 @@ func (h *HoldfastRouter) Restart(meanwhile func()) {
 	meanwhile()
 	h.start()
 	h.awaitAnswer()
+}
+
+// Use has the next start, and commands, be of another build.
+func (h *HoldfastRouter) Use(bin string) { h.bin = bin }
+
+// Leave has the router shut down for good, and returns when it is gone, or why it
+// is not.
+func (h *HoldfastRouter) Leave(args ...string) (said string, err error) {
+	p := h.proc
+	if said, err = h.Ask(append([]string{"shutdown"}, args...)...); err != nil {
+		return said, err
+	}
+	h.proc = nil
+	select {
+	case <-p.done:
+		return said, p.err
+	case <-time.After(Patience):
+		return said, errors.New("holdfast is still there")
+	}
 }
 
 func (h *HoldfastRouter) stop() {

@@ -164,7 +164,7 @@ func normalPath(s string) string {
 // wellKnown has the names that routers print for communities.
 func wellKnown(name string) string {
 	switch strings.ToLower(strings.ReplaceAll(name, "_", "-")) {
-	case "graceful-shutdown":
+	case "graceful-shutdown", "gracefulshutdown":
 		return "65535:0"
 	case "blackhole":
 		return "65535:666"

@@ -35,7 +35,9 @@ type Session struct {
 	ExtNextHop bool   // IPv4 routes with IPv6 next hops over an IPv6 session
 	AS2        bool   // without four-byte AS numbers
 	Interface  string // instead of the addresses: the neighbor is found there
-	More       string // of holdfast only: further arguments of the neighbor
+	// Restart: graceful restart, for those that need to be told.
+	Restart bool
+	More    string // of holdfast only: further arguments of the neighbor
 }
 
 func (s Session) holdTime() int {

@@ -743,6 +743,61 @@ func (Severity) EnumDescriptor() ([]byte, []int) {
 	return file_holdfast_proto_rawDescGZIP(), []int{12}
 }
 
+type ShutdownPhase int32
+
+const (
+	ShutdownPhase_SHUTDOWN_PHASE_UNSPECIFIED ShutdownPhase = 0
+	// Neighbors prefer other ways, as they can.
+	ShutdownPhase_SHUTDOWN_PHASE_DRAINING ShutdownPhase = 1
+	// Sessions end, then kernel routes go: nothing calls that off.
+	ShutdownPhase_SHUTDOWN_PHASE_LEAVING ShutdownPhase = 2
+	// The process ends.
+	ShutdownPhase_SHUTDOWN_PHASE_GONE ShutdownPhase = 3
+)
+
+// Enum value maps for ShutdownPhase.
+var (
+	ShutdownPhase_name = map[int32]string{
+		0: "SHUTDOWN_PHASE_UNSPECIFIED",
+		1: "SHUTDOWN_PHASE_DRAINING",
+		2: "SHUTDOWN_PHASE_LEAVING",
+		3: "SHUTDOWN_PHASE_GONE",
+	}
+	ShutdownPhase_value = map[string]int32{
+		"SHUTDOWN_PHASE_UNSPECIFIED": 0,
+		"SHUTDOWN_PHASE_DRAINING":    1,
+		"SHUTDOWN_PHASE_LEAVING":     2,
+		"SHUTDOWN_PHASE_GONE":        3,
+	}
+)
+
+func (x ShutdownPhase) Enum() *ShutdownPhase {
+	p := new(ShutdownPhase)
+	*p = x
+	return p
+}
+
+func (x ShutdownPhase) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ShutdownPhase) Descriptor() protoreflect.EnumDescriptor {
+	return file_holdfast_proto_enumTypes[13].Descriptor()
+}
+
+func (ShutdownPhase) Type() protoreflect.EnumType {
+	return &file_holdfast_proto_enumTypes[13]
+}
+
+func (x ShutdownPhase) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ShutdownPhase.Descriptor instead.
+func (ShutdownPhase) EnumDescriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{13}
+}
+
 // Position is a place in the configuration.
 type Position struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -6456,6 +6511,131 @@ func (x *Diagnostic) GetWidth() uint32 {
 	return 0
 }
 
+type ShutdownRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How long neighbors have to prefer other ways (RFC 8326), once they have been
+	// asked to. Absent: none.
+	Drain *durationpb.Duration `protobuf:"bytes,1,opt,name=drain,proto3" json:"drain,omitempty"`
+	// Goes to neighbors (RFC 9003).
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShutdownRequest) Reset() {
+	*x = ShutdownRequest{}
+	mi := &file_holdfast_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShutdownRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShutdownRequest) ProtoMessage() {}
+
+func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
+func (*ShutdownRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *ShutdownRequest) GetDrain() *durationpb.Duration {
+	if x != nil {
+		return x.Drain
+	}
+	return nil
+}
+
+func (x *ShutdownRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ShutdownResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Phase ShutdownPhase          `protobuf:"varint,1,opt,name=phase,proto3,enum=holdfast.v1.ShutdownPhase" json:"phase,omitempty"`
+	// Of the neighbors that are up, how many have been asked to prefer other ways.
+	Neighbors uint32 `protobuf:"varint,2,opt,name=neighbors,proto3" json:"neighbors,omitempty"`
+	Told      uint32 `protobuf:"varint,3,opt,name=told,proto3" json:"told,omitempty"`
+	// Until sessions end.
+	Left          *durationpb.Duration `protobuf:"bytes,4,opt,name=left,proto3" json:"left,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShutdownResponse) Reset() {
+	*x = ShutdownResponse{}
+	mi := &file_holdfast_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShutdownResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShutdownResponse) ProtoMessage() {}
+
+func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
+func (*ShutdownResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *ShutdownResponse) GetPhase() ShutdownPhase {
+	if x != nil {
+		return x.Phase
+	}
+	return ShutdownPhase_SHUTDOWN_PHASE_UNSPECIFIED
+}
+
+func (x *ShutdownResponse) GetNeighbors() uint32 {
+	if x != nil {
+		return x.Neighbors
+	}
+	return 0
+}
+
+func (x *ShutdownResponse) GetTold() uint32 {
+	if x != nil {
+		return x.Told
+	}
+	return 0
+}
+
+func (x *ShutdownResponse) GetLeft() *durationpb.Duration {
+	if x != nil {
+		return x.Left
+	}
+	return nil
+}
+
 var File_holdfast_proto protoreflect.FileDescriptor
 
 const file_holdfast_proto_rawDesc = "" +
@@ -6938,7 +7118,15 @@ const file_holdfast_proto_rawDesc = "" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12\x12\n" +
 	"\x04mend\x18\x04 \x01(\tR\x04mend\x12\x16\n" +
 	"\x06source\x18\x05 \x01(\tR\x06source\x12\x14\n" +
-	"\x05width\x18\x06 \x01(\rR\x05width*B\n" +
+	"\x05width\x18\x06 \x01(\rR\x05width\"Z\n" +
+	"\x0fShutdownRequest\x12/\n" +
+	"\x05drain\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05drain\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xa5\x01\n" +
+	"\x10ShutdownResponse\x120\n" +
+	"\x05phase\x18\x01 \x01(\x0e2\x1a.holdfast.v1.ShutdownPhaseR\x05phase\x12\x1c\n" +
+	"\tneighbors\x18\x02 \x01(\rR\tneighbors\x12\x12\n" +
+	"\x04told\x18\x03 \x01(\rR\x04told\x12-\n" +
+	"\x04left\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04left*B\n" +
 	"\x06Family\x12\x16\n" +
 	"\x12FAMILY_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vFAMILY_IPV4\x10\x01\x12\x0f\n" +
@@ -7019,7 +7207,12 @@ const file_holdfast_proto_rawDesc = "" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSEVERITY_ERROR\x10\x01\x12\x14\n" +
-	"\x10SEVERITY_WARNING\x10\x022\xa7\x0e\n" +
+	"\x10SEVERITY_WARNING\x10\x02*\x81\x01\n" +
+	"\rShutdownPhase\x12\x1e\n" +
+	"\x1aSHUTDOWN_PHASE_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17SHUTDOWN_PHASE_DRAINING\x10\x01\x12\x1a\n" +
+	"\x16SHUTDOWN_PHASE_LEAVING\x10\x02\x12\x17\n" +
+	"\x13SHUTDOWN_PHASE_GONE\x10\x032\xf4\x0e\n" +
 	"\bHoldfast\x12O\n" +
 	"\n" +
 	"GetVersion\x12\x1e.holdfast.v1.GetVersionRequest\x1a\x1f.holdfast.v1.GetVersionResponse\"\x00\x12O\n" +
@@ -7046,7 +7239,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\bWithdraw\x12\x1c.holdfast.v1.WithdrawRequest\x1a\x1d.holdfast.v1.WithdrawResponse\"\x00\x12d\n" +
 	"\x11ListAnnouncements\x12%.holdfast.v1.ListAnnouncementsRequest\x1a&.holdfast.v1.ListAnnouncementsResponse\"\x00\x12C\n" +
 	"\x06Reload\x12\x1a.holdfast.v1.ReloadRequest\x1a\x1b.holdfast.v1.ReloadResponse\"\x00\x12R\n" +
-	"\vCheckConfig\x12\x1f.holdfast.v1.CheckConfigRequest\x1a .holdfast.v1.CheckConfigResponse\"\x00B-Z+holdfast/internal/api/holdfastv1;holdfastv1b\x06proto3"
+	"\vCheckConfig\x12\x1f.holdfast.v1.CheckConfigRequest\x1a .holdfast.v1.CheckConfigResponse\"\x00\x12K\n" +
+	"\bShutdown\x12\x1c.holdfast.v1.ShutdownRequest\x1a\x1d.holdfast.v1.ShutdownResponse\"\x000\x01B-Z+holdfast/internal/api/holdfastv1;holdfastv1b\x06proto3"
 
 var (
 	file_holdfast_proto_rawDescOnce sync.Once
@@ -7060,8 +7254,8 @@ func file_holdfast_proto_rawDescGZIP() []byte {
 	return file_holdfast_proto_rawDescData
 }
 
-var file_holdfast_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
-var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 81)
+var file_holdfast_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
+var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 83)
 var file_holdfast_proto_goTypes = []any{
 	(Family)(0),                       // 0: holdfast.v1.Family
 	(SessionState)(0),                 // 1: holdfast.v1.SessionState
@@ -7076,241 +7270,249 @@ var file_holdfast_proto_goTypes = []any{
 	(ClearMode)(0),                    // 10: holdfast.v1.ClearMode
 	(ChangeKind)(0),                   // 11: holdfast.v1.ChangeKind
 	(Severity)(0),                     // 12: holdfast.v1.Severity
-	(*Position)(nil),                  // 13: holdfast.v1.Position
-	(*RuleRef)(nil),                   // 14: holdfast.v1.RuleRef
-	(*AsPathSegment)(nil),             // 15: holdfast.v1.AsPathSegment
-	(*LargeCommunity)(nil),            // 16: holdfast.v1.LargeCommunity
-	(*Aggregator)(nil),                // 17: holdfast.v1.Aggregator
-	(*Attribute)(nil),                 // 18: holdfast.v1.Attribute
-	(*Attributes)(nil),                // 19: holdfast.v1.Attributes
-	(*Route)(nil),                     // 20: holdfast.v1.Route
-	(*GetVersionRequest)(nil),         // 21: holdfast.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),        // 22: holdfast.v1.GetVersionResponse
-	(*GetSummaryRequest)(nil),         // 23: holdfast.v1.GetSummaryRequest
-	(*GetSummaryResponse)(nil),        // 24: holdfast.v1.GetSummaryResponse
-	(*TableSummary)(nil),              // 25: holdfast.v1.TableSummary
-	(*ListNextHopsRequest)(nil),       // 26: holdfast.v1.ListNextHopsRequest
-	(*ListNextHopsResponse)(nil),      // 27: holdfast.v1.ListNextHopsResponse
-	(*NextHop)(nil),                   // 28: holdfast.v1.NextHop
-	(*NextHopWay)(nil),                // 29: holdfast.v1.NextHopWay
-	(*GetMemoryRequest)(nil),          // 30: holdfast.v1.GetMemoryRequest
-	(*GetMemoryResponse)(nil),         // 31: holdfast.v1.GetMemoryResponse
-	(*MemoryItem)(nil),                // 32: holdfast.v1.MemoryItem
-	(*ListNeighborsRequest)(nil),      // 33: holdfast.v1.ListNeighborsRequest
-	(*ListNeighborsResponse)(nil),     // 34: holdfast.v1.ListNeighborsResponse
-	(*GetNeighborRequest)(nil),        // 35: holdfast.v1.GetNeighborRequest
-	(*GetNeighborResponse)(nil),       // 36: holdfast.v1.GetNeighborResponse
-	(*Neighbor)(nil),                  // 37: holdfast.v1.Neighbor
-	(*Down)(nil),                      // 38: holdfast.v1.Down
-	(*NeighborFamily)(nil),            // 39: holdfast.v1.NeighborFamily
-	(*PrefixLimit)(nil),               // 40: holdfast.v1.PrefixLimit
-	(*Reset)(nil),                     // 41: holdfast.v1.Reset
-	(*Notification)(nil),              // 42: holdfast.v1.Notification
-	(*Capability)(nil),                // 43: holdfast.v1.Capability
-	(*Timers)(nil),                    // 44: holdfast.v1.Timers
-	(*Negotiated)(nil),                // 45: holdfast.v1.Negotiated
-	(*MessageCounts)(nil),             // 46: holdfast.v1.MessageCounts
-	(*NeighborCounters)(nil),          // 47: holdfast.v1.NeighborCounters
-	(*NeighborDetail)(nil),            // 48: holdfast.v1.NeighborDetail
-	(*RouteQuery)(nil),                // 49: holdfast.v1.RouteQuery
-	(*ListRoutesRequest)(nil),         // 50: holdfast.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),        // 51: holdfast.v1.ListRoutesResponse
-	(*CountRoutesRequest)(nil),        // 52: holdfast.v1.CountRoutesRequest
-	(*CountRoutesResponse)(nil),       // 53: holdfast.v1.CountRoutesResponse
-	(*LookupRequest)(nil),             // 54: holdfast.v1.LookupRequest
-	(*LookupResponse)(nil),            // 55: holdfast.v1.LookupResponse
-	(*ExplainRequest)(nil),            // 56: holdfast.v1.ExplainRequest
-	(*ExplainResponse)(nil),           // 57: holdfast.v1.ExplainResponse
-	(*Sending)(nil),                   // 58: holdfast.v1.Sending
-	(*Candidate)(nil),                 // 59: holdfast.v1.Candidate
-	(*Decision)(nil),                  // 60: holdfast.v1.Decision
-	(*MonitorRequest)(nil),            // 61: holdfast.v1.MonitorRequest
-	(*MonitorResponse)(nil),           // 62: holdfast.v1.MonitorResponse
-	(*Event)(nil),                     // 63: holdfast.v1.Event
-	(*ListPoliciesRequest)(nil),       // 64: holdfast.v1.ListPoliciesRequest
-	(*ListPoliciesResponse)(nil),      // 65: holdfast.v1.ListPoliciesResponse
-	(*Policy)(nil),                    // 66: holdfast.v1.Policy
-	(*PolicyRule)(nil),                // 67: holdfast.v1.PolicyRule
-	(*TestPolicyRequest)(nil),         // 68: holdfast.v1.TestPolicyRequest
-	(*TestPolicyResponse)(nil),        // 69: holdfast.v1.TestPolicyResponse
-	(*PolicyStep)(nil),                // 70: holdfast.v1.PolicyStep
-	(*Finding)(nil),                   // 71: holdfast.v1.Finding
-	(*ClearNeighborsRequest)(nil),     // 72: holdfast.v1.ClearNeighborsRequest
-	(*ClearNeighborsResponse)(nil),    // 73: holdfast.v1.ClearNeighborsResponse
-	(*DownNeighborRequest)(nil),       // 74: holdfast.v1.DownNeighborRequest
-	(*DownNeighborResponse)(nil),      // 75: holdfast.v1.DownNeighborResponse
-	(*EnableNeighborRequest)(nil),     // 76: holdfast.v1.EnableNeighborRequest
-	(*EnableNeighborResponse)(nil),    // 77: holdfast.v1.EnableNeighborResponse
-	(*TraceNeighborRequest)(nil),      // 78: holdfast.v1.TraceNeighborRequest
-	(*TraceNeighborResponse)(nil),     // 79: holdfast.v1.TraceNeighborResponse
-	(*TraceEvent)(nil),                // 80: holdfast.v1.TraceEvent
-	(*Announcement)(nil),              // 81: holdfast.v1.Announcement
-	(*AnnounceRequest)(nil),           // 82: holdfast.v1.AnnounceRequest
-	(*AnnounceResponse)(nil),          // 83: holdfast.v1.AnnounceResponse
-	(*WithdrawRequest)(nil),           // 84: holdfast.v1.WithdrawRequest
-	(*WithdrawResponse)(nil),          // 85: holdfast.v1.WithdrawResponse
-	(*ListAnnouncementsRequest)(nil),  // 86: holdfast.v1.ListAnnouncementsRequest
-	(*ListAnnouncementsResponse)(nil), // 87: holdfast.v1.ListAnnouncementsResponse
-	(*ReloadRequest)(nil),             // 88: holdfast.v1.ReloadRequest
-	(*ReloadResponse)(nil),            // 89: holdfast.v1.ReloadResponse
-	(*Change)(nil),                    // 90: holdfast.v1.Change
-	(*CheckConfigRequest)(nil),        // 91: holdfast.v1.CheckConfigRequest
-	(*CheckConfigResponse)(nil),       // 92: holdfast.v1.CheckConfigResponse
-	(*Diagnostic)(nil),                // 93: holdfast.v1.Diagnostic
-	(*timestamppb.Timestamp)(nil),     // 94: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 95: google.protobuf.Duration
+	(ShutdownPhase)(0),                // 13: holdfast.v1.ShutdownPhase
+	(*Position)(nil),                  // 14: holdfast.v1.Position
+	(*RuleRef)(nil),                   // 15: holdfast.v1.RuleRef
+	(*AsPathSegment)(nil),             // 16: holdfast.v1.AsPathSegment
+	(*LargeCommunity)(nil),            // 17: holdfast.v1.LargeCommunity
+	(*Aggregator)(nil),                // 18: holdfast.v1.Aggregator
+	(*Attribute)(nil),                 // 19: holdfast.v1.Attribute
+	(*Attributes)(nil),                // 20: holdfast.v1.Attributes
+	(*Route)(nil),                     // 21: holdfast.v1.Route
+	(*GetVersionRequest)(nil),         // 22: holdfast.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),        // 23: holdfast.v1.GetVersionResponse
+	(*GetSummaryRequest)(nil),         // 24: holdfast.v1.GetSummaryRequest
+	(*GetSummaryResponse)(nil),        // 25: holdfast.v1.GetSummaryResponse
+	(*TableSummary)(nil),              // 26: holdfast.v1.TableSummary
+	(*ListNextHopsRequest)(nil),       // 27: holdfast.v1.ListNextHopsRequest
+	(*ListNextHopsResponse)(nil),      // 28: holdfast.v1.ListNextHopsResponse
+	(*NextHop)(nil),                   // 29: holdfast.v1.NextHop
+	(*NextHopWay)(nil),                // 30: holdfast.v1.NextHopWay
+	(*GetMemoryRequest)(nil),          // 31: holdfast.v1.GetMemoryRequest
+	(*GetMemoryResponse)(nil),         // 32: holdfast.v1.GetMemoryResponse
+	(*MemoryItem)(nil),                // 33: holdfast.v1.MemoryItem
+	(*ListNeighborsRequest)(nil),      // 34: holdfast.v1.ListNeighborsRequest
+	(*ListNeighborsResponse)(nil),     // 35: holdfast.v1.ListNeighborsResponse
+	(*GetNeighborRequest)(nil),        // 36: holdfast.v1.GetNeighborRequest
+	(*GetNeighborResponse)(nil),       // 37: holdfast.v1.GetNeighborResponse
+	(*Neighbor)(nil),                  // 38: holdfast.v1.Neighbor
+	(*Down)(nil),                      // 39: holdfast.v1.Down
+	(*NeighborFamily)(nil),            // 40: holdfast.v1.NeighborFamily
+	(*PrefixLimit)(nil),               // 41: holdfast.v1.PrefixLimit
+	(*Reset)(nil),                     // 42: holdfast.v1.Reset
+	(*Notification)(nil),              // 43: holdfast.v1.Notification
+	(*Capability)(nil),                // 44: holdfast.v1.Capability
+	(*Timers)(nil),                    // 45: holdfast.v1.Timers
+	(*Negotiated)(nil),                // 46: holdfast.v1.Negotiated
+	(*MessageCounts)(nil),             // 47: holdfast.v1.MessageCounts
+	(*NeighborCounters)(nil),          // 48: holdfast.v1.NeighborCounters
+	(*NeighborDetail)(nil),            // 49: holdfast.v1.NeighborDetail
+	(*RouteQuery)(nil),                // 50: holdfast.v1.RouteQuery
+	(*ListRoutesRequest)(nil),         // 51: holdfast.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),        // 52: holdfast.v1.ListRoutesResponse
+	(*CountRoutesRequest)(nil),        // 53: holdfast.v1.CountRoutesRequest
+	(*CountRoutesResponse)(nil),       // 54: holdfast.v1.CountRoutesResponse
+	(*LookupRequest)(nil),             // 55: holdfast.v1.LookupRequest
+	(*LookupResponse)(nil),            // 56: holdfast.v1.LookupResponse
+	(*ExplainRequest)(nil),            // 57: holdfast.v1.ExplainRequest
+	(*ExplainResponse)(nil),           // 58: holdfast.v1.ExplainResponse
+	(*Sending)(nil),                   // 59: holdfast.v1.Sending
+	(*Candidate)(nil),                 // 60: holdfast.v1.Candidate
+	(*Decision)(nil),                  // 61: holdfast.v1.Decision
+	(*MonitorRequest)(nil),            // 62: holdfast.v1.MonitorRequest
+	(*MonitorResponse)(nil),           // 63: holdfast.v1.MonitorResponse
+	(*Event)(nil),                     // 64: holdfast.v1.Event
+	(*ListPoliciesRequest)(nil),       // 65: holdfast.v1.ListPoliciesRequest
+	(*ListPoliciesResponse)(nil),      // 66: holdfast.v1.ListPoliciesResponse
+	(*Policy)(nil),                    // 67: holdfast.v1.Policy
+	(*PolicyRule)(nil),                // 68: holdfast.v1.PolicyRule
+	(*TestPolicyRequest)(nil),         // 69: holdfast.v1.TestPolicyRequest
+	(*TestPolicyResponse)(nil),        // 70: holdfast.v1.TestPolicyResponse
+	(*PolicyStep)(nil),                // 71: holdfast.v1.PolicyStep
+	(*Finding)(nil),                   // 72: holdfast.v1.Finding
+	(*ClearNeighborsRequest)(nil),     // 73: holdfast.v1.ClearNeighborsRequest
+	(*ClearNeighborsResponse)(nil),    // 74: holdfast.v1.ClearNeighborsResponse
+	(*DownNeighborRequest)(nil),       // 75: holdfast.v1.DownNeighborRequest
+	(*DownNeighborResponse)(nil),      // 76: holdfast.v1.DownNeighborResponse
+	(*EnableNeighborRequest)(nil),     // 77: holdfast.v1.EnableNeighborRequest
+	(*EnableNeighborResponse)(nil),    // 78: holdfast.v1.EnableNeighborResponse
+	(*TraceNeighborRequest)(nil),      // 79: holdfast.v1.TraceNeighborRequest
+	(*TraceNeighborResponse)(nil),     // 80: holdfast.v1.TraceNeighborResponse
+	(*TraceEvent)(nil),                // 81: holdfast.v1.TraceEvent
+	(*Announcement)(nil),              // 82: holdfast.v1.Announcement
+	(*AnnounceRequest)(nil),           // 83: holdfast.v1.AnnounceRequest
+	(*AnnounceResponse)(nil),          // 84: holdfast.v1.AnnounceResponse
+	(*WithdrawRequest)(nil),           // 85: holdfast.v1.WithdrawRequest
+	(*WithdrawResponse)(nil),          // 86: holdfast.v1.WithdrawResponse
+	(*ListAnnouncementsRequest)(nil),  // 87: holdfast.v1.ListAnnouncementsRequest
+	(*ListAnnouncementsResponse)(nil), // 88: holdfast.v1.ListAnnouncementsResponse
+	(*ReloadRequest)(nil),             // 89: holdfast.v1.ReloadRequest
+	(*ReloadResponse)(nil),            // 90: holdfast.v1.ReloadResponse
+	(*Change)(nil),                    // 91: holdfast.v1.Change
+	(*CheckConfigRequest)(nil),        // 92: holdfast.v1.CheckConfigRequest
+	(*CheckConfigResponse)(nil),       // 93: holdfast.v1.CheckConfigResponse
+	(*Diagnostic)(nil),                // 94: holdfast.v1.Diagnostic
+	(*ShutdownRequest)(nil),           // 95: holdfast.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),          // 96: holdfast.v1.ShutdownResponse
+	(*timestamppb.Timestamp)(nil),     // 97: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 98: google.protobuf.Duration
 }
 var file_holdfast_proto_depIdxs = []int32{
-	13,  // 0: holdfast.v1.RuleRef.position:type_name -> holdfast.v1.Position
+	14,  // 0: holdfast.v1.RuleRef.position:type_name -> holdfast.v1.Position
 	5,   // 1: holdfast.v1.AsPathSegment.type:type_name -> holdfast.v1.SegmentType
 	4,   // 2: holdfast.v1.Attributes.origin:type_name -> holdfast.v1.Origin
-	15,  // 3: holdfast.v1.Attributes.as_path:type_name -> holdfast.v1.AsPathSegment
-	16,  // 4: holdfast.v1.Attributes.large_communities:type_name -> holdfast.v1.LargeCommunity
-	17,  // 5: holdfast.v1.Attributes.aggregator:type_name -> holdfast.v1.Aggregator
-	18,  // 6: holdfast.v1.Attributes.other:type_name -> holdfast.v1.Attribute
+	16,  // 3: holdfast.v1.Attributes.as_path:type_name -> holdfast.v1.AsPathSegment
+	17,  // 4: holdfast.v1.Attributes.large_communities:type_name -> holdfast.v1.LargeCommunity
+	18,  // 5: holdfast.v1.Attributes.aggregator:type_name -> holdfast.v1.Aggregator
+	19,  // 6: holdfast.v1.Attributes.other:type_name -> holdfast.v1.Attribute
 	0,   // 7: holdfast.v1.Route.family:type_name -> holdfast.v1.Family
 	2,   // 8: holdfast.v1.Route.source:type_name -> holdfast.v1.RouteSource
 	3,   // 9: holdfast.v1.Route.status:type_name -> holdfast.v1.RouteStatus
-	14,  // 10: holdfast.v1.Route.rule:type_name -> holdfast.v1.RuleRef
-	19,  // 11: holdfast.v1.Route.attributes:type_name -> holdfast.v1.Attributes
-	94,  // 12: holdfast.v1.Route.learned:type_name -> google.protobuf.Timestamp
-	94,  // 13: holdfast.v1.GetSummaryResponse.started:type_name -> google.protobuf.Timestamp
-	94,  // 14: holdfast.v1.GetSummaryResponse.configured:type_name -> google.protobuf.Timestamp
-	25,  // 15: holdfast.v1.GetSummaryResponse.tables:type_name -> holdfast.v1.TableSummary
+	15,  // 10: holdfast.v1.Route.rule:type_name -> holdfast.v1.RuleRef
+	20,  // 11: holdfast.v1.Route.attributes:type_name -> holdfast.v1.Attributes
+	97,  // 12: holdfast.v1.Route.learned:type_name -> google.protobuf.Timestamp
+	97,  // 13: holdfast.v1.GetSummaryResponse.started:type_name -> google.protobuf.Timestamp
+	97,  // 14: holdfast.v1.GetSummaryResponse.configured:type_name -> google.protobuf.Timestamp
+	26,  // 15: holdfast.v1.GetSummaryResponse.tables:type_name -> holdfast.v1.TableSummary
 	0,   // 16: holdfast.v1.TableSummary.family:type_name -> holdfast.v1.Family
-	28,  // 17: holdfast.v1.ListNextHopsResponse.next_hops:type_name -> holdfast.v1.NextHop
-	29,  // 18: holdfast.v1.NextHop.ways:type_name -> holdfast.v1.NextHopWay
-	32,  // 19: holdfast.v1.GetMemoryResponse.items:type_name -> holdfast.v1.MemoryItem
-	37,  // 20: holdfast.v1.ListNeighborsResponse.neighbors:type_name -> holdfast.v1.Neighbor
-	37,  // 21: holdfast.v1.GetNeighborResponse.neighbor:type_name -> holdfast.v1.Neighbor
-	48,  // 22: holdfast.v1.GetNeighborResponse.detail:type_name -> holdfast.v1.NeighborDetail
+	29,  // 17: holdfast.v1.ListNextHopsResponse.next_hops:type_name -> holdfast.v1.NextHop
+	30,  // 18: holdfast.v1.NextHop.ways:type_name -> holdfast.v1.NextHopWay
+	33,  // 19: holdfast.v1.GetMemoryResponse.items:type_name -> holdfast.v1.MemoryItem
+	38,  // 20: holdfast.v1.ListNeighborsResponse.neighbors:type_name -> holdfast.v1.Neighbor
+	38,  // 21: holdfast.v1.GetNeighborResponse.neighbor:type_name -> holdfast.v1.Neighbor
+	49,  // 22: holdfast.v1.GetNeighborResponse.detail:type_name -> holdfast.v1.NeighborDetail
 	1,   // 23: holdfast.v1.Neighbor.state:type_name -> holdfast.v1.SessionState
-	94,  // 24: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
-	39,  // 25: holdfast.v1.Neighbor.families:type_name -> holdfast.v1.NeighborFamily
-	41,  // 26: holdfast.v1.Neighbor.last_reset:type_name -> holdfast.v1.Reset
-	38,  // 27: holdfast.v1.Neighbor.down:type_name -> holdfast.v1.Down
-	94,  // 28: holdfast.v1.Down.since:type_name -> google.protobuf.Timestamp
-	94,  // 29: holdfast.v1.Down.until:type_name -> google.protobuf.Timestamp
+	97,  // 24: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
+	40,  // 25: holdfast.v1.Neighbor.families:type_name -> holdfast.v1.NeighborFamily
+	42,  // 26: holdfast.v1.Neighbor.last_reset:type_name -> holdfast.v1.Reset
+	39,  // 27: holdfast.v1.Neighbor.down:type_name -> holdfast.v1.Down
+	97,  // 28: holdfast.v1.Down.since:type_name -> google.protobuf.Timestamp
+	97,  // 29: holdfast.v1.Down.until:type_name -> google.protobuf.Timestamp
 	0,   // 30: holdfast.v1.NeighborFamily.family:type_name -> holdfast.v1.Family
-	40,  // 31: holdfast.v1.NeighborFamily.limit:type_name -> holdfast.v1.PrefixLimit
-	95,  // 32: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
-	94,  // 33: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
-	42,  // 34: holdfast.v1.Reset.notification:type_name -> holdfast.v1.Notification
-	95,  // 35: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
-	95,  // 36: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
-	95,  // 37: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
-	95,  // 38: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
-	44,  // 39: holdfast.v1.Negotiated.timers:type_name -> holdfast.v1.Timers
+	41,  // 31: holdfast.v1.NeighborFamily.limit:type_name -> holdfast.v1.PrefixLimit
+	98,  // 32: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
+	97,  // 33: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
+	43,  // 34: holdfast.v1.Reset.notification:type_name -> holdfast.v1.Notification
+	98,  // 35: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
+	98,  // 36: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
+	98,  // 37: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
+	98,  // 38: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
+	45,  // 39: holdfast.v1.Negotiated.timers:type_name -> holdfast.v1.Timers
 	0,   // 40: holdfast.v1.Negotiated.families:type_name -> holdfast.v1.Family
 	0,   // 41: holdfast.v1.Negotiated.add_path_receive:type_name -> holdfast.v1.Family
-	46,  // 42: holdfast.v1.NeighborCounters.in:type_name -> holdfast.v1.MessageCounts
-	46,  // 43: holdfast.v1.NeighborCounters.out:type_name -> holdfast.v1.MessageCounts
-	43,  // 44: holdfast.v1.NeighborDetail.capabilities_sent:type_name -> holdfast.v1.Capability
-	43,  // 45: holdfast.v1.NeighborDetail.capabilities_received:type_name -> holdfast.v1.Capability
-	45,  // 46: holdfast.v1.NeighborDetail.negotiated:type_name -> holdfast.v1.Negotiated
-	44,  // 47: holdfast.v1.NeighborDetail.configured_timers:type_name -> holdfast.v1.Timers
-	47,  // 48: holdfast.v1.NeighborDetail.counters:type_name -> holdfast.v1.NeighborCounters
-	94,  // 49: holdfast.v1.NeighborDetail.last_established:type_name -> google.protobuf.Timestamp
-	94,  // 50: holdfast.v1.NeighborDetail.last_down:type_name -> google.protobuf.Timestamp
+	47,  // 42: holdfast.v1.NeighborCounters.in:type_name -> holdfast.v1.MessageCounts
+	47,  // 43: holdfast.v1.NeighborCounters.out:type_name -> holdfast.v1.MessageCounts
+	44,  // 44: holdfast.v1.NeighborDetail.capabilities_sent:type_name -> holdfast.v1.Capability
+	44,  // 45: holdfast.v1.NeighborDetail.capabilities_received:type_name -> holdfast.v1.Capability
+	46,  // 46: holdfast.v1.NeighborDetail.negotiated:type_name -> holdfast.v1.Negotiated
+	45,  // 47: holdfast.v1.NeighborDetail.configured_timers:type_name -> holdfast.v1.Timers
+	48,  // 48: holdfast.v1.NeighborDetail.counters:type_name -> holdfast.v1.NeighborCounters
+	97,  // 49: holdfast.v1.NeighborDetail.last_established:type_name -> google.protobuf.Timestamp
+	97,  // 50: holdfast.v1.NeighborDetail.last_down:type_name -> google.protobuf.Timestamp
 	6,   // 51: holdfast.v1.RouteQuery.view:type_name -> holdfast.v1.RouteView
 	0,   // 52: holdfast.v1.RouteQuery.family:type_name -> holdfast.v1.Family
 	7,   // 53: holdfast.v1.RouteQuery.match:type_name -> holdfast.v1.PrefixMatch
-	49,  // 54: holdfast.v1.ListRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
-	20,  // 55: holdfast.v1.ListRoutesResponse.routes:type_name -> holdfast.v1.Route
-	49,  // 56: holdfast.v1.CountRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
-	20,  // 57: holdfast.v1.LookupResponse.routes:type_name -> holdfast.v1.Route
-	59,  // 58: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
-	58,  // 59: holdfast.v1.ExplainResponse.sending:type_name -> holdfast.v1.Sending
-	14,  // 60: holdfast.v1.Sending.rule:type_name -> holdfast.v1.RuleRef
-	19,  // 61: holdfast.v1.Sending.attributes:type_name -> holdfast.v1.Attributes
-	20,  // 62: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
-	60,  // 63: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
-	71,  // 64: holdfast.v1.Candidate.findings:type_name -> holdfast.v1.Finding
-	63,  // 65: holdfast.v1.MonitorResponse.events:type_name -> holdfast.v1.Event
-	94,  // 66: holdfast.v1.Event.at:type_name -> google.protobuf.Timestamp
+	50,  // 54: holdfast.v1.ListRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
+	21,  // 55: holdfast.v1.ListRoutesResponse.routes:type_name -> holdfast.v1.Route
+	50,  // 56: holdfast.v1.CountRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
+	21,  // 57: holdfast.v1.LookupResponse.routes:type_name -> holdfast.v1.Route
+	60,  // 58: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
+	59,  // 59: holdfast.v1.ExplainResponse.sending:type_name -> holdfast.v1.Sending
+	15,  // 60: holdfast.v1.Sending.rule:type_name -> holdfast.v1.RuleRef
+	20,  // 61: holdfast.v1.Sending.attributes:type_name -> holdfast.v1.Attributes
+	21,  // 62: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
+	61,  // 63: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
+	72,  // 64: holdfast.v1.Candidate.findings:type_name -> holdfast.v1.Finding
+	64,  // 65: holdfast.v1.MonitorResponse.events:type_name -> holdfast.v1.Event
+	97,  // 66: holdfast.v1.Event.at:type_name -> google.protobuf.Timestamp
 	8,   // 67: holdfast.v1.Event.kind:type_name -> holdfast.v1.EventKind
 	0,   // 68: holdfast.v1.Event.family:type_name -> holdfast.v1.Family
-	20,  // 69: holdfast.v1.Event.old:type_name -> holdfast.v1.Route
-	20,  // 70: holdfast.v1.Event.new:type_name -> holdfast.v1.Route
-	66,  // 71: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
-	13,  // 72: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
-	67,  // 73: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
-	13,  // 74: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
+	21,  // 69: holdfast.v1.Event.old:type_name -> holdfast.v1.Route
+	21,  // 70: holdfast.v1.Event.new:type_name -> holdfast.v1.Route
+	67,  // 71: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
+	14,  // 72: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
+	68,  // 73: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
+	14,  // 74: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
 	9,   // 75: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
-	19,  // 76: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
+	20,  // 76: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
 	2,   // 77: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
-	70,  // 78: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
-	19,  // 79: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
-	19,  // 80: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
-	14,  // 81: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
+	71,  // 78: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
+	20,  // 79: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
+	20,  // 80: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
+	15,  // 81: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
 	9,   // 82: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
-	71,  // 83: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
-	13,  // 84: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
+	72,  // 83: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
+	14,  // 84: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
 	10,  // 85: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
-	95,  // 86: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
-	80,  // 87: holdfast.v1.TraceNeighborResponse.events:type_name -> holdfast.v1.TraceEvent
-	94,  // 88: holdfast.v1.TraceEvent.at:type_name -> google.protobuf.Timestamp
-	94,  // 89: holdfast.v1.Announcement.since:type_name -> google.protobuf.Timestamp
-	94,  // 90: holdfast.v1.Announcement.until:type_name -> google.protobuf.Timestamp
-	81,  // 91: holdfast.v1.AnnounceRequest.announcements:type_name -> holdfast.v1.Announcement
-	95,  // 92: holdfast.v1.AnnounceRequest.lifetime:type_name -> google.protobuf.Duration
-	81,  // 93: holdfast.v1.ListAnnouncementsResponse.announcements:type_name -> holdfast.v1.Announcement
-	90,  // 94: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
+	98,  // 86: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
+	81,  // 87: holdfast.v1.TraceNeighborResponse.events:type_name -> holdfast.v1.TraceEvent
+	97,  // 88: holdfast.v1.TraceEvent.at:type_name -> google.protobuf.Timestamp
+	97,  // 89: holdfast.v1.Announcement.since:type_name -> google.protobuf.Timestamp
+	97,  // 90: holdfast.v1.Announcement.until:type_name -> google.protobuf.Timestamp
+	82,  // 91: holdfast.v1.AnnounceRequest.announcements:type_name -> holdfast.v1.Announcement
+	98,  // 92: holdfast.v1.AnnounceRequest.lifetime:type_name -> google.protobuf.Duration
+	82,  // 93: holdfast.v1.ListAnnouncementsResponse.announcements:type_name -> holdfast.v1.Announcement
+	91,  // 94: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
 	11,  // 95: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
-	13,  // 96: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
-	90,  // 97: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
-	93,  // 98: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
+	14,  // 96: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
+	91,  // 97: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
+	94,  // 98: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
 	12,  // 99: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
-	13,  // 100: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
-	21,  // 101: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
-	23,  // 102: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
-	30,  // 103: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
-	26,  // 104: holdfast.v1.Holdfast.ListNextHops:input_type -> holdfast.v1.ListNextHopsRequest
-	33,  // 105: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
-	35,  // 106: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
-	50,  // 107: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
-	52,  // 108: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
-	54,  // 109: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
-	56,  // 110: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
-	61,  // 111: holdfast.v1.Holdfast.Monitor:input_type -> holdfast.v1.MonitorRequest
-	64,  // 112: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
-	68,  // 113: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
-	72,  // 114: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
-	74,  // 115: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
-	76,  // 116: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
-	78,  // 117: holdfast.v1.Holdfast.TraceNeighbor:input_type -> holdfast.v1.TraceNeighborRequest
-	82,  // 118: holdfast.v1.Holdfast.Announce:input_type -> holdfast.v1.AnnounceRequest
-	84,  // 119: holdfast.v1.Holdfast.Withdraw:input_type -> holdfast.v1.WithdrawRequest
-	86,  // 120: holdfast.v1.Holdfast.ListAnnouncements:input_type -> holdfast.v1.ListAnnouncementsRequest
-	88,  // 121: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
-	91,  // 122: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
-	22,  // 123: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
-	24,  // 124: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
-	31,  // 125: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
-	27,  // 126: holdfast.v1.Holdfast.ListNextHops:output_type -> holdfast.v1.ListNextHopsResponse
-	34,  // 127: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
-	36,  // 128: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
-	51,  // 129: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
-	53,  // 130: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
-	55,  // 131: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
-	57,  // 132: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
-	62,  // 133: holdfast.v1.Holdfast.Monitor:output_type -> holdfast.v1.MonitorResponse
-	65,  // 134: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
-	69,  // 135: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
-	73,  // 136: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
-	75,  // 137: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
-	77,  // 138: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
-	79,  // 139: holdfast.v1.Holdfast.TraceNeighbor:output_type -> holdfast.v1.TraceNeighborResponse
-	83,  // 140: holdfast.v1.Holdfast.Announce:output_type -> holdfast.v1.AnnounceResponse
-	85,  // 141: holdfast.v1.Holdfast.Withdraw:output_type -> holdfast.v1.WithdrawResponse
-	87,  // 142: holdfast.v1.Holdfast.ListAnnouncements:output_type -> holdfast.v1.ListAnnouncementsResponse
-	89,  // 143: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
-	92,  // 144: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
-	123, // [123:145] is the sub-list for method output_type
-	101, // [101:123] is the sub-list for method input_type
-	101, // [101:101] is the sub-list for extension type_name
-	101, // [101:101] is the sub-list for extension extendee
-	0,   // [0:101] is the sub-list for field type_name
+	14,  // 100: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
+	98,  // 101: holdfast.v1.ShutdownRequest.drain:type_name -> google.protobuf.Duration
+	13,  // 102: holdfast.v1.ShutdownResponse.phase:type_name -> holdfast.v1.ShutdownPhase
+	98,  // 103: holdfast.v1.ShutdownResponse.left:type_name -> google.protobuf.Duration
+	22,  // 104: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
+	24,  // 105: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
+	31,  // 106: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
+	27,  // 107: holdfast.v1.Holdfast.ListNextHops:input_type -> holdfast.v1.ListNextHopsRequest
+	34,  // 108: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
+	36,  // 109: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
+	51,  // 110: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
+	53,  // 111: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
+	55,  // 112: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
+	57,  // 113: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
+	62,  // 114: holdfast.v1.Holdfast.Monitor:input_type -> holdfast.v1.MonitorRequest
+	65,  // 115: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
+	69,  // 116: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
+	73,  // 117: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
+	75,  // 118: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
+	77,  // 119: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
+	79,  // 120: holdfast.v1.Holdfast.TraceNeighbor:input_type -> holdfast.v1.TraceNeighborRequest
+	83,  // 121: holdfast.v1.Holdfast.Announce:input_type -> holdfast.v1.AnnounceRequest
+	85,  // 122: holdfast.v1.Holdfast.Withdraw:input_type -> holdfast.v1.WithdrawRequest
+	87,  // 123: holdfast.v1.Holdfast.ListAnnouncements:input_type -> holdfast.v1.ListAnnouncementsRequest
+	89,  // 124: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
+	92,  // 125: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
+	95,  // 126: holdfast.v1.Holdfast.Shutdown:input_type -> holdfast.v1.ShutdownRequest
+	23,  // 127: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
+	25,  // 128: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
+	32,  // 129: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
+	28,  // 130: holdfast.v1.Holdfast.ListNextHops:output_type -> holdfast.v1.ListNextHopsResponse
+	35,  // 131: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
+	37,  // 132: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
+	52,  // 133: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
+	54,  // 134: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
+	56,  // 135: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
+	58,  // 136: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
+	63,  // 137: holdfast.v1.Holdfast.Monitor:output_type -> holdfast.v1.MonitorResponse
+	66,  // 138: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
+	70,  // 139: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
+	74,  // 140: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
+	76,  // 141: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
+	78,  // 142: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
+	80,  // 143: holdfast.v1.Holdfast.TraceNeighbor:output_type -> holdfast.v1.TraceNeighborResponse
+	84,  // 144: holdfast.v1.Holdfast.Announce:output_type -> holdfast.v1.AnnounceResponse
+	86,  // 145: holdfast.v1.Holdfast.Withdraw:output_type -> holdfast.v1.WithdrawResponse
+	88,  // 146: holdfast.v1.Holdfast.ListAnnouncements:output_type -> holdfast.v1.ListAnnouncementsResponse
+	90,  // 147: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
+	93,  // 148: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
+	96,  // 149: holdfast.v1.Holdfast.Shutdown:output_type -> holdfast.v1.ShutdownResponse
+	127, // [127:150] is the sub-list for method output_type
+	104, // [104:127] is the sub-list for method input_type
+	104, // [104:104] is the sub-list for extension type_name
+	104, // [104:104] is the sub-list for extension extendee
+	0,   // [0:104] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_proto_init() }
@@ -7327,8 +7529,8 @@ func file_holdfast_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_proto_rawDesc), len(file_holdfast_proto_rawDesc)),
-			NumEnums:      13,
-			NumMessages:   81,
+			NumEnums:      14,
+			NumMessages:   83,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -81,6 +81,8 @@ const (
 	HoldfastReloadProcedure = "/holdfast.v1.Holdfast/Reload"
 	// HoldfastCheckConfigProcedure is the fully-qualified name of the Holdfast's CheckConfig RPC.
 	HoldfastCheckConfigProcedure = "/holdfast.v1.Holdfast/CheckConfig"
+	// HoldfastShutdownProcedure is the fully-qualified name of the Holdfast's Shutdown RPC.
+	HoldfastShutdownProcedure = "/holdfast.v1.Holdfast/Shutdown"
 )
 
 // HoldfastClient is a client for the holdfast.v1.Holdfast service.
@@ -123,6 +125,9 @@ type HoldfastClient interface {
 	Reload(context.Context, *connect.Request[holdfastv1.ReloadRequest]) (*connect.Response[holdfastv1.ReloadResponse], error)
 	// CheckConfig compares the configuration file with what is running.
 	CheckConfig(context.Context, *connect.Request[holdfastv1.CheckConfigRequest]) (*connect.Response[holdfastv1.CheckConfigResponse], error)
+	// Shutdown ends the router for good, and streams how far it is. A client that
+	// goes away before neighbors have been left calls it off.
+	Shutdown(context.Context, *connect.Request[holdfastv1.ShutdownRequest]) (*connect.ServerStreamForClient[holdfastv1.ShutdownResponse], error)
 }
 
 // NewHoldfastClient constructs a client for the holdfast.v1.Holdfast service. By default, it uses
@@ -268,6 +273,12 @@ func NewHoldfastClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 			connect.WithSchema(holdfastMethods.ByName("CheckConfig")),
 			connect.WithClientOptions(opts...),
 		),
+		shutdown: connect.NewClient[holdfastv1.ShutdownRequest, holdfastv1.ShutdownResponse](
+			httpClient,
+			baseURL+HoldfastShutdownProcedure,
+			connect.WithSchema(holdfastMethods.ByName("Shutdown")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -295,6 +306,7 @@ type holdfastClient struct {
 	listAnnouncements *connect.Client[holdfastv1.ListAnnouncementsRequest, holdfastv1.ListAnnouncementsResponse]
 	reload            *connect.Client[holdfastv1.ReloadRequest, holdfastv1.ReloadResponse]
 	checkConfig       *connect.Client[holdfastv1.CheckConfigRequest, holdfastv1.CheckConfigResponse]
+	shutdown          *connect.Client[holdfastv1.ShutdownRequest, holdfastv1.ShutdownResponse]
 }
 
 // GetVersion calls holdfast.v1.Holdfast.GetVersion.
@@ -407,6 +419,11 @@ func (c *holdfastClient) CheckConfig(ctx context.Context, req *connect.Request[h
 	return c.checkConfig.CallUnary(ctx, req)
 }
 
+// Shutdown calls holdfast.v1.Holdfast.Shutdown.
+func (c *holdfastClient) Shutdown(ctx context.Context, req *connect.Request[holdfastv1.ShutdownRequest]) (*connect.ServerStreamForClient[holdfastv1.ShutdownResponse], error) {
+	return c.shutdown.CallServerStream(ctx, req)
+}
+
 // HoldfastHandler is an implementation of the holdfast.v1.Holdfast service.
 type HoldfastHandler interface {
 	GetVersion(context.Context, *connect.Request[holdfastv1.GetVersionRequest]) (*connect.Response[holdfastv1.GetVersionResponse], error)
@@ -447,6 +464,9 @@ type HoldfastHandler interface {
 	Reload(context.Context, *connect.Request[holdfastv1.ReloadRequest]) (*connect.Response[holdfastv1.ReloadResponse], error)
 	// CheckConfig compares the configuration file with what is running.
 	CheckConfig(context.Context, *connect.Request[holdfastv1.CheckConfigRequest]) (*connect.Response[holdfastv1.CheckConfigResponse], error)
+	// Shutdown ends the router for good, and streams how far it is. A client that
+	// goes away before neighbors have been left calls it off.
+	Shutdown(context.Context, *connect.Request[holdfastv1.ShutdownRequest], *connect.ServerStream[holdfastv1.ShutdownResponse]) error
 }
 
 // NewHoldfastHandler builds an HTTP handler from the service implementation. It returns the path on
@@ -588,6 +608,12 @@ func NewHoldfastHandler(svc HoldfastHandler, opts ...connect.HandlerOption) (str
 		connect.WithSchema(holdfastMethods.ByName("CheckConfig")),
 		connect.WithHandlerOptions(opts...),
 	)
+	holdfastShutdownHandler := connect.NewServerStreamHandler(
+		HoldfastShutdownProcedure,
+		svc.Shutdown,
+		connect.WithSchema(holdfastMethods.ByName("Shutdown")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/holdfast.v1.Holdfast/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case HoldfastGetVersionProcedure:
@@ -634,6 +660,8 @@ func NewHoldfastHandler(svc HoldfastHandler, opts ...connect.HandlerOption) (str
 			holdfastReloadHandler.ServeHTTP(w, r)
 		case HoldfastCheckConfigProcedure:
 			holdfastCheckConfigHandler.ServeHTTP(w, r)
+		case HoldfastShutdownProcedure:
+			holdfastShutdownHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -729,4 +757,8 @@ func (UnimplementedHoldfastHandler) Reload(context.Context, *connect.Request[hol
 
 func (UnimplementedHoldfastHandler) CheckConfig(context.Context, *connect.Request[holdfastv1.CheckConfigRequest]) (*connect.Response[holdfastv1.CheckConfigResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.Holdfast.CheckConfig is not implemented"))
+}
+
+func (UnimplementedHoldfastHandler) Shutdown(context.Context, *connect.Request[holdfastv1.ShutdownRequest], *connect.ServerStream[holdfastv1.ShutdownResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.Holdfast.Shutdown is not implemented"))
 }
