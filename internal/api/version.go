@@ -7,7 +7,7 @@ import (
 	pb "holdfast/internal/api/holdfastv1"
 )
 
-// release is the version under development; builds may have another: -ldflags "-X holdfast/internal/api.release=…".
+// release is the version under development, if the linker has set no other.
 var release = "0.1.0-dev"
 
 // Version is that of this binary.

@@ -51,6 +51,7 @@ var rules = map[string]rule{
 	"internal/state":   {imports: "events"},
 	"internal/kernel":  {imports: "events prefix fib"},
 	"internal/radv":    {imports: "events"},
+	"internal/bfd":     {imports: "events"},
 	"internal/session": {imports: "events prefix wire packet fsm config"},
 	"internal/engine":  {imports: "events prefix fib slab wire packet rpki attr policy rib export config fsm session"},
 	"internal/mrt":     {imports: "prefix wire"},
@@ -63,7 +64,7 @@ var rules = map[string]rule{
 	"internal/view":                             {imports: "prefix wire config api api/holdfastv1"},
 	"internal/privilege":                        {},
 	"internal/systemd":                          {imports: "events"},
-	"internal/daemon":                           {imports: "events fib kernel prefix wire packet attr policy rib export config lint fsm session engine mrt api api/holdfastv1 metrics privilege systemd state radv"},
+	"internal/daemon":                           {imports: "events fib kernel prefix wire packet attr policy rib export config lint fsm session engine mrt api api/holdfastv1 metrics privilege systemd state radv bfd"},
 	"internal/demo":                             {imports: "prefix wire config mrt api api/holdfastv1 view daemon replay"},
 	"internal/cli":                              {imports: "events prefix wire policy config starter mrt api api/holdfastv1 view systemd daemon demo replay"},
 }

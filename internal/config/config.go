@@ -103,7 +103,6 @@ type Neighbor struct {
 	ConnectRetry time.Duration
 	IdleHold     time.Duration
 	StaleTime    time.Duration // that its routes are kept at the most while it restarts
-	UserTimeout  time.Duration // of TCP; 0: the kernel's
 	// FastFallover ends the session with its link or its local address.
 	FastFallover   bool
 	BFD            BFD
@@ -174,6 +173,7 @@ type Transport struct {
 	Password     Secret
 	HoldTime     time.Duration
 	Keepalive    time.Duration
+	UserTimeout  time.Duration // of TCP; 0: the kernel's choice
 
 	Families         [prefix.Families]bool
 	AddPathReceive   [prefix.Families]bool // RFC 7911

@@ -209,7 +209,7 @@ neighbor "i" {
 	id := netip.MustParseAddr("192.0.2.1")
 	want := Transport{
 		ASN: 64501, LocalASN: 64500, RouterID: id, Address: netip.MustParseAddr("192.0.2.9"), Port: 179, TTL: 1, DSCP: 48,
-		HoldTime: 90 * time.Second, Keepalive: 30 * time.Second, Families: [prefix.Families]bool{true, false}, ExtendedMessages: true,
+		HoldTime: 90 * time.Second, Keepalive: 30 * time.Second, UserTimeout: 8 * time.Minute, Families: [prefix.Families]bool{true, false}, ExtendedMessages: true,
 		GracefulRestart: RestartBoth, RestartTime: 2 * time.Minute,
 	}
 	if e.Transport != want {
@@ -217,7 +217,7 @@ neighbor "i" {
 	}
 	want = Transport{
 		ASN: 64500, LocalASN: 64500, RouterID: id, Address: netip.MustParseAddr("2001:db8::9"), Port: 179, TTL: 255, DSCP: 48,
-		HoldTime: 90 * time.Second, Keepalive: 30 * time.Second, Families: [prefix.Families]bool{true, true}, ExtendedMessages: true, GracefulRestart: RestartBoth, RestartTime: 2 * time.Minute,
+		HoldTime: 90 * time.Second, Keepalive: 30 * time.Second, UserTimeout: 8 * time.Minute, Families: [prefix.Families]bool{true, true}, ExtendedMessages: true, GracefulRestart: RestartBoth, RestartTime: 2 * time.Minute,
 		ExtendedNextHop: true,
 	}
 	if i.Transport != want {

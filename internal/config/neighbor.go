@@ -186,6 +186,7 @@ func resolve(router *Router, n *Neighbor, group *party) {
 	if t.HoldTime == 0 {
 		t.Keepalive = 0
 	}
+	t.UserTimeout = or(s.UserTimeout, defaultUserTimeout(t.HoldTime))
 	t.TTL = or(s.Multihop, 255)
 	if s.Multihop == nil && n.EBGP() {
 		t.TTL = 1
@@ -204,7 +205,7 @@ func resolve(router *Router, n *Neighbor, group *party) {
 
 	n.Table = or(s.Table, "")
 	n.ConnectRetry, n.IdleHold = or(s.ConnectRetry, DefaultConnectRetry), or(s.IdleHold, DefaultIdleHold)
-	n.UserTimeout, n.FastFallover = or(s.UserTimeout, defaultUserTimeout(t.HoldTime)), or(s.FastFallover, n.OneHop())
+	n.FastFallover = or(s.FastFallover, n.OneHop())
 	n.BFD = BFD{On: or(s.BFD, false), Interval: or(s.BFDInterval, DefaultBFDInterval), Multiplier: or(s.BFDMultiplier, DefaultBFDMultiplier)}
 	n.BFD.MinReceive = or(s.BFDMinReceive, n.BFD.Interval)
 	down := or(s.Shutdown, shutdown{})

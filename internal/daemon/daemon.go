@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"holdfast/internal/api"
+	"holdfast/internal/bfd"
 	"holdfast/internal/config"
 	"holdfast/internal/engine"
 	"holdfast/internal/events"
@@ -62,6 +63,7 @@ type daemon struct {
 	started  time.Time
 
 	kernel *kernel.Kernel // nil without kernel routes
+	bfd    *bfd.Driver
 
 	state  *state.Dir
 	downs  *state.Entries[down] // by the name of the neighbor
@@ -126,6 +128,9 @@ func Run(ctx context.Context, o Options) error {
 	}
 	d.sessions = session.New(d.engine, o.Log, session.WithWelcome(d.welcome))
 	d.metrics = metrics.NewServer(d.figures, o.Log)
+	if d.bfd, err = bfd.NewDriver(o.Log, d.bfdChanged); err != nil {
+		return fmt.Errorf("cannot prepare for BFD: %w", err)
+	}
 	engineCtx, stopEngine := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
 	parts.Go(func() { d.engine.Run(engineCtx) })
@@ -133,9 +138,11 @@ func Run(ctx context.Context, o Options) error {
 		d.metrics.Close()
 		d.links.close()
 		d.end(d.endAsConfigured)
+		d.bfd.Close() // with no session left that it could end
 		stopEngine()
 		parts.Wait()
 	}()
+	parts.Go(func() { d.fallOver(engineCtx) })
 	if d.kernel != nil {
 		told := make(chan struct{})
 		parts.Go(func() { d.watchKernel(engineCtx, told) })
@@ -342,6 +349,7 @@ func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 		missing = onOneLine(missing, err)
 	}
 	d.forgetDowns(cfg)
+	d.watchByBFD()
 	d.Log.Info("configured", "event", events.ConfigApplied, "revision", revision, "reset", len(result.Reset), "pending", len(result.Pending))
 	if missing != nil {
 		return result, &incomplete{revision, missing}

@@ -60,7 +60,13 @@ func (d *daemon) takeDown(name string, e down) error {
 	if err == nil {
 		d.Log.Info("neighbor kept down", "event", events.NeighborDisabled, "neighbor", name, "reason", e.Reason, "by", e.By, "until", e.Until.String())
 	}
-	return onOneLine(err, d.sessions.Set(d.sessionOf(n)))
+	return onOneLine(err, d.setSession(n))
+}
+
+// setSession gives the session of a neighbor what it should be now.
+func (d *daemon) setSession(n *config.Neighbor) error {
+	defer d.watchByBFD()
+	return d.sessions.Set(d.sessionOf(n))
 }
 
 // enable undoes takeDown, and starts a session that a limit holds. What the
@@ -87,7 +93,7 @@ func (d *daemon) enable(name, by string) error {
 	if was {
 		d.Log.Info("neighbor enabled", "event", events.NeighborEnabled, "neighbor", name, "by", by)
 	}
-	err = onOneLine(err, d.sessions.Set(d.sessionOf(n)))
+	err = onOneLine(err, d.setSession(n))
 	d.sessions.Enable(d.id(n))
 	return err
 }
@@ -127,7 +133,7 @@ func (d *daemon) endDowns() {
 	defer d.applying.Unlock()
 	for _, name := range over {
 		if n, err := d.still(name); err == nil {
-			_ = d.sessions.Set(d.sessionOf(n)) // its other settings are those that it has
+			_ = d.setSession(n) // its other settings are those that it has
 		}
 	}
 	for name := range d.dropDowns(func(_ string, e down) bool { return e.Until.Passed() }) {

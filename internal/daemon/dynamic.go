@@ -174,7 +174,7 @@ func (d *daemon) join(cfg *config.Config, n *config.Neighbor) error {
 	}
 	d.engine.Do(func(c *engine.Core) { c.Join(en) })
 	d.setMembers(func(all []*config.Neighbor) []*config.Neighbor { return append(all, n) })
-	if err := d.sessions.Set(d.sessionOf(n)); err != nil {
+	if err := d.setSession(n); err != nil {
 		d.leave([]*config.Neighbor{n})
 		return err
 	}
@@ -200,6 +200,7 @@ func (d *daemon) leave(all []*config.Neighbor) {
 	d.setMembers(func(now []*config.Neighbor) []*config.Neighbor {
 		return slices.DeleteFunc(now, func(n *config.Neighbor) bool { return slices.Contains(all, n) })
 	})
+	d.watchByBFD()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, n := range all {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"holdfast/internal/api"
+	"holdfast/internal/bfd"
 	"holdfast/internal/config"
 	"holdfast/internal/engine"
 	"holdfast/internal/metrics"
@@ -79,6 +80,10 @@ func newLAN(t *testing.T, dir string) (l *lan, stop func(end func())) {
 	if err := l.remember(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	var err error
+	if l.bfd, err = bfd.NewDriver(log, l.bfdChanged); err != nil {
+		t.Fatal(err)
+	}
 	l.sessions = session.New(l.engine, log, session.WithNet(memNet{l.net}), session.WithWelcome(l.welcome))
 	l.metrics = metrics.NewServer(l.figures, log)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -90,6 +95,7 @@ func newLAN(t *testing.T, dir string) (l *lan, stop func(end func())) {
 		once.Do(func() {
 			l.links.close()
 			end()
+			l.bfd.Close()
 			cancel()
 			parts.Wait()
 			l.state.Close()

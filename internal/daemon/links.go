@@ -79,7 +79,7 @@ func (d *daemon) found(ctx context.Context, name string, from netip.Addr) {
 		return all
 	})
 	d.Log.Info("neighbor found", "event", events.NeighborFound, "neighbor", n.Name, "address", from)
-	if err := d.sessions.Set(d.sessionOf(&n)); err != nil && ctx.Err() == nil {
+	if err := d.setSession(&n); err != nil && ctx.Err() == nil {
 		d.Log.Error("cannot connect to a neighbor", "event", events.NeighborRefused, "neighbor", n.Name, "error", err)
 	}
 }

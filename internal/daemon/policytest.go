@@ -31,7 +31,7 @@ func TestPolicy(cfg *config.Config, t api.PolicyTest) (api.PolicyResult, error) 
 			return api.PolicyResult{}, api.NotFound("there is no neighbor %q", name)
 		}
 		// The slots are those of the other side of the session.
-		ctx.Neighbor, ctx.Prefixes, ctx.OriginASNs, ctx.NeighborASN = n.Name, n.Prefixes, n.OriginASNs, n.Transport.ASN
+		ctx.Neighbor, ctx.Prefixes, ctx.OriginASNs = n.Name, n.Prefixes, n.OriginASNs
 		if name == t.Neighbor {
 			from = policy.Source{Kind: policy.IBGP, Neighbor: n.Name, Group: n.Group, Relation: n.Transport.Role.Relation()}
 			if n.EBGP() {

@@ -131,7 +131,7 @@ func configuredAddress(t *config.Transport) netip.Addr {
 func sessionNeighbor(n *config.Neighbor, id packet.ID) session.Neighbor {
 	t := &n.Transport
 	return session.Neighbor{
-		ID: id, Name: n.Name, Range: n.Range, Interface: t.Interface, Shutdown: n.Shutdown, ShutdownMessage: n.ShutdownReason,
+		ID: id, Name: n.Name, Range: n.Range, Interface: t.Interface, Shutdown: n.Shutdown, ShutdownMessage: n.ShutdownReason, FastFallover: n.FastFallover,
 		Machine: fsm.Config{
 			LocalASN: t.LocalASN, OtherASN: t.OtherASN, RemoteASN: t.ASN, LocalID: id32(t.RouterID), Passive: t.Passive,
 			HoldTime: t.HoldTime, KeepaliveTime: t.Keepalive, ConnectRetryTime: n.ConnectRetry, IdleHoldTime: n.IdleHold,
@@ -147,7 +147,7 @@ func sessionNeighbor(n *config.Neighbor, id packet.ID) session.Neighbor {
 func sessionTransport(t *config.Transport) session.Transport {
 	return session.Transport{
 		Remote: t.Address, Port: t.Port, Local: t.LocalAddress, TTL: t.TTL, MinTTL: t.MinTTL,
-		MSS: t.MSS, DSCP: t.DSCP, Password: t.Password.Reveal(),
+		MSS: t.MSS, DSCP: t.DSCP, Password: t.Password.Reveal(), UserTimeout: t.UserTimeout,
 	}
 }
 
@@ -157,7 +157,7 @@ func compile(cfg *config.Config, n *config.Neighbor, names []string, from *polic
 		return nil, nil
 	}
 	return policy.Compile(cfg.Chain(names), policy.Context{
-		ASN: cfg.Router.ASN, DefaultLocalPref: cfg.Router.DefaultLocalPref, From: from, Neighbor: n.Name, Prefixes: n.Prefixes, OriginASNs: n.OriginASNs, NeighborASN: n.Transport.ASN,
+		ASN: cfg.Router.ASN, DefaultLocalPref: cfg.Router.DefaultLocalPref, From: from, Neighbor: n.Name, Prefixes: n.Prefixes, OriginASNs: n.OriginASNs,
 	})
 }
 

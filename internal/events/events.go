@@ -53,6 +53,10 @@ const (
 	InterfaceLost      ID = "interface-lost"      // of an interface neighbor, not there or not usable
 	InterfaceBack      ID = "interface-back"      // it can be used
 	NeighborFound      ID = "neighbor-found"      // an interface neighbor's address, from its advertisements
+	BFDUp              ID = "bfd-up"              // BFD with a neighbor is up
+	BFDDown            ID = "bfd-down"            // BFD says that a neighbor has failed
+	BFDPriority        ID = "bfd-priority"        // BFD's thread is no more urgent than others
+	BFDPort            ID = "bfd-port"            // packets of BFD cannot be received
 	PasswordKept       ID = "password-kept"       // the kernel did not forget a TCP MD5 password
 )
 

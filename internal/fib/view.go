@@ -182,6 +182,9 @@ func (v *View) LinkName(index int) string { return v.links[index].Name }
 // Up reports whether an interface is there and up.
 func (v *View) Up(index int) bool { return v.links[index].Up }
 
+// Own reports whether an interface has an address.
+func (v *View) Own(a netip.Addr) bool { return v.own(a, 0) }
+
 // own reports whether an address is one of this machine's.
 func (v *View) own(a netip.Addr, link int) bool {
 	return slices.ContainsFunc(v.addrs[a], func(x Address) bool { return link == 0 || x.Link == link })

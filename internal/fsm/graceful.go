@@ -156,6 +156,9 @@ func (cn *conn) farewell(c Close) ([]byte, Reason) {
 		c = AdminReset(c.Text)
 	}
 	r := c.reason()
+	if c.Code == 0 {
+		return nil, r
+	}
 	if cn.state != EstablishedState || !cn.agreed.Restart.Notification || !c.hard() {
 		return notification(c), r
 	}

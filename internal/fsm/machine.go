@@ -195,6 +195,10 @@ func (m *Machine) Started() bool { return m.started }
 // admitted before that.
 func (m *Machine) Limited() bool { return m.started && !m.running() && m.admit.IsZero() }
 
+// Kept reports whether the routes of the last session may be kept, as the
+// neighbor is restarting.
+func (m *Machine) Kept() bool { return m.kept }
+
 // Attempts counts the connects since the last session (ConnectRetryCounter).
 func (m *Machine) Attempts() int { return m.attempts }
 

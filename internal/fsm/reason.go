@@ -62,7 +62,8 @@ func (r Reason) String() string {
 	return s
 }
 
-// Close tells a session to end with a NOTIFICATION, and what to do next.
+// Close tells a session to end with a NOTIFICATION, and what to do next. Without
+// a Code it ends without one, as nothing would reach the neighbor.
 type Close struct {
 	Code, Subcode uint8
 	Data          []byte
@@ -81,6 +82,9 @@ type Close struct {
 }
 
 func (c Close) reason() Reason {
+	if c.Code == 0 {
+		return Reason{Kind: Stopped, Text: c.Text}
+	}
 	return Reason{Kind: NotificationSent, Code: c.Code, Subcode: c.Subcode, Data: string(c.Data), Text: c.Text}
 }
 

@@ -16,8 +16,11 @@ import (
 	"holdfast/internal/prefix"
 )
 
-// groups are the kinds of news.
-const groups = unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR | unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV6_ROUTE
+// The kinds of news.
+const (
+	linkGroups  = unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR
+	routeGroups = unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV6_ROUTE
+)
 
 // most is how much news one event holds.
 const most = 1 << 16
@@ -26,7 +29,15 @@ const most = 1 << 16
 // ends. It gives a new snapshot after it could not keep up, and where the kernel
 // drops routes without a word. f may block for a while.
 func (k *Kernel) Watch(ctx context.Context, f func(fib.Event)) error {
-	w := &watch{kernel: k, buf: make([]byte, readSize), emit: f, stale: true}
+	return (&watch{kernel: k, emit: f}).run(ctx)
+}
+
+// WatchLinks is the same for links and addresses only: no routes can stand before
+// them.
+func WatchLinks(ctx context.Context, f func(fib.Event)) error { return (&watch{emit: f}).run(ctx) }
+
+func (w *watch) run(ctx context.Context) error {
+	w.buf, w.stale = make([]byte, readSize), true
 	file, err := w.listen()
 	if err != nil {
 		return fmt.Errorf("cannot listen to the kernel's routing: %w", err)
@@ -48,7 +59,7 @@ func (k *Kernel) Watch(ctx context.Context, f func(fib.Event)) error {
 
 // watch is a running Watch.
 type watch struct {
-	kernel *Kernel
+	kernel *Kernel // nil: no news of routes
 	socket *socket
 	conn   syscall.RawConn
 	buf    []byte
@@ -75,9 +86,14 @@ func (w *watch) listen() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.buffer(unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, newsBuffer)
-	// The filter comes before the first news. A file can be read with a deadline.
-	err = errors.Join(s.without(w.kernel.Protocol, w.kernel.out.pid), s.bind(groups), unix.SetNonblock(s.fd, true))
+	groups := uint32(linkGroups)
+	if k := w.kernel; k != nil {
+		groups |= routeGroups
+		s.buffer(unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, newsBuffer)
+		err = s.without(k.Protocol, k.out.pid) // before the first news
+	}
+	// A file can be read with a deadline.
+	err = errors.Join(err, s.bind(groups), unix.SetNonblock(s.fd, true))
 	if err != nil {
 		s.close()
 		return nil, err
@@ -294,6 +310,18 @@ func (w *watch) snapshot() error {
 	if err := w.interfaces(&e); err != nil {
 		return fmt.Errorf("cannot read the kernel's links: %w", err)
 	}
+	w.stale = false
+	if w.kernel != nil {
+		if err := w.others(&e); err != nil {
+			return err
+		}
+	}
+	w.emit(e)
+	return nil
+}
+
+// others reads the routes of others.
+func (w *watch) others(e *fib.Event) error {
 	k := w.kernel
 	foreign := map[uint64]uint16{}
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
@@ -314,8 +342,6 @@ func (w *watch) snapshot() error {
 	k.mu.Lock()
 	k.foreign = foreign
 	k.mu.Unlock()
-	w.stale = false
-	w.emit(e)
 	return nil
 }
 

@@ -211,12 +211,10 @@ type Actions struct {
 	AddCommunities     *CommunitySet
 
 	Prepend Prepend
-	// PrependFirst puts the first AS of the path there instead, if it has one.
-	PrependFirst bool
-	NextHop      NextHop
-	Origin       *uint8
-	Weight       *uint32
-	Pos          Pos
+	NextHop NextHop
+	Origin  *uint8
+	Weight  *uint32
+	Pos     Pos
 }
 
 // Adjust is a change of a number. Additions stop at the ends of 32 bits. A

@@ -54,8 +54,6 @@ type Context struct {
 	Neighbor   string
 	Prefixes   *PrefixSet
 	OriginASNs *ASSet
-	// NeighborASN is the AS number of that neighbor; 0 where there is none.
-	NeighborASN uint32
 }
 
 // Route is what Eval judges and changes.

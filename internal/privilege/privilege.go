@@ -22,8 +22,8 @@ import (
 )
 
 // needed are the capabilities of a router: ports below 1024, now and at the next
-// reload; routes in the kernel; router advertisements.
-var needed = []int{unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW}
+// reload; routes in the kernel; router advertisements; BFD on time.
+var needed = []int{unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_SYS_NICE}
 
 // User is whom a process becomes.
 type User struct {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -235,6 +236,9 @@ func control(c syscall.RawConn, f func(fd int) error) error {
 // Go's default.
 func setTransport(fd int, t *Transport) error {
 	errs := []error{setClass(fd, t.Remote, t.DSCP)}
+	if t.UserTimeout > 0 { // RFC 5482
+		errs = append(errs, option("the user timeout", unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(t.UserTimeout/time.Millisecond))))
+	}
 	if t.TTL > 0 {
 		errs = append(errs, setTTL(fd, t.Remote, int(t.TTL)))
 	}

@@ -2,6 +2,7 @@ package session
 
 import (
 	"net/netip"
+	"time"
 
 	"holdfast/internal/fsm"
 	"holdfast/internal/packet"
@@ -29,6 +30,9 @@ type Neighbor struct {
 	// far as 255 bytes hold it (RFC 9003).
 	Shutdown        bool
 	ShutdownMessage string
+	// FastFallover ends the session when its link goes down, or our address of it
+	// goes.
+	FastFallover bool
 }
 
 // ownPassword is what listeners need for this neighbor alone.
@@ -41,7 +45,7 @@ func (n *Neighbor) ownPassword() string {
 
 // session is what a session is made of: all but what has an effect at once.
 func (n Neighbor) session() Neighbor {
-	n.Name, n.Range, n.Shutdown, n.ShutdownMessage = "", "", false, ""
+	n.Name, n.Range, n.Shutdown, n.ShutdownMessage, n.FastFallover = "", "", false, "", false
 	n.Machine.ConnectRetryTime, n.Machine.IdleHoldTime = 0, 0
 	n.Machine.Restart.Restarting, n.Machine.Restart.Forwarding = false, [prefix.Families]bool{}
 	if n.Interface != "" {
@@ -52,14 +56,17 @@ func (n Neighbor) session() Neighbor {
 
 // Transport is how a neighbor is connected.
 type Transport struct {
-	Remote   netip.Addr // with the interface as zone if it is link-local; invalid: not known yet
-	Port     uint16     // that we connect to; 0: 179
-	Local    netip.Addr // that we connect from; invalid: the kernel chooses
-	TTL      uint8      // of what we send; 0: the system's default
-	MinTTL   uint8      // of what we take (GTSM, RFC 5082); 0: any
-	MSS      uint16     // the largest segments; 0: the kernel's choice
-	DSCP     uint8      // of what we send
-	Password string     // TCP MD5 (RFC 2385); "": none
+	Remote netip.Addr // with the interface as zone if it is link-local; invalid: not known yet
+	Port   uint16     // that we connect to; 0: 179
+	Local  netip.Addr // that we connect from; invalid: the kernel chooses
+	TTL    uint8      // of what we send; 0: the system's default
+	MinTTL uint8      // of what we take (GTSM, RFC 5082); 0: any
+	MSS    uint16     // the largest segments; 0: the kernel's choice
+	DSCP   uint8      // of what we send
+	// UserTimeout is how long what we send may stay unacknowledged; 0: the kernel's
+	// choice.
+	UserTimeout time.Duration
+	Password    string // TCP MD5 (RFC 2385); "": none
 }
 
 // oneHop reports whether the neighbor must be directly connected.

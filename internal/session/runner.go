@@ -42,6 +42,7 @@ type runner struct {
 	changed  bool
 	orders   []fsm.Event // of an operator; the last of each kind
 	offered  candidate   // that waits for the goroutine
+	failure  *failure
 	removed  *Close
 	ask      [prefix.Families]bool
 	status   Status
@@ -237,8 +238,8 @@ func (r *runner) look() (end bool) {
 	r.mu.Lock()
 	changed, was := r.changed, r.applied
 	r.applied = r.settings
-	orders, offered, removed, ask := r.orders, r.offered, r.removed, r.ask
-	r.changed, r.orders, r.offered, r.ask = false, nil, candidate{}, [prefix.Families]bool{}
+	orders, offered, removed, ask, failure := r.orders, r.offered, r.removed, r.ask, r.failure
+	r.changed, r.orders, r.offered, r.ask, r.failure = false, nil, candidate{}, [prefix.Families]bool{}, nil
 	r.mu.Unlock()
 
 	if changed {
@@ -249,6 +250,9 @@ func (r *runner) look() (end bool) {
 	}
 	for _, e := range orders {
 		r.order(e)
+	}
+	if f := failure; f != nil && (r.session != nil || f.kept && r.machine.Kept()) {
+		r.step(fsm.Event{Kind: fsm.AutomaticStop, Close: f.close})
 	}
 	if c := r.session; c != nil {
 		if cl := c.out.wanted(); cl != nil {

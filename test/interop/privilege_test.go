@@ -98,8 +98,9 @@ func (s *service) fails(want string, command ...string) {
 	}
 }
 
-// kept are CAP_NET_BIND_SERVICE 10, CAP_NET_ADMIN 12 and CAP_NET_RAW 13.
-const kept = "0000000000003400"
+// kept are CAP_NET_BIND_SERVICE 10, CAP_NET_ADMIN 12, CAP_NET_RAW 13 and
+// CAP_SYS_NICE 23.
+const kept = "0000000000803400"
 
 // rights checks what every thread of the router may do, and could get.
 func (s *service) rights(bound string) {

@@ -5,7 +5,6 @@ package interop
 import (
 	"fmt"
 	"net/netip"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -162,19 +161,14 @@ func TestKilled(t *testing.T) {
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	c := newCircle(t)
-	other := filepath.Join(t.TempDir(), "holdfast")
-	build := exec.Command("go", "build", "-ldflags", "-X holdfast/internal/api.release=9.9.9-test", "-o", other, "holdfast/cmd/holdfast")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("cannot build another holdfast: %v\n%s", err, out)
-	}
 	c.restart(func(meanwhile func()) {
 		c.router.Restart(func() {
 			meanwhile()
-			c.router.Use(other)
+			c.router.Use(NextHoldfastBinary(t))
 		})
 	})
 	c.saysRestarted()
-	if out, err := c.router.Ask("version"); err != nil || !strings.Contains(out, "9.9.9-test") {
+	if out, err := c.router.Ask("version"); err != nil || !strings.Contains(out, NextVersion) {
 		t.Errorf("it is %s, %v", out, err)
 	}
 }

@@ -1,5 +1,7 @@
 //go:build interop
 
+// Package race compares holdfast with other routers in what takes long. It is
+// run by hand (make kernel-race), as it wants a machine for itself.
 package race
 
 import (
@@ -15,7 +17,9 @@ import (
 
 	"holdfast/internal/prefix"
 	"holdfast/testkit/feed"
-	. "holdfast/testkit/netlab"
+	"holdfast/testkit/neighbor"
+	"holdfast/testkit/netlab"
+	"holdfast/testkit/rival"
 )
 
 // routes is the size of the table.
@@ -25,41 +29,41 @@ const routes = 500_000
 // better neighbor away, and restarts the router.
 func BenchmarkKernel(b *testing.B) {
 	table := feed.New(1, prefix.IPv4, routes)
-	for _, m := range []struct {
-		name  string
-		start func(r *run) func(stop func()) // starts the router, and returns how to restart it
-	}{{"holdfast", startHoldfast}, {"bird", startBIRD}, {"frr", startFRR}} {
-		b.Run(m.name, func(b *testing.B) {
+	for _, m := range rival.Makes() {
+		b.Run(m.Name, func(b *testing.B) {
 			for b.Loop() {
-				r := newRun(b, table)
-				r.measure(m.start(r))
+				newRun(b, table, m).measure()
 			}
 			b.ReportMetric(0, "ns/op") // the whole says nothing
 		})
 	}
 }
 
-// run is one router between two neighbors, a and b. What a sends is better.
+// run is one router between two neighbors. What the first sends is better.
 type run struct {
 	*testing.B
-	table  *feed.Table
-	router *Node
-	at     [2]*End // the router's ends
-	ends   [2]*End // the neighbors' ends
-	feeds  [2]*neighbor
+	node   *netlab.Node
+	router rival.Router
+	at     [2]*netlab.End // the router's ends
+	feeds  [2]*neighbor.Neighbor
 	stream [2][]byte
 	probes []netip.Addr // of routes that no longer one covers, in any order
-	procs  []*Process
 }
 
-func newRun(b *testing.B, table *feed.Table) *run {
-	l := New(b)
-	r := &run{B: b, table: table, router: l.Node("router")}
-	r.router.Forward()
+func newRun(b *testing.B, table *feed.Table, m rival.Make) *run {
+	l := netlab.New(b)
+	r := &run{B: b, node: l.Node("router")}
+	r.node.Forward()
+	var neighbors []rival.Neighbor
 	for i, name := range []string{"a", "b"} {
-		r.at[i], r.ends[i] = l.Wire(r.router, l.Node(name))
-		r.stream[i] = table.Sender(asn(i), r.ends[i].V4).Stream()
+		ours, theirs := l.Wire(r.node, l.Node(name))
+		asn := uint32(65001 + i)
+		r.at[i], r.feeds[i] = ours, neighbor.Start(b, theirs, ours, asn, false)
+		r.feeds[i].Send([]byte{}) // the router need not wait for what was there before it
+		r.stream[i] = table.Sender(asn, theirs.V4).Stream()
+		neighbors = append(neighbors, rival.Neighbor{Name: name, At: theirs, Router: ours, ASN: asn, Preference: 200 - 100*i})
 	}
+	r.router = m.New(r.node, neighbors)
 	for _, p := range table.Prefixes() {
 		if p.Bits == 24 { // the longest that there are
 			r.probes = append(r.probes, p.Addr())
@@ -70,12 +74,9 @@ func newRun(b *testing.B, table *feed.Table) *run {
 	return r
 }
 
-// asn is the AS of a neighbor. The router's is 65000.
-func asn(i int) uint32 { return uint32(65001 + i) }
-
-// measure runs the whole. restart calls stopped once the router has ended, and
-// has started it when it returns.
-func (r *run) measure(restart func(stopped func())) {
+// measure runs the whole.
+func (r *run) measure() {
+	r.router.Start()
 	base := r.kernelRoutes()
 	metric := func(what string, d time.Duration) {
 		r.ReportMetric(float64(d.Milliseconds()), "ms/"+what)
@@ -85,24 +86,25 @@ func (r *run) measure(restart func(stopped func())) {
 		r.ReportMetric(float64(10*(r.ticks()-before)), "cpu-ms/"+what)
 	}
 
-	r.connect(0)
-	r.connect(1)
+	for _, n := range r.feeds {
+		n.AwaitUp(r, netlab.Patience)
+	}
 	start, before := time.Now(), r.ticks()
-	r.feeds[0].send(r.stream[0])
+	r.feeds[0].Send(r.stream[0])
 	r.await("the kernel routes", func() bool { return r.kernelRoutes() >= base+routes })
 	metric("load", time.Since(start))
 	r.quiet()
 	busy("load", before)
-	r.feeds[1].send(r.stream[1])
+	r.feeds[1].Send(r.stream[1])
 	r.quiet()
 	if via, ok := r.egress(r.probes[0]); !ok || via != r.at[0].V4 {
 		r.Fatalf("routes lead to %v, not to the better neighbor", via)
 	}
 
 	start, before = time.Now(), r.ticks()
-	r.feeds[0].die()
+	r.feeds[0].Kill()
 	next := 0
-	err := r.router.Inside(func() error {
+	err := r.node.Inside(func() error {
 		for ; next < len(r.probes); next++ {
 			for via, ok := egress(r.probes[next]); !ok || via != r.at[1].V4; via, ok = egress(r.probes[next]) {
 				if time.Since(start) > time.Minute {
@@ -149,9 +151,9 @@ func (r *run) measure(restart func(stopped func())) {
 			}
 		}
 	}()
-	restart(func() { r.feeds[1].die() })
-	r.connect(1)
-	r.feeds[1].send(r.stream[1])
+	sent := r.feeds[1].Sent()
+	r.router.Upgrade()
+	r.await("new table", func() bool { return r.feeds[1].Sent() > sent })
 	r.quiet()
 	close(stop)
 	<-watched
@@ -167,7 +169,7 @@ func (r *run) measure(restart func(stopped func())) {
 // kernelRoutes counts all IPv4 routes of the router's kernel.
 func (r *run) kernelRoutes() int {
 	var text []byte
-	err := r.router.Inside(func() (err error) {
+	err := r.node.Inside(func() (err error) {
 		text, err = os.ReadFile("/proc/thread-self/net/fib_triestat")
 		return err
 	})
@@ -200,7 +202,7 @@ func egress(to netip.Addr) (netip.Addr, bool) {
 }
 
 func (r *run) egress(to netip.Addr) (via netip.Addr, ok bool) {
-	err := r.router.Inside(func() error {
+	err := r.node.Inside(func() error {
 		via, ok = egress(to)
 		return nil
 	})
@@ -221,37 +223,8 @@ func (r *run) await(what string, done func() bool) {
 	}
 }
 
-// quiet waits until the router's programs have nothing to do.
 func (r *run) quiet() {
 	r.Helper()
-	const ticks = 10 // of 10 ms in a second and a half
-	last, since := r.ticks(), time.Now()
-	for deadline := time.Now().Add(2 * time.Minute); time.Since(since) < 1500*time.Millisecond; time.Sleep(100 * time.Millisecond) {
-		if now := r.ticks(); now-last > ticks {
-			last, since = now, time.Now()
-		}
-		if time.Now().After(deadline) {
-			r.Fatal("the router does not come to rest")
-		}
-	}
+	rival.Quiet(r, r.router, 1500*time.Millisecond)
 }
-
-// ticks is the processor time of the router's programs, in clock ticks.
-func (r *run) ticks() int {
-	sum := 0
-	for _, p := range r.procs {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Pid()))
-		if err != nil {
-			continue // it has ended
-		}
-		_, rest, _ := strings.Cut(string(text), ") ")
-		for _, f := range strings.Fields(rest)[11:13] { // utime and stime
-			n, err := strconv.Atoi(f)
-			if err != nil {
-				r.Fatal(err)
-			}
-			sum += n
-		}
-	}
-	return sum
-}
+func (r *run) ticks() int { return rival.Ticks(r, r.router.Programs()) }

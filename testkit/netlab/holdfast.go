@@ -48,14 +48,24 @@ type HoldfastRouter struct {
 	proc   *Process
 }
 
-// buildHoldfast makes the binary once for all tests of the process, with the
-// race detector if they have it.
-var buildHoldfast = sync.OnceValues(func() (string, error) {
-	bin, err := cacheDir("holdfast")
+// builds are made once for all tests of the process.
+var (
+	buildHoldfast = sync.OnceValues(func() (string, error) { return build("holdfast") })
+	buildNext     = sync.OnceValues(func() (string, error) {
+		return build("holdfast-next", "-ldflags", "-X holdfast/internal/api.release="+NextVersion)
+	})
+)
+
+// NextVersion is that of NextHoldfastBinary.
+const NextVersion = "0.999.0"
+
+// build makes a binary, with the race detector if the tests have it.
+func build(name string, flags ...string) (string, error) {
+	bin, err := cacheDir(name)
 	if err != nil {
 		return "", err
 	}
-	args := []string{"build", "-o", bin}
+	args := append([]string{"build", "-o", bin}, flags...)
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		args = append(args, "-race")
 		// Or each command would sleep for a second at its end.
@@ -67,12 +77,17 @@ var buildHoldfast = sync.OnceValues(func() (string, error) {
 		return "", fmt.Errorf("cannot build holdfast: %w\n%s", err, out)
 	}
 	return bin, nil
-})
+}
 
 // HoldfastBinary is the program, for tests that start it themselves.
-func HoldfastBinary(t testing.TB) string {
+func HoldfastBinary(t testing.TB) string { t.Helper(); return built(t, buildHoldfast) }
+
+// NextHoldfastBinary is the program with another version.
+func NextHoldfastBinary(t testing.TB) string { t.Helper(); return built(t, buildNext) }
+
+func built(t testing.TB, build func() (string, error)) string {
 	t.Helper()
-	bin, err := buildHoldfast()
+	bin, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}

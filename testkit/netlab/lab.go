@@ -246,9 +246,10 @@ func (n *Node) Write(name, content string) string {
 	return p
 }
 
-// Counter is a TCP counter of the node's kernel, as TCPMD5NotFound.
+// Counter is a counter of the node's kernel, as TCPMD5NotFound; of those with the
+// same name the first.
 func (n *Node) Counter(name string) (int, error) {
-	out, err := n.Output("cat", "/proc/net/netstat")
+	out, err := n.Output("cat", "/proc/net/netstat", "/proc/net/snmp")
 	if err != nil {
 		return 0, err
 	}

@@ -15,6 +15,7 @@ import (
 type End struct {
 	Node *Node
 	Link string     // the interface
+	port string     // of the switch, if there is one on the wire
 	V4   netip.Addr // 10.1.n.1/24 and 10.1.n.2/24
 	V6   netip.Addr // 2001:db8:1:n::1/64 and 2001:db8:1:n::2/64
 }
@@ -22,18 +23,43 @@ type End struct {
 // Wire joins two nodes by a link of their own.
 func (l *Lab) Wire(a, b *Node) (*End, *End) {
 	l.T.Helper()
-	l.wires++
-	link := fmt.Sprintf("w%d", l.wires)
+	link := l.nextWire()
 	l.ip(fmt.Sprintf("-n %s link add %s type veth peer name %s netns %s", a.ns, link, link, b.ns))
-	end := func(n *Node, host byte) *End {
-		e := &End{n, link, netip.AddrFrom4([4]byte{10, 1, l.wires, host}), netip.MustParseAddr(fmt.Sprintf("2001:db8:1:%x::%x", l.wires, host))}
+	return l.ends(a, b, link, "", "")
+}
+
+// SwitchedWire is a Wire with a switch of its own in the middle: what happens at
+// one end is not seen at the other.
+func (l *Lab) SwitchedWire(a, b *Node) (*End, *End) {
+	l.T.Helper()
+	link := l.nextWire()
+	l.ip("-n " + l.sw + " link add sw" + link + " type bridge stp_state 0 mcast_snooping 0 forward_delay 0")
+	l.ip("-n " + l.sw + " link set sw" + link + " up")
+	ports := []string{link + "a", link + "b"}
+	for i, n := range []*Node{a, b} {
+		l.ip(fmt.Sprintf("-n %s link add %s type veth peer name %s netns %s", n.ns, link, ports[i], l.sw))
+		l.ip(fmt.Sprintf("-n %s link set dev %s master sw%s up", l.sw, ports[i], link))
+	}
+	return l.ends(a, b, link, ports[0], ports[1])
+}
+
+func (l *Lab) nextWire() string {
+	l.wires++
+	return fmt.Sprintf("w%d", l.wires)
+}
+
+// ends gives both ends of a link addresses.
+func (l *Lab) ends(a, b *Node, link, portA, portB string) (*End, *End) {
+	l.T.Helper()
+	end := func(n *Node, host byte, port string) *End {
+		e := &End{n, link, port, netip.AddrFrom4([4]byte{10, 1, l.wires, host}), netip.MustParseAddr(fmt.Sprintf("2001:db8:1:%x::%x", l.wires, host))}
 		n.ends = append(n.ends, e)
 		l.ip(fmt.Sprintf("-n %s link set %s up", n.ns, link))
 		l.ip(fmt.Sprintf("-n %s addr add %s/24 dev %s", n.ns, e.V4, link))
 		l.ip(fmt.Sprintf("-n %s addr add %s/64 dev %s nodad", n.ns, e.V6, link))
 		return e
 	}
-	return end(a, 1), end(b, 2)
+	return end(a, 1, portA), end(b, 2, portB)
 }
 
 // Addr is the end's address of a family.
@@ -48,6 +74,23 @@ func (e *End) Addr(f Family) netip.Addr {
 func (e *End) Set(state string) {
 	e.Node.Lab.T.Helper()
 	e.Node.Lab.ip(fmt.Sprintf("-n %s link set %s %s", e.Node.ns, e.Link, state))
+}
+
+// Cut takes the carrier away from this end of a SwitchedWire.
+func (e *End) Cut() { e.Node.Lab.T.Helper(); e.switchPort("down") }
+
+// Mend undoes Cut.
+func (e *End) Mend() { e.Node.Lab.T.Helper(); e.switchPort("up") }
+
+// Blackhole loses every packet on a SwitchedWire while the carrier stays.
+func (e *End) Blackhole() { e.Node.Lab.T.Helper(); e.switchPort("nomaster") }
+
+// Unblackhole undoes Blackhole.
+func (e *End) Unblackhole() { e.Node.Lab.T.Helper(); e.switchPort("master sw" + e.Link) }
+
+func (e *End) switchPort(what string) {
+	e.Node.Lab.T.Helper()
+	e.Node.Lab.ip(fmt.Sprintf("-n %s link set dev %s %s", e.Node.Lab.sw, e.port, what))
 }
 
 // Forward makes the node a router.

@@ -1,0 +1,211 @@
+package bfd
+
+import (
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Session is a neighbor to watch. It is comparable with ==.
+type Session struct {
+	Name     string     // of the neighbor
+	Remote   netip.Addr // with the interface as zone if it is link-local
+	Local    netip.Addr // that we send from; invalid: the kernel chooses
+	Multihop bool       // it may be several hops away (RFC 5883)
+	Timers
+}
+
+// path is what a session rests on: with another one, it is another session.
+func (s *Session) path() Session {
+	return Session{Name: s.Name, Remote: s.Remote, Local: s.Local, Multihop: s.Multihop}
+}
+
+// Status is what is to be known of a session.
+type Status struct {
+	Session
+	State, RemoteState         State
+	Diag, RemoteDiag           Diag
+	Discr, RemoteDiscr         uint32
+	Interval, Detection        time.Duration // in use: between our packets, 0 for none; and of the neighbor's silence
+	RemoteMinTx, RemoteMinRx   time.Duration // as the neighbor says
+	RemoteMultiplier           uint8
+	RemoteIndependent, Polling bool
+	Since                      time.Time // of State
+	Ups, Downs                 uint64    // how often it came up, and failed
+	// Of the last failure: why, what the neighbor said then, how long it was
+	// silent at the most, and how long the session had been up.
+	Failed, FailedRemote   Diag
+	Patience, Lasted       time.Duration
+	Problem                string // why packets cannot be sent; ""
+	Sent, Received, Missed uint64 // packets
+}
+
+// Change is that a session has come up, or has failed. One that either side
+// ended on purpose is no failure (RFC 5882 section 3.2).
+type Change struct {
+	Name string
+	Up   bool
+	Status
+}
+
+// Driver runs sessions.
+type Driver struct {
+	log     *slog.Logger
+	changed func(Change)
+
+	wake    int // eventfd: there is something in wanted, or the end
+	wanted  atomic.Pointer[[]Session]
+	ending  atomic.Bool
+	news    chan struct{} // has a token when a session has changed
+	threads sync.WaitGroup
+
+	discarded atomic.Uint64
+
+	mu      sync.Mutex
+	begun   bool
+	running []*session // by name; replaced, never changed
+}
+
+// NewDriver makes a driver without sessions. It tells changes from a goroutine of
+// its own; what happens while changed has not returned is told as its outcome,
+// but no failure is left out.
+func NewDriver(log *slog.Logger, changed func(Change)) (*Driver, error) {
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	return &Driver{log: log, changed: changed, wake: wake, news: make(chan struct{}, 1)}, nil
+}
+
+// Set makes these the sessions, one for each name. Those that stay are not
+// disturbed, whatever their timers.
+func (d *Driver) Set(all []Session) {
+	all = slices.Clone(all)
+	d.wanted.Store(&all)
+	d.mu.Lock()
+	begin := !d.begun && len(all) > 0
+	d.begun = d.begun || begin
+	d.mu.Unlock()
+	if begin { // who uses no BFD has no thread for it
+		d.threads.Go(newThread(d).run)
+		d.threads.Go(d.tell)
+	}
+	d.signal()
+}
+
+func (d *Driver) signal() {
+	one := [8]byte{0: 1, 7: 1} // not 0 in either byte order
+	_, _ = unix.Write(d.wake, one[:])
+}
+
+// Close ends all sessions, so that no neighbor takes that for a failure.
+func (d *Driver) Close() {
+	d.ending.Store(true)
+	d.signal()
+	d.threads.Wait()
+	_ = unix.Close(d.wake)
+}
+
+// Status is that of a session; false if there is none.
+func (d *Driver) Status(name string) (Status, bool) {
+	for _, s := range d.sessions() {
+		if s.Name == name {
+			return s.load(), true
+		}
+	}
+	return Status{}, false
+}
+
+// Discarded counts packets that were none, or for no session.
+func (d *Driver) Discarded() uint64 { return d.discarded.Load() }
+
+func (d *Driver) sessions() []*session {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.running
+}
+
+func (d *Driver) publish(all []*session) {
+	d.mu.Lock()
+	d.running = all
+	d.mu.Unlock()
+}
+
+// tell says what has changed since it looked the last time.
+func (d *Driver) tell() {
+	for range d.news {
+		for _, s := range d.sessions() {
+			st := s.load()
+			if st.Downs != s.told.Downs {
+				d.changed(Change{Name: s.Name, Status: st})
+			}
+			if st.State == Up && st.Ups != s.told.Ups {
+				d.changed(Change{Name: s.Name, Up: true, Status: st})
+			}
+			s.told = st
+		}
+	}
+}
+
+// session is one of the thread's.
+type session struct {
+	Session
+	machine *Machine
+	fd      int // -1: there is none now
+	port    uint16
+	link    int // that a link-local neighbor is on
+	problem string
+
+	at    time.Duration // when something is due
+	index int           // in the heap
+	until time.Duration // when one that has ended is forgotten; 0: it has not
+
+	shown                  Status // without counters; what status has
+	status                 atomic.Pointer[Status]
+	sent, received, missed atomic.Uint64
+
+	told Status // tell's
+}
+
+func (s *session) load() Status {
+	st := *s.status.Load()
+	st.Sent, st.Received, st.Missed = s.sent.Load(), s.received.Load(), s.missed.Load()
+	return st
+}
+
+// show publishes what has changed. It reports whether the session came up or
+// failed.
+func (s *session) show() bool {
+	m, st := s.machine, s.shown
+	st.Session = s.Session
+	st.RemoteState, st.Diag, st.RemoteDiag = m.remoteState, m.diag, m.remoteDiag
+	st.Discr, st.RemoteDiscr = m.discr, m.remoteDiscr
+	st.Interval, st.Detection = m.interval(), m.DetectionTime()
+	st.RemoteMinTx, st.RemoteMinRx, st.RemoteMultiplier = m.remoteMinTx, m.remoteMinRx, m.remoteMultiplier
+	st.RemoteIndependent, st.Polling, st.Problem = m.remoteIndependent, m.poll != noPoll, s.problem
+	if st.State != m.state || st.Since.IsZero() {
+		now := time.Now()
+		switch {
+		case m.state == Up:
+			st.Ups++
+		case st.State == Up && m.state == Down && m.remoteState != AdminDown:
+			st.Downs++
+			st.Failed, st.FailedRemote, st.Patience, st.Lasted = m.diag, m.remoteDiag, s.shown.Detection, now.Sub(st.Since)
+		}
+		st.State, st.Since = m.state, now
+	}
+	s.missed.Store(m.missed)
+	if st == s.shown {
+		return false
+	}
+	told := st.Ups != s.shown.Ups || st.Downs != s.shown.Downs
+	s.shown = st
+	published := st
+	s.status.Store(&published)
+	return told
+}
