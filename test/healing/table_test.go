@@ -120,7 +120,7 @@ func render(size, rounds int, makes []rival.Make, results map[string][][]healing
 			slices.Sort(all)
 			cell := "–"
 			if len(all) > 0 {
-				median, worst := r.unit(all[len(all)/2]), r.unit(all[len(all)-1])
+				median, worst := r.unit((all[(len(all)-1)/2]+all[len(all)/2])/2), r.unit(all[len(all)-1])
 				if cell = median; worst != median {
 					cell += ", " + worst
 				}
