@@ -17,9 +17,6 @@ func TestHealing(t *testing.T) {
 	t.Parallel()
 	l := healing.New(t, rival.Holdfast(), feed.New(1, prefix.IPv4, 1000))
 	for _, e := range healing.Events() {
-		if e.Name == "silence" {
-			continue
-		}
 		r := e.Run(l)
 		t.Logf("%s: %v", e.Name, r)
 		// Where the way itself is gone, packets are lost until there is another.
