@@ -167,7 +167,7 @@ func neighborDetail(n NeighborDetail) *pb.GetNeighborResponse {
 	}
 	if g := n.Negotiated; g != nil {
 		m.Negotiated = &pb.Negotiated{
-			Timers: timers(g.Timers), Families: each(g.Families, family), AddPathReceive: each(g.AddPath, family),
+			Timers: timers(g.Timers), Families: each(g.Families, family), AddPathReceive: each(g.AddPath, family), AddPathSend: each(g.AddPathSend, family),
 			FourOctetAsn: g.AS4, ExtendedMessages: g.ExtMsg, ExtendedNextHop: g.ExtNH,
 			RouteRefresh: g.Refresh, EnhancedRefresh: g.EnhancedRefresh, Role: g.Role,
 		}
@@ -212,8 +212,8 @@ func finding(f Finding) *pb.Finding {
 	return &pb.Finding{Text: f.Text, Position: position(f.Position)}
 }
 
-func sending(s *Sending) *pb.Sending {
-	m := &pb.Sending{Neighbor: s.Neighbor, Sent: s.Sent, Reason: s.Reason, Rule: ruleRef(s.Rule)}
+func sending(s Sending) *pb.Sending {
+	m := &pb.Sending{Neighbor: s.Neighbor, Sent: s.Sent, Reason: s.Reason, Rule: ruleRef(s.Rule), PathId: s.PathID}
 	if s.Sent {
 		m.Attributes = AttributesOf(&s.Attrs)
 	}

@@ -43,7 +43,7 @@ type Router interface {
 	Explain(ctx context.Context, table string, p prefix.Prefix, fn func(Candidate) error) error
 	// Sending says what a neighbor is sent about a prefix of its table, and
 	// otherwise why not.
-	Sending(ctx context.Context, neighbor string, p prefix.Prefix) (Sending, error)
+	Sending(ctx context.Context, neighbor string, p prefix.Prefix) ([]Sending, error)
 
 	// Monitor calls fn with what changes, until ctx ends or fn returns an error.
 	// Refused if there are too many who look.
@@ -261,7 +261,8 @@ type Timers struct {
 type Negotiated struct {
 	Timers          Timers
 	Families        []prefix.Family
-	AddPath         []prefix.Family // which they send path ids for (RFC 7911)
+	AddPath         []prefix.Family // which they send path ids for (RFC 7911),
+	AddPathSend     []prefix.Family // and we
 	AS4             bool            // RFC 6793
 	ExtMsg          bool            // RFC 8654
 	ExtNH           bool            // RFC 8950
@@ -396,12 +397,13 @@ type Candidate struct {
 	Findings []Finding
 }
 
-// Sending is what a neighbor is sent about a prefix.
+// Sending is a route that a neighbor is sent for a prefix, or why it is sent none.
 type Sending struct {
 	Neighbor string
 	Sent     bool
 	Reason   string     // why not
 	Rule     *RuleRef   // that let it pass, or rejected it; nil if none did
+	PathID   uint32     // 0 for a neighbor that takes one route for each prefix
 	Attrs    wire.Attrs // as they are sent
 }
 

@@ -196,9 +196,10 @@ func (s *server) Explain(ctx context.Context, req *connect.Request[pb.ExplainReq
 		return nil
 	})
 	if err == nil && req.Msg.To != "" {
-		var x Sending
-		x, err = s.r.Sending(ctx, req.Msg.To, p)
-		msg.Sending = sending(&x)
+		var sent []Sending
+		if sent, err = s.r.Sending(ctx, req.Msg.To, p); err == nil {
+			msg.Sending, msg.AlsoSent = sending(sent[0]), each(sent[1:], sending)
+		}
 	}
 	return answer(msg, err, same)
 }

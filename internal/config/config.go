@@ -177,9 +177,10 @@ type Transport struct {
 
 	Families         [prefix.Families]bool
 	AddPathReceive   [prefix.Families]bool // RFC 7911
-	ExtendedMessages bool                  // RFC 8654
-	ExtendedNextHop  bool                  // IPv4 routes with IPv6 next hops (RFC 8950)
-	Role             Role                  // RFC 9234
+	AddPathSend      [prefix.Families]bool
+	ExtendedMessages bool // RFC 8654
+	ExtendedNextHop  bool // IPv4 routes with IPv6 next hops (RFC 8950)
+	Role             Role // RFC 9234
 
 	GracefulRestart GracefulRestart
 	RestartTime     time.Duration // that the neighbor is asked to give us
@@ -201,6 +202,7 @@ type Family struct {
 	NextHop              NextHop
 	MaxPrefixes          MaxPrefixes
 	MaxPrefixesOut       uint32 // 0: any number
+	AddPathSend          int    // how many paths of a prefix are sent, where the session takes several
 	SendSuppressed       bool
 	DefaultOriginate     bool
 	RemovePrivateAS      bool

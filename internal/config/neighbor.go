@@ -225,10 +225,12 @@ func resolve(router *Router, n *Neighbor, group *party) {
 		fs.take(n.OwnFamily[f])
 		fs.take(group.families[f])
 		fs.take(&s)
-		t.AddPathReceive[f] = on[f] && or(fs.AddPath, addPathNone) == addPathReceive
+		mode := or(fs.AddPath, addPathNone)
+		t.AddPathReceive[f] = on[f] && (mode == addPathReceive || mode == addPathBoth)
+		t.AddPathSend[f] = on[f] && (mode == addPathSend || mode == addPathBoth)
 		n.Families[f] = Family{
 			Import: or(fs.Import, nil), Export: or(fs.Export, nil), NextHop: or(fs.NextHop, NextHop{}),
-			MaxPrefixesOut: or(fs.MaxPrefixesOut, 0), SendSuppressed: or(fs.SendSuppressed, false), DefaultOriginate: or(fs.DefaultOriginate, false), RemovePrivateAS: or(fs.RemovePrivateAS, false),
+			AddPathSend: int(or(fs.AddPathSend, AllPaths)), MaxPrefixesOut: or(fs.MaxPrefixesOut, 0), SendSuppressed: or(fs.SendSuppressed, false), DefaultOriginate: or(fs.DefaultOriginate, false), RemovePrivateAS: or(fs.RemovePrivateAS, false),
 			ASOverride: or(fs.ASOverride, false), RouteReflectorClient: or(fs.RouteReflectorClient, false),
 			RouteServerClient: or(fs.RouteServerClient, false),
 		}

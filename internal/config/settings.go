@@ -93,6 +93,7 @@ type Settings struct {
 	MaxPrefixesOut       *uint32
 	SendSuppressed       *bool
 	AddPath              *addPath
+	AddPathSend          *uint16
 	ExtendedNextHop      *bool
 	DefaultOriginate     *bool
 	RemovePrivateAS      *bool
@@ -134,7 +135,13 @@ type addPath uint8
 const (
 	addPathNone addPath = iota
 	addPathReceive
+	addPathSend
+	addPathBoth
 )
+
+// AllPaths is how many paths of a prefix a neighbor is sent that is to have all:
+// so many that nobody has more.
+const AllPaths = 256
 
 // perFamily are the arguments that a family block may have too.
 var perFamily = schema[Settings]{arguments: []argument[Settings]{
@@ -147,7 +154,8 @@ var perFamily = schema[Settings]{arguments: []argument[Settings]{
 	optional("max_prefixes_action", choice[LimitAction](limitActions...), func(s *Settings) **LimitAction { return &s.MaxPrefixesAction }),
 	optional("max_prefixes_restart", duration(time.Second, 7*24*time.Hour), func(s *Settings) **time.Duration { return &s.MaxPrefixesRestart }),
 	optional("max_prefixes_out", number[uint32](0, math.MaxInt32), func(s *Settings) **uint32 { return &s.MaxPrefixesOut }),
-	optional("add_path", addPaths, func(s *Settings) **addPath { return &s.AddPath }),
+	optional("add_path", choice[addPath]("none", "receive", "send", "both"), func(s *Settings) **addPath { return &s.AddPath }),
+	optional("add_path_send", pathCount, func(s *Settings) **uint16 { return &s.AddPathSend }),
 	optional("default_originate", boolean, func(s *Settings) **bool { return &s.DefaultOriginate }),
 	optional("send_suppressed", boolean, func(s *Settings) **bool { return &s.SendSuppressed }),
 	optional("remove_private_as", boolean, func(s *Settings) **bool { return &s.RemovePrivateAS }),
@@ -279,15 +287,23 @@ var bfdInterval = milliseconds(10*time.Millisecond, time.Minute)
 
 var families = list(choice[prefix.Family]("ipv4", "ipv6"))
 
-var addPaths = codec[addPath]{
-	read: func(v value) (addPath, bool) {
-		if s, ok := v.text(); ok && (s == "send" || s == "both") {
-			v.fail(`write "receive"`, "holdfast cannot send additional paths, it only receives them")
+// pathCount is how many paths, or "all".
+var pathCount = codec[uint16]{
+	read: func(v value) (uint16, bool) {
+		if s, ok := v.text(); ok && s == "all" {
+			return AllPaths, true
+		} else if ok {
+			v.fail(`write "all", or how many at the most, without quotes`, "%s cannot be %s", v.name, quote(s))
 			return 0, false
 		}
-		return choice[addPath]("none", "receive").read(v)
+		return number[uint16](1, AllPaths-1).read(v)
 	},
-	write: choice[addPath]("none", "receive").write,
+	write: func(n uint16) string {
+		if n == AllPaths {
+			return quote("all")
+		}
+		return number[uint16](1, AllPaths-1).write(n)
+	},
 }
 
 var nextHop = codec[NextHop]{

@@ -194,6 +194,9 @@ func negotiated(e *session.Established) *api.Negotiated {
 		if e.Read.AddPath[f] {
 			out.AddPath = append(out.AddPath, f)
 		}
+		if e.Write.AddPath[f] {
+			out.AddPathSend = append(out.AddPathSend, f)
+		}
 	}
 	if e.RemoteRole >= 0 {
 		out.Role = wire.RoleName(uint8(e.RemoteRole))

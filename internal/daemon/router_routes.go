@@ -123,15 +123,22 @@ func (r *router) Explain(ctx context.Context, table string, p prefix.Prefix, fn 
 }
 
 // Sending implements api.Router.
-func (r *router) Sending(ctx context.Context, neighbor string, p prefix.Prefix) (api.Sending, error) {
+func (r *router) Sending(ctx context.Context, neighbor string, p prefix.Prefix) ([]api.Sending, error) {
 	n, id, err := r.find(neighbor)
 	if err != nil {
-		return api.Sending{}, err
+		return nil, err
 	}
-	out := api.Sending{Neighbor: n.Name}
-	x, err := r.engine.Sending(ctx, id, p)
+	list, err := r.engine.Sending(ctx, id, p)
+	out := make([]api.Sending, len(list))
+	for i := range list {
+		out[i] = r.sending(n, p, &list[i])
+	}
+	return out, err
+}
+
+func (r *router) sending(n *config.Neighbor, p prefix.Prefix, x *engine.Sending) api.Sending {
+	out := api.Sending{Neighbor: n.Name, PathID: x.PathID}
 	switch {
-	case err != nil:
 	case !x.Up:
 		out.Reason = fmt.Sprintf("there is no session for %s", p.Family)
 	case x.Reason == export.Sent:
@@ -145,7 +152,7 @@ func (r *router) Sending(ctx context.Context, neighbor string, p prefix.Prefix) 
 		last := chain[len(chain)-1] // its end
 		out.Rule = &api.RuleRef{Policy: last.Name, Position: position(last.Pos)}
 	}
-	return out, err
+	return out
 }
 
 // selection is a query that has been understood.

@@ -113,7 +113,7 @@ func engineNeighbor(cfg *config.Config, n *config.Neighbor, ids *numbers) (engin
 		e.NextHop, e.NextHopAddr = nextHop(c.NextHop)
 		e.Limit = limit(c.MaxPrefixes)
 		e.RemovePrivate, e.ASOverride, e.DefaultOriginate = c.RemovePrivateAS, c.ASOverride, c.DefaultOriginate
-		e.MaxOut, e.SendSuppressed, e.RouteServer = int(c.MaxPrefixesOut), c.SendSuppressed, c.RouteServerClient
+		e.MaxOut, e.SendSuppressed, e.RouteServer, e.PathsOut = int(c.MaxPrefixesOut), c.SendSuppressed, c.RouteServerClient, c.AddPathSend
 	}
 	return out, nil
 }
@@ -135,7 +135,7 @@ func sessionNeighbor(n *config.Neighbor, id packet.ID) session.Neighbor {
 		Machine: fsm.Config{
 			LocalASN: t.LocalASN, OtherASN: t.OtherASN, RemoteASN: t.ASN, LocalID: id32(t.RouterID), Passive: t.Passive,
 			HoldTime: t.HoldTime, KeepaliveTime: t.Keepalive, ConnectRetryTime: n.ConnectRetry, IdleHoldTime: n.IdleHold,
-			Families: t.Families, AddPathReceive: t.AddPathReceive,
+			Families: t.Families, AddPathReceive: t.AddPathReceive, AddPathSend: t.AddPathSend,
 			ExtendedMessage: t.ExtendedMessages, ExtendedNextHop: t.ExtendedNextHop,
 			Restart: fsm.Restart{Mode: fsm.RestartMode(t.GracefulRestart), Time: t.RestartTime, LongLived: t.LongLived},
 			HasRole: t.Role != config.NoRole, Role: t.Role.Capability(),

@@ -88,7 +88,8 @@ type Family struct {
 	DefaultOriginate bool
 	SendSuppressed   bool // also what Aggregate.Suppress keeps from others
 	RouteServer      bool // it is a client of ours as a route server (RFC 7947)
-	MaxOut           int  // how many prefixes it is sent at the most; 0: any number
+	MaxOut           int  // how many routes it is sent at the most; 0: any number
+	PathsOut         int  // how many paths it is sent for a prefix, if it takes several
 }
 
 // Limit is a maximum of prefixes; Max 0 is none.

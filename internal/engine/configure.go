@@ -291,7 +291,7 @@ func (c *Core) regroupOne(t *table, g *export.Group, encoding bool) {
 	if alike && t.group(first) == nil {
 		// The usual case: a policy that all of them have in common was edited.
 		old := g.Params
-		old.Policy, old.MaxOut, old.SendSuppressed = first.Policy, first.MaxOut, first.SendSuppressed
+		old.Policy, old.MaxOut, old.SendSuppressed, old.AddPath = first.Policy, first.MaxOut, first.SendSuppressed, first.AddPath
 		g.Replace(first, c.neighbors[g.Members()[0].ID].Families[g.Family].Export, encoding || old != first)
 		for m, pl := range places {
 			m.SetNextHop(pl.nextHop)
@@ -305,7 +305,7 @@ func (c *Core) regroupOne(t *table, g *export.Group, encoding bool) {
 		}
 		n := c.neighbors[m.ID]
 		old := g.Params
-		old.Policy, old.MaxOut, old.SendSuppressed = pl.p.Policy, pl.p.MaxOut, pl.p.SendSuppressed
+		old.Policy, old.MaxOut, old.SendSuppressed, old.AddPath = pl.p.Policy, pl.p.MaxOut, pl.p.SendSuppressed, pl.p.AddPath
 		n.members[g.Family] = c.group(pl.p, n).Move(m, pl.nextHop, encoding || old != pl.p)
 	}
 	if encoding && len(g.Members()) > 0 {

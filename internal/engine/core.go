@@ -8,6 +8,7 @@ package engine
 
 import (
 	"log/slog"
+	"slices"
 
 	"holdfast/internal/attr"
 	"holdfast/internal/events"
@@ -240,6 +241,7 @@ func (c *Core) distribute() {
 					}
 				}
 			}
+			c.tellOthers(t)
 			for _, id := range gone { // now that everybody has been told everything
 				if t.Best(id) == nil {
 					t.Collect(id)
@@ -247,6 +249,25 @@ func (c *Core) distribute() {
 			}
 		})
 	}
+}
+
+// tellOthers is tell for changes of paths that need not be the best ones.
+func (c *Core) tellOthers(t *table) {
+	for _, id := range t.Others() {
+		if t.install != nil && t.install.Multipath > 1 {
+			t.install.touch(id)
+		}
+		for _, g := range t.groups {
+			if g.WantsAll() {
+				g.Touch(id)
+			}
+		}
+	}
+}
+
+// noteAll has what is not about best paths noted where somebody wants to know.
+func (t *table) noteAll() {
+	t.NoteAll = t.install != nil && t.install.Multipath > 1 || slices.ContainsFunc(t.groups, (*export.Group).WantsAll)
 }
 
 // tell is distribute for some changes of a table.

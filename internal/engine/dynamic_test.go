@@ -8,6 +8,7 @@ import (
 	"holdfast/internal/packet"
 	"holdfast/internal/prefix"
 	"holdfast/internal/rib"
+	"holdfast/internal/wire"
 )
 
 // TestJoinAndLeave: neighbors come and go without a walk over the table, get
@@ -30,7 +31,7 @@ func TestJoinAndLeave(t *testing.T) {
 	if len(p.table) != 201 { // and a default route
 		t.Errorf("it has %d routes, want 201", len(p.table))
 	}
-	if _, ok := peers[2].table[prefix.MustParse("192.0.2.0/24")]; !ok {
+	if _, ok := peers[2].table[wire.Route{Prefix: prefix.MustParse("192.0.2.0/24")}]; !ok {
 		t.Error("others do not have its route")
 	}
 
@@ -49,7 +50,7 @@ func TestJoinAndLeave(t *testing.T) {
 		t.Error("its number is free while its route is there")
 	}
 	readAll(core, peers[:5])
-	if _, ok := peers[2].table[prefix.MustParse("192.0.2.0/24")]; ok {
+	if _, ok := peers[2].table[wire.Route{Prefix: prefix.MustParse("192.0.2.0/24")}]; ok {
 		t.Error("others still have its route")
 	}
 	if free := core.Unused([]packet.ID{5}); !slices.Equal(free, []packet.ID{5}) {

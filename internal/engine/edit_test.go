@@ -7,6 +7,7 @@ import (
 	"holdfast/internal/packet"
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
+	"holdfast/internal/wire"
 )
 
 // edge is a router with a full-ish table from neighbor 1 and three that get it.
@@ -86,7 +87,7 @@ func TestPolicyEdit(t *testing.T) {
 		t.Errorf("the edit sent %d UPDATEs, want 6", n)
 	}
 	for _, p := range peers[2:] {
-		a := p.table[prefix.MustParse("10.0.3.0/24")]
+		a := p.table[wire.Route{Prefix: prefix.MustParse("10.0.3.0/24")}]
 		if len(p.table) != 198 || !has(&a, 65000, 1) {
 			t.Errorf("neighbor %d has %d routes, communities % x", p.id, len(p.table), a.Communities)
 		}

@@ -213,7 +213,7 @@ func (c *Core) setInstallers(sources bool) {
 			}
 			x.Install, x.closing = s, false
 		}
-		t.NoteAll = x.Multipath > 1
+		t.noteAll()
 		x.touchAll()
 	})
 }

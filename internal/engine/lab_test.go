@@ -21,10 +21,11 @@ type peer struct {
 	id      packet.ID
 	room    int // packets it takes before it must read
 	queue   []queued
-	table   map[prefix.Prefix]wire.Attrs
+	table   map[wire.Route]wire.Attrs
 	eor     [prefix.Families]bool
-	again   [prefix.Families]map[prefix.Prefix]bool // not sent again yet since a refresh began
+	again   [prefix.Families]map[wire.Route]bool // not sent again yet since a refresh began
 	as2     bool
+	ids     bool // it takes path IDs
 	updates int
 	closed  *session.Close
 	// refreshed has the families that it was asked for again.
@@ -42,7 +43,7 @@ type queued struct {
 const queueLen = 8
 
 func newPeer(t testing.TB, id packet.ID) *peer {
-	return &peer{t: t, id: id, room: queueLen, table: map[prefix.Prefix]wire.Attrs{}}
+	return &peer{t: t, id: id, room: queueLen, table: map[wire.Route]wire.Attrs{}}
 }
 
 func (p *peer) Room() int {
@@ -106,9 +107,9 @@ func (p *peer) marker(body []byte) {
 	case err != nil || !p.eor[f]:
 		p.t.Fatalf("neighbor %d was sent refresh % x, End-of-RIB before: %v", p.id, body, p.eor)
 	case r.Subtype == wire.RefreshBegin:
-		p.again[f] = map[prefix.Prefix]bool{}
+		p.again[f] = map[wire.Route]bool{}
 		for x := range p.table {
-			if x.Family == f {
+			if x.Prefix.Family == f {
 				p.again[f][x] = true
 			}
 		}
@@ -122,7 +123,7 @@ func (p *peer) marker(body []byte) {
 
 func (p *peer) update(body []byte) {
 	p.updates++
-	o := wire.Options{AS4: !p.as2, Families: [prefix.Families]bool{true, true}, ExtNH: true}
+	o := wire.Options{AS4: !p.as2, Families: [prefix.Families]bool{true, true}, ExtNH: true, AddPath: [prefix.Families]bool{p.ids, p.ids}}
 	var u wire.Update
 	if err := wire.Split(body, &o, &u); err != nil {
 		p.t.Fatalf("neighbor %d was sent % x: %v", p.id, body, err)
@@ -137,14 +138,14 @@ func (p *peer) update(body []byte) {
 			p.t.Fatal(err)
 		}
 		for _, r := range routes {
-			if _, ok := p.table[r.Prefix]; !ok {
+			if _, ok := p.table[r]; !ok {
 				p.wild++
 				if p.strict {
 					p.t.Fatalf("neighbor %d was sent a withdrawal of %v, which it does not have", p.id, r.Prefix)
 				}
 			}
-			delete(p.table, r.Prefix)
-			delete(p.again[r.Prefix.Family], r.Prefix)
+			delete(p.table, r)
+			delete(p.again[r.Prefix.Family], r)
 		}
 	}
 	for i, l := range []wire.NLRI{u.Announced, u.Reach} {
@@ -166,18 +167,18 @@ func (p *peer) update(body []byte) {
 		for _, r := range routes {
 			var a wire.Attrs
 			wire.Parse(block, nextHop, &a)
-			p.table[r.Prefix] = a
-			delete(p.again[r.Prefix.Family], r.Prefix)
+			p.table[r] = a
+			delete(p.again[r.Prefix.Family], r)
 			p.count(r.Prefix.Family)
 		}
 	}
 }
 
-// count fails if the peer has too many prefixes.
+// count fails if the peer has too many routes.
 func (p *peer) count(f prefix.Family) {
 	n := 0
 	for x := range p.table {
-		if x.Family == f {
+		if x.Prefix.Family == f {
 			n++
 		}
 	}

@@ -176,6 +176,9 @@ func (c *Core) params(n *neighbor, f prefix.Family) (export.Params, *packet.Next
 		RemovePrivate:    fc.RemovePrivate, DefaultOriginate: fc.DefaultOriginate, SendSuppressed: fc.SendSuppressed, MaxOut: fc.MaxOut,
 		RouteServer: fc.RouteServer,
 	}
+	if n.est.Write.AddPath[f] {
+		p.AddPath = max(1, fc.PathsOut) // path IDs are there as long as the session
+	}
 	if n.EBGP {
 		p.LocalASN = n.est.LocalASN
 		if n.SendBoth && p.LocalASN != c.cfg.ASN {
@@ -225,6 +228,7 @@ func (c *Core) group(p export.Params, n *neighbor) *export.Group {
 	c.nextGroup++
 	g := export.NewGroup(t.env, p, n.Families[p.Family].Export, c.nextGroup)
 	t.groups = append(t.groups, g)
+	t.noteAll()
 	return g
 }
 
@@ -234,5 +238,6 @@ func (t *table) dropEmpty(g *export.Group) {
 		return
 	}
 	t.groups = slices.DeleteFunc(t.groups, func(x *export.Group) bool { return x == g })
+	t.noteAll()
 	g.Close()
 }

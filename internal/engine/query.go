@@ -273,15 +273,8 @@ func (c *Core) each(q *Query, id rib.ID, f func(*rib.Path, attr.Handle)) {
 	}
 	switch best := t.Best(id); q.View {
 	case ViewAdvertised:
-		m := c.member(q)
-		if m == nil {
-			return
-		}
-		if h := m.Sent(id); h != 0 {
-			if best != nil && best.Neighbor != c.store.At(h).Key.Neighbor {
-				best = nil
-			}
-			f(best, h)
+		if m := c.member(q); m != nil {
+			m.Sent(id, func(s export.SentRoute) { f(s.Path, s.Block) })
 		}
 	case ViewBest:
 		if best != nil && (q.Neighbor == 0 || q.Neighbor == best.Neighbor) {
@@ -328,7 +321,12 @@ func (c *Core) page(q *Query, keys []prefix.Prefix, pg *page) int {
 		if i == querySlice || len(pg.rows) >= queryRows {
 			return i
 		}
-		if id := t.Lookup(k); id != 0 {
+		id := t.Lookup(k)
+		switch {
+		case id == 0:
+		case q.View == ViewAdvertised && c.member(q) != nil:
+			c.member(q).Sent(id, func(s export.SentRoute) { c.copySent(q, id, s, pg) })
+		default:
 			c.each(q, id, func(p *rib.Path, h attr.Handle) { c.copy(q, id, p, h, pg) })
 		}
 	}
@@ -350,10 +348,6 @@ func (c *Core) copy(q *Query, id rib.ID, p *rib.Path, h attr.Handle, pg *page) {
 		}
 	}
 	if q.View == ViewAdvertised {
-		m := c.member(q)
-		r.Attrs = m.Attrs(h)
-		r.Best = true // nothing else is advertised
-		r.Rule, r.Judged = m.Group().AcceptedBy(id)
 		return
 	}
 	if p != nil && p.Post != 0 && !t.Reachable(p) {
@@ -371,6 +365,17 @@ func (c *Core) copy(q *Query, id rib.ID, p *rib.Path, h attr.Handle, pg *page) {
 	}
 	r.at, r.size, r.nextHop = len(pg.data), len(block), len(nextHop)
 	pg.data = append(append(pg.data, block...), nextHop...)
+}
+
+// copySent is copy for what a neighbor is sent.
+func (c *Core) copySent(q *Query, id rib.ID, s export.SentRoute, pg *page) {
+	c.copy(q, id, s.Path, s.Block, pg)
+	r, m := &pg.rows[len(pg.rows)-1], c.member(q)
+	r.Attrs = m.Attrs(s.Block)
+	if r.PathID = s.PathID; r.PathID == 0 {
+		r.Best = true // nothing else is advertised
+	}
+	r.Rule, r.Judged = m.Group().AcceptedBy(id, s)
 }
 
 // ruling says what the import policy did with a path, as far as the memo knows

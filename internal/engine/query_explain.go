@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"holdfast/internal/attr"
 	"holdfast/internal/export"
@@ -51,7 +52,7 @@ func (c *Core) explain(q *Query, p prefix.Prefix, pg *page) (lost []*Lost) {
 	if id == 0 {
 		return nil
 	}
-	ranked := t.Rank(id)
+	ranked := t.Rank(nil, id)
 	for i, path := range ranked {
 		c.copy(q, id, path, path.Post, pg)
 		var l *Lost
@@ -75,38 +76,46 @@ func (c *Core) explain(q *Query, p prefix.Prefix, pg *page) (lost []*Lost) {
 	return lost
 }
 
-// Sending is what a neighbor is sent about a prefix.
+// Sending is a route that a neighbor is sent for a prefix, or why it is sent none.
 type Sending struct {
 	Up     bool  // the session is, with the prefix's family
 	Reason uint8 // in the terms of export.ReasonText
 	// Rule let it pass or rejected it; zero where none did.
-	Rule  policy.Label
-	Attrs wire.Attrs // as they are sent
+	Rule   policy.Label
+	PathID uint32     // 0 where the neighbor is sent one path only
+	Attrs  wire.Attrs // as they are sent
 }
 
-// Sending says what a neighbor is sent about a prefix of its table.
-func (e *Engine) Sending(ctx context.Context, id packet.ID, p prefix.Prefix) (s Sending, err error) {
+// Sending says what a neighbor is sent about a prefix of its table: one route,
+// or with add-path each of several, or why there is none.
+func (e *Engine) Sending(ctx context.Context, id packet.ID, p prefix.Prefix) (s []Sending, err error) {
 	err = e.ask(ctx, func(c *Core) { s = c.sending(id, p) })
 	return s, err
 }
 
-func (c *Core) sending(id packet.ID, p prefix.Prefix) (s Sending) {
+func (c *Core) sending(id packet.ID, p prefix.Prefix) (list []Sending) {
 	if int(id) >= len(c.neighbors) || c.neighbors[id].members[p.Family] == nil {
-		return s
+		return []Sending{{}}
 	}
 	n := c.neighbors[id]
 	m, x := n.members[p.Family], c.of(n, p.Family).Lookup(p)
-	if s.Up, s.Reason = true, export.NotBestRoute; x == 0 {
-		return s
+	if x == 0 {
+		return []Sending{{Up: true, Reason: export.NotBestRoute}}
 	}
-	h, reason := m.Advertised(x)
-	if s.Reason = reason; h != 0 {
-		s.Attrs = m.Attrs(h)
-		s.Rule, _ = m.Group().AcceptedBy(x)
-	} else if reason == export.ByPolicy {
+	m.Sent(x, func(r export.SentRoute) {
+		s := Sending{Up: true, PathID: r.PathID, Attrs: m.Attrs(r.Block)}
+		s.Rule, _ = m.Group().AcceptedBy(x, r)
+		list = append(list, s)
+	})
+	if len(list) > 0 {
+		slices.SortFunc(list, func(a, b Sending) int { return cmp.Compare(a.PathID, b.PathID) })
+		return list
+	}
+	s := Sending{Up: true, Reason: m.Advertised(x)}
+	if s.Reason == export.ByPolicy {
 		s.Rule, _ = m.Group().RejectedBy(x)
 	}
-	return s
+	return []Sending{s}
 }
 
 // compared has what a step compares, of the winner and the loser.

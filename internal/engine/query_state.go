@@ -233,6 +233,9 @@ func (c *Core) memory() (items []MemoryItem, paths uint64) {
 			add(name+"kernel routes", t.install.count, t.install.bytes())
 		}
 		add(name+"Adj-RIB-Out of update groups", routes, out)
+		if n := t.env.PathIDs(); n > 0 {
+			add(name+"path IDs of update groups", 0, n)
+		}
 		add(name+"export results of update groups", len(t.groups), memo)
 		add(name+"neighbors catching up", members, behind)
 	})

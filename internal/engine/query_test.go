@@ -93,7 +93,7 @@ func (w *world) checkQueries() {
 			}
 			n := 0
 			for p := range peer.table {
-				if p.Family == f {
+				if p.Prefix.Family == f {
 					n++
 				}
 			}
@@ -101,7 +101,7 @@ func (w *world) checkQueries() {
 				w.fail("neighbor %d has %d routes, %d are shown", i, n, len(sent))
 			}
 			for _, r := range sent {
-				if got := peer.table[r.Prefix]; text(&got) != text(&r.Attrs) {
+				if got := peer.table[wire.Route{Prefix: r.Prefix, PathID: r.PathID}]; text(&got) != text(&r.Attrs) {
 					w.fail("neighbor %d has %v with\n%s, shown is\n%s", i, r.Prefix, text(&got), text(&r.Attrs))
 				}
 			}
@@ -323,7 +323,7 @@ func TestQueryExplain(t *testing.T) {
 func TestCompared(t *testing.T) {
 	core, _ := lab3(t)
 	id := core.tables[0][0].Lookup(prefix.MustParse("10.1.0.0/16"))
-	ranked := core.tables[0][0].Rank(id)
+	ranked := core.tables[0][0].Rank(nil, id)
 	for step, want := range map[rib.Step]string{
 		rib.StepWeight: "0 > 0", rib.StepLocal: "", rib.StepPathLen: "1 < 1", rib.StepOrigin: "igp < igp", rib.StepMED: "0 < 0",
 		rib.StepEBGP: "", rib.StepClusterLen: "0 < 0", rib.StepAddress: "10.1.1.2 < 10.1.2.2", rib.StepPathID: "0 < 0",

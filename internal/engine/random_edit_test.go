@@ -161,7 +161,7 @@ func (w *world) some(edit func(*Neighbor, *model.Neighbor)) {
 
 // editNeighbors changes one of the settings of neighbors.
 func (w *world) editNeighbors() {
-	k, f, on, n := w.r.IntN(16), prefix.Family(w.r.IntN(2)), w.r.IntN(2) == 0, w.r.IntN(5)
+	k, f, on, n := w.r.IntN(17), prefix.Family(w.r.IntN(2)), w.r.IntN(2) == 0, w.r.IntN(5)
 	both := func(x *Neighbor, set func(*Family)) {
 		for f := range x.Families {
 			set(&x.Families[f])
@@ -208,6 +208,11 @@ func (w *world) editNeighbors() {
 		case 10:
 			x.SendBoth, x.PrependLocal = on, n%2 == 0
 			m.SendBoth, m.PrependLocal = x.SendBoth, x.PrependLocal
+		case 16:
+			both(x, func(f *Family) { f.PathsOut = n * n })
+			if m.PathsOut > 0 {
+				m.PathsOut = max(1, n*n)
+			}
 		case 15:
 			x.HonorShutdown = on
 			m.HonorShutdown = on

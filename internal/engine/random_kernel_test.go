@@ -363,17 +363,19 @@ func (w *world) checkAnnounced() {
 		}
 		for _, g := range t.groups {
 			for id := rib.ID(1); id <= t.Top(); id++ {
-				if !t.Live(id) || !slices.ContainsFunc(g.Members(), func(m *export.Member) bool {
-					h := m.Sent(id)
-					return h != 0 && w.core.store.At(h).Key.Neighbor != 0
+				if !t.Live(id) || !slices.ContainsFunc(g.Members(), func(m *export.Member) (others bool) {
+					m.Sent(id, func(s export.SentRoute) { others = others || w.core.store.At(s.Block).Key.Neighbor != 0 })
+					return others
 				}) {
 					continue
 				}
-				p, in := t.Prefix(id), false
+				p, best := t.Prefix(id), t.Best(id)
+				// Packets of all paths take the best one, which may be ours.
+				in := g.AddPath > 0 && best != nil && best.Neighbor == 0
 				for _, m := range []uint32{7, kernelMetric} {
 					in = in || w.k.acked[slot(&fib.Route{Table: fib.MainTable, Prefix: p, Metric: m})]
 				}
-				again := !x.idle() && (was[p] || w.k.acked[slot(&fib.Route{Table: fib.MainTable, Prefix: p, Metric: discardMetric})])
+				again := (g.AddPath > 0 || !x.idle()) && (was[p] || w.k.acked[slot(&fib.Route{Table: fib.MainTable, Prefix: p, Metric: discardMetric})])
 				w.k.there[p] = w.k.there[p] || in || was[p]
 				if g.Pending() == 0 && !in && !again {
 					w.fail("%v is announced, and not in the kernel", p)

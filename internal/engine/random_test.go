@@ -129,6 +129,11 @@ func (w *world) up(i int) {
 	if x.addID {
 		est.Read.AddPath = [prefix.Families]bool{true, true}
 	}
+	takesIDs := w.r.IntN(3) == 0
+	est.Write.AddPath = [prefix.Families]bool{takesIDs, takesIDs}
+	if m.PathsOut = 0; takesIDs {
+		m.PathsOut = max(1, n.Families[0].PathsOut)
+	}
 	if w.r.IntN(8) == 0 {
 		est.RemoteID += 100
 	}
@@ -137,7 +142,7 @@ func (w *world) up(i int) {
 	m.Link = est.Link
 	w.say("%d comes up: %+v", i, *x)
 	w.peers[i] = newPeer(w.t, packet.ID(i))
-	w.peers[i].as2 = x.as2
+	w.peers[i].as2, w.peers[i].ids = x.as2, takesIDs
 	for f := range n.Families {
 		w.peers[i].most[f] = n.Families[f].MaxOut
 	}
@@ -273,19 +278,26 @@ func (w *world) checkPeer(i int, peer *peer) {
 		if a := w.cfg.Neighbors[i-1].Families[p.Family].NextHopAddr; a.IsValid() {
 			m.NextHop = a.AsSlice()
 		}
-		var want *wire.Attrs
+		var want []model.Out
 		if w.far[i].families[p.Family] {
 			want = w.twin.Advertised(m, p)
 		}
-		got, ok := peer.table[p]
-		held := want != nil && !ok && w.cfg.Neighbors[i-1].Families[p.Family].MaxOut > 0
-		if ok != (want != nil) && !held {
-			w.fail("neighbor %d has %v: %v, want %v", i, p, ok, want != nil)
+		missing := map[string]int{}
+		for _, o := range want {
+			missing[text(o.Attrs)]++
 		}
-		if ok {
-			if x, y := text(&got), text(want); x != y {
-				w.fail("neighbor %d has %v with\n%s, want\n%s", i, p, x, y)
+		left := len(want)
+		for r, a := range peer.table {
+			if r.Prefix != p {
+				continue
 			}
+			if missing[text(&a)]--; missing[text(&a)] < 0 || (r.PathID != 0) != peer.ids {
+				w.fail("neighbor %d has %v #%d with\n%s, want %v", i, p, r.PathID, text(&a), missing)
+			}
+			left--
+		}
+		if left > 0 && w.cfg.Neighbors[i-1].Families[p.Family].MaxOut == 0 {
+			w.fail("neighbor %d does not have %v with %v", i, p, missing)
 		}
 	}
 	for f, on := range w.far[i].families {
@@ -303,13 +315,13 @@ func (w *world) checkPeer(i int, peer *peer) {
 func (w *world) checkCount(i int, f prefix.Family) {
 	m, most, want := w.twin.Neighbors[i-1], w.cfg.Neighbors[i-1].Families[f].MaxOut, 0
 	for _, p := range append([]prefix.Prefix{prefix.MustParse("::/0")}, universe...) { // which may be sent by default
-		if a, _ := w.twin.Suits(m, p); a != nil && p.Family == f {
-			want++
+		if p.Family == f {
+			want += len(w.twin.Suits(m, p))
 		}
 	}
 	g := w.core.neighbors[i].members[f].Group()
 	if got := g.Count(); most > 0 && want > most && (got != most || g.Held() != want-most) || (most == 0 || want <= most) && (got != want || g.Held() != 0) {
-		w.fail("neighbor %d, %v: its group has %d prefixes out and holds %d back, of %d and a limit of %d", i, f, got, g.Held(), want, most)
+		w.fail("neighbor %d, %v: its group has %d routes out and holds %d back, of %d and a limit of %d", i, f, got, g.Held(), want, most)
 	}
 	w.peers[i].most[f] = most
 }

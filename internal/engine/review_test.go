@@ -105,7 +105,7 @@ func (d *desk) withdraw(i int, p string) {
 
 // has is what a neighbor has got for a prefix.
 func (d *desk) has(i int, p string) (wire.Attrs, bool) {
-	a, ok := d.peers[i].table[prefix.MustParse(p)]
+	a, ok := d.peers[i].table[wire.Route{Prefix: prefix.MustParse(p)}]
 	return a, ok
 }
 

@@ -38,12 +38,13 @@ func TestSending(t *testing.T) {
 		{"10.1.0.0/16", 3, export.Suppressed, ""},
 		{"10.9.0.0/16", 3, export.NotBestRoute, ""},
 	} {
-		s, err := e.Sending(t.Context(), d.cfg.Neighbors[c.to-1].ID, prefix.MustParse(c.prefix))
-		if err != nil || !s.Up || s.Reason != c.reason || s.Rule.Rule != c.rule || (len(s.Attrs.ASPath) > 0) != (c.reason == export.Sent) {
+		list, err := e.Sending(t.Context(), d.cfg.Neighbors[c.to-1].ID, prefix.MustParse(c.prefix))
+		s := list[0]
+		if err != nil || len(list) != 1 || !s.Up || s.Reason != c.reason || s.Rule.Rule != c.rule || (len(s.Attrs.ASPath) > 0) != (c.reason == export.Sent) {
 			t.Errorf("%s to %d: %s by %q, attributes %s, %v", c.prefix, c.to, export.ReasonText(s.Reason), s.Rule.Rule, text(&s.Attrs), err)
 		}
 	}
-	if s, _ := e.Sending(t.Context(), 4, prefix.MustParse("192.0.2.0/24")); s.Up {
+	if s, _ := e.Sending(t.Context(), 4, prefix.MustParse("192.0.2.0/24")); s[0].Up {
 		t.Errorf("neighbor 4 is down: %+v", s)
 	}
 	hits, err := e.Hits(t.Context())

@@ -25,7 +25,7 @@ func TestSuppress(t *testing.T) {
 	d.want(3, "10.0.0.0/8", true)
 	d.want(3, "10.1.0.0/16", true)
 	m := d.core.neighbors[2].members[prefix.IPv4]
-	_, reason := m.Advertised(d.core.tables[0][prefix.IPv4].Lookup(prefix.MustParse("10.1.0.0/16")))
+	reason := m.Advertised(d.core.tables[0][prefix.IPv4].Lookup(prefix.MustParse("10.1.0.0/16")))
 	if got := export.ReasonText(reason); got != "an aggregate stands for it (suppress)" {
 		t.Errorf("it is not sent because: %s", got)
 	}

@@ -174,7 +174,7 @@ func (v *vector) play(t *testing.T) {
 	for _, p := range prefixes {
 		if !addPath {
 			send(p, true)
-			if _, ok := observer.table[p]; !ok {
+			if _, ok := observer.table[wire.Route{Prefix: p}]; !ok {
 				t.Fatalf("the observer was not sent %v", p)
 			}
 		}
@@ -205,7 +205,7 @@ func (v *vector) play(t *testing.T) {
 		t.Errorf("%s, want %v", outcome, expect)
 	}
 	for _, p := range prefixes {
-		_, ok := observer.table[p]
+		_, ok := observer.table[wire.Route{Prefix: p}]
 		switch {
 		case outcome == "treat-as-withdraw" && ok && !addPath:
 			t.Errorf("the observer still has %v", p)
@@ -222,7 +222,7 @@ func (v *vector) play(t *testing.T) {
 		}
 	} else if next := prefix.MustParse("203.0.113.77/32"); !slices.Contains(prefixes, next) {
 		send(next, true)
-		if _, ok := observer.table[next]; !ok {
+		if _, ok := observer.table[wire.Route{Prefix: next}]; !ok {
 			t.Error("the next route did not get through")
 		}
 	}

@@ -3,22 +3,23 @@ package export
 import (
 	"holdfast/internal/attr"
 	"holdfast/internal/packet"
-	"holdfast/internal/prefix"
 	"holdfast/internal/rib"
 	"holdfast/internal/slab"
+	"holdfast/internal/wire"
 )
 
-// bucket sorts prefixes by what is to be sent about them: by block, so that
-// one UPDATE carries all with the same attributes, and withdrawals by who does
-// not get them. One round at a time: add, then read, then reset.
+// bucket sorts the cells of a group by what is to be sent about them: by block,
+// so that one UPDATE carries all with the same attributes, and withdrawals by who
+// does not get them. One round at a time: add, then read, then reset.
 type bucket struct {
-	table  *rib.Table
-	items  []item
-	cursor chain
-	heads  slab.Array[uint32] // by handle: last item + 1
-	blocks []attr.Handle      // with a head
-	skip   byNeighbor         // withdrawals for all but the neighbor
-	only   byNeighbor         // withdrawals for the neighbor alone
+	table   *rib.Table
+	numbers *numbering // of the group, if it has some
+	items   []item
+	cursor  chain
+	heads   slab.Array[uint32] // by handle: last item + 1
+	blocks  []attr.Handle      // with a head
+	skip    byNeighbor         // withdrawals for all but the neighbor
+	only    byNeighbor         // withdrawals for the neighbor alone
 }
 
 type byNeighbor struct {
@@ -26,7 +27,14 @@ type byNeighbor struct {
 	ids   []packet.ID // with a head
 }
 
-// chain is the prefixes of one head.
+// bucket is the one that all groups share, for this one.
+func (g *Group) bucket() *bucket {
+	b := &g.env.bucket
+	b.table, b.numbers = g.env.Table, g.numbers
+	return b
+}
+
+// chain is the cells of one head.
 type chain struct {
 	b    *bucket
 	head uint32
@@ -38,42 +46,47 @@ func (b *bucket) from(head uint32) *chain {
 	return &b.cursor
 }
 
-// next takes a prefix off the chain.
-func (c *chain) next() (prefix.Prefix, bool) {
+// next takes a route off the chain.
+func (c *chain) next() (r wire.Route, ok bool) {
 	if c.head == 0 {
-		return prefix.Prefix{}, false
+		return r, false
 	}
 	it := c.b.items[c.head-1]
 	c.head = it.next
-	return c.b.table.Prefix(it.id), true
+	id := rib.ID(it.cell)
+	if n := c.b.numbers; n != nil {
+		id, r.PathID = n.paths.At(it.cell).id, it.cell
+	}
+	r.Prefix = c.b.table.Prefix(id)
+	return r, true
 }
 
 type item struct {
-	id   rib.ID
+	cell uint32
 	next uint32
 }
 
-func (b *bucket) announce(h attr.Handle, id rib.ID) {
+func (b *bucket) announce(h attr.Handle, cell uint32) {
 	b.heads.Grow(uint32(h))
 	head := b.heads.At(uint32(h))
 	if *head == 0 {
 		b.blocks = append(b.blocks, h)
 	}
-	b.items = append(b.items, item{id, *head})
+	b.items = append(b.items, item{cell, *head})
 	*head = uint32(len(b.items))
 }
 
-func (b *bucket) withdraw(skip packet.ID, id rib.ID)     { b.add(&b.skip, skip, id) }
-func (b *bucket) withdrawOnly(only packet.ID, id rib.ID) { b.add(&b.only, only, id) }
+func (b *bucket) withdraw(skip packet.ID, cell uint32)     { b.add(&b.skip, skip, cell) }
+func (b *bucket) withdrawOnly(only packet.ID, cell uint32) { b.add(&b.only, only, cell) }
 
-func (b *bucket) add(w *byNeighbor, n packet.ID, id rib.ID) {
+func (b *bucket) add(w *byNeighbor, n packet.ID, cell uint32) {
 	for int(n) >= len(w.heads) {
 		w.heads = append(w.heads, 0)
 	}
 	if w.heads[n] == 0 {
 		w.ids = append(w.ids, n)
 	}
-	b.items = append(b.items, item{id, w.heads[n]})
+	b.items = append(b.items, item{cell, w.heads[n]})
 	w.heads[n] = uint32(len(b.items))
 }
 

@@ -131,6 +131,9 @@ func (s *sink) message(typ byte, body []byte) {
 		}
 		for _, r := range routes {
 			fmt.Fprintf(&line, " %v", r.Prefix)
+			if r.PathID != 0 {
+				fmt.Fprintf(&line, " #%d", r.PathID)
+			}
 		}
 		if i >= 2 {
 			block, v := u.Validate(&s.o, i == 3, nil)

@@ -7,10 +7,8 @@ import (
 	"holdfast/internal/attr"
 	"holdfast/internal/packet"
 	"holdfast/internal/policy"
-	"holdfast/internal/prefix"
 	"holdfast/internal/rib"
 	"holdfast/internal/slab"
-	"holdfast/internal/wire"
 )
 
 // Group is the Adj-RIB-Out of neighbors that are sent the same.
@@ -20,9 +18,12 @@ type Group struct {
 	env     *Env
 	program *policy.Program // nil: see Params.Policy
 	memo    *attr.Memo
-	out     slab.Array[attr.Handle] // by rib.ID: what members are sent, 0 for nothing
-	count   int                     // prefixes in out
-	from    []int                   // by neighbor: how many of them came from it; 0 does not count
+	// What members are sent, 0 for nothing. Cells are numbered as prefixes are
+	// (rib.ID), or with numbers as paths.
+	out     slab.Array[attr.Handle]
+	numbers *numbering // nil without Params.AddPath
+	count   int        // cells of out that are in use
+	from    []int      // by neighbor: how many of them came from it; 0 does not count
 	members []*Member
 
 	pending []rib.ID // to look at, each once
@@ -34,7 +35,7 @@ type Group struct {
 	// With MaxOut: prefixes that are held back, and how many may come in this
 	// round. What a withdrawal leaves free counts in the next one only, when it is
 	// on its way: no member ever has more.
-	held    slab.Bits
+	held    slab.Bits // by cell
 	room    int
 	limited bool // Env.Limited was told
 
@@ -44,9 +45,12 @@ type Group struct {
 // NewGroup returns a group that has nothing out yet; every prefix of the table
 // is pending. program may be nil, with Params.Policy "".
 func NewGroup(env *Env, p Params, program *policy.Program, number uint32) *Group {
-	env.bucket.table = env.Table
 	g := &Group{Params: p, Number: number, env: env, program: program, memo: attr.NewMemo(env.Store)}
-	g.packer = packer{family: p.Family, maxMsg: p.maxMsg()}
+	if p.AddPath > 0 {
+		g.numbers = &env.numbers
+		g.numbers.groups = append(g.numbers.groups, g)
+	}
+	g.packer = g.newPacker()
 	g.RedoAll(false)
 	return g
 }
@@ -94,12 +98,13 @@ func (g *Group) Resend(from packet.ID) {
 	g.force = true
 	for i := range g.out.Len() {
 		if g.neighborOf(*g.out.At(i)) == from {
-			g.Touch(rib.ID(i))
+			g.Touch(g.idOf(i))
 		}
 	}
 }
 
-// Touch says that the best path of a prefix may have changed.
+// Touch says that the best path of a prefix may have changed, or where WantsAll
+// holds any of its paths.
 func (g *Group) Touch(id rib.ID) {
 	if g.queued.Set(uint32(id)) {
 		g.pending = append(g.pending, id)
@@ -111,21 +116,47 @@ func (g *Group) Pending() int { return len(g.pending) - g.done }
 
 // Needs reports whether the group or a member must still do something about id.
 func (g *Group) Needs(id rib.ID) bool {
-	if g.queued.Has(uint32(id)) || g.out.Get(uint32(id)) != 0 {
-		return true
+	if g.numbers != nil {
+		return g.queued.Has(uint32(id)) || g.numbers.first(id) != 0
 	}
-	for _, m := range g.members {
-		if !m.inStep && m.dirty.Has(uint32(id)) {
-			return true
-		}
+	return g.queued.Has(uint32(id)) || g.uses(uint32(id))
+}
+
+// uses reports whether a cell has, or some member has been sent, something.
+func (g *Group) uses(cell uint32) bool {
+	return g.out.Get(cell) != 0 || g.held.Has(cell) ||
+		slices.ContainsFunc(g.members, func(m *Member) bool { return !m.inStep && m.dirty.Has(cell) })
+}
+
+// idOf is the prefix of a cell.
+func (g *Group) idOf(cell uint32) rib.ID {
+	if g.numbers != nil {
+		return g.numbers.paths.At(cell).id
 	}
-	return false
+	return rib.ID(cell)
+}
+
+// cells calls f for every cell of a prefix.
+func (g *Group) cells(id rib.ID, f func(cell uint32)) {
+	if g.numbers == nil {
+		f(uint32(id))
+		return
+	}
+	for i := g.numbers.first(id); i != 0; i = g.numbers.next(i) {
+		f(i)
+	}
+}
+
+// announces reports whether anything of a prefix is out.
+func (g *Group) announces(id rib.ID) (any bool) {
+	g.cells(id, func(cell uint32) { any = any || g.out.Get(cell) != 0 })
+	return any
 }
 
 // Forget drops what is known of a block that is being freed.
 func (g *Group) Forget(h attr.Handle) { g.memo.Forget(h) }
 
-// Count is how many prefixes the group announces.
+// Count is how many routes the group announces.
 func (g *Group) Count() int { return g.count }
 
 // Members are those of the group. Not to be changed.
@@ -136,182 +167,19 @@ func (g *Group) Members() []*Member { return g.members }
 func (g *Group) Close() {
 	out, pending := g.out, g.pending[g.done:]
 	g.out, g.pending, g.done, g.queued = slab.Array[attr.Handle]{}, nil, 0, slab.Bits{}
+	if g.numbers != nil {
+		g.numbers.drop(g)
+	}
 	for _, id := range pending {
-		g.collect(id)
+		g.collectID(id)
 	}
 	for i := range out.Len() {
 		if h := *out.At(i); h != 0 {
 			g.env.Store.Release(h)
-			g.collect(rib.ID(i))
+			g.collect(i)
 		}
 	}
 	g.memo.Reset()
-}
-
-// variant is the export program's of a prefix and a block.
-func (g *Group) variant(h attr.Handle, id rib.ID) uint32 {
-	if g.program == nil || g.program.Variants() == 1 {
-		return 0
-	}
-	x := g.env.Table.Prefix(id)
-	v := g.program.Variant(x)
-	if g.program.Validates() {
-		var a wire.Attrs
-		g.env.Store.Parse(h, &a)
-		v = policy.Validated(v, (*g.env.VRPs).State(x, g.program.Origin(a.ASPath)))
-	}
-	return v
-}
-
-// judge is what the group makes of a best path: the block to send, or 0 and why
-// not. The memo holds the block.
-func (g *Group) judge(h attr.Handle, id rib.ID, hits uint64) attr.Result {
-	variant := g.variant(h, id)
-	r, ok := g.memo.Get(h, variant)
-	if !ok {
-		r = g.evaluate(h, variant)
-		g.memo.Put(h, variant, r)
-		if r.To != 0 && r.To != h {
-			g.env.Store.Release(r.To) // the memo holds it now
-		}
-	}
-	if g.program != nil && r.Reason <= ByPolicy {
-		g.program.Count(r.Trace, hits)
-	}
-	return r
-}
-
-// evaluate returns a block with a reference to it, unless it is h itself.
-func (g *Group) evaluate(h attr.Handle, variant uint32) attr.Result {
-	e := g.env
-	rec := e.Store.At(h)
-	src, from := &(*e.Neighbors)[rec.Key.Neighbor], &(*e.Sources)[rec.Key.Neighbor]
-	source := &from.Source
-	if src.Local {
-		source = &policy.Source{Kind: rec.Key.Source}
-	}
-	if !g.EBGP && !src.EBGP && !src.Local && !g.Client && !from.Client {
-		return attr.Result{Reason: IBGPSplit}
-	}
-	var a wire.Attrs
-	e.Store.Parse(h, &a)
-	if g.withheld(a.Communities) {
-		return attr.Result{Reason: ByCommunity}
-	}
-	out, trace := h, uint32(0)
-	switch {
-	case g.program != nil:
-		r := g.program.Eval(variant, &policy.Route{Attrs: &a, Source: source, Weight: rec.Key.Weight}, &e.scratch)
-		if !r.Accept {
-			return attr.Result{Reason: ByPolicy, Trace: r.Trace}
-		}
-		trace = r.Trace
-		if r.Changed || r.NextHop != policy.NextHopDefault || r.MED {
-			key := rec.Key
-			key.OwnMED, key.Made = r.MED, true
-			if r.NextHop != policy.NextHopDefault {
-				key.NextHop = r.NextHop
-			}
-			if out = internAttrs(e, key, &a); out == 0 {
-				return attr.Result{Reason: TooLarge, Trace: trace}
-			}
-		}
-	case g.EBGP:
-		return attr.Result{Reason: NoPolicy}
-	}
-	if reason := g.sendable(out); reason != Sent {
-		if out != h {
-			e.Store.Release(out)
-		}
-		return attr.Result{Reason: reason, Trace: trace}
-	}
-	return attr.Result{To: out, Trace: trace}
-}
-
-// internAttrs stores changed attributes. It returns 0 if they are too large.
-func internAttrs(e *Env, key attr.Key, a *wire.Attrs) attr.Handle {
-	mp := key.Family != prefix.IPv4 || len(a.NextHop) != 4
-	e.buf = a.Append(e.buf[:0], mp)
-	if len(e.buf) > wire.MaxBlock {
-		return 0
-	}
-	if !mp {
-		return e.Store.Intern(key, e.buf, nil)
-	}
-	return e.Store.Intern(key, e.buf, a.NextHop)
-}
-
-// sendable reports whether a block can be put into the members' messages.
-func (g *Group) sendable(h attr.Handle) uint8 {
-	return g.fits(g.encode(h))
-}
-
-func (g *Group) fits(x encoded) uint8 {
-	switch {
-	case x.useless:
-		return NotForClient
-	case x.own && g.NextHopLen == 0:
-		return NoNextHop
-	}
-	size := wire.HeaderLen + 4 + len(x.attrs) + 1 + int(g.Family.MaxBits())/8
-	if x.nextHop != nil {
-		size += 4 + 5 + len(x.nextHop)
-	}
-	if size > g.maxMsg() || len(x.attrs) > 0xffff {
-		return TooLarge
-	}
-	return Sent
-}
-
-// withheld reports whether well-known communities keep a route from the
-// members (RFC 1997). Those of a route server's clients are meant for the other
-// clients (RFC 7947 section 2.2.4).
-func (g *Group) withheld(communities []byte) bool {
-	if g.RouteServer {
-		return false
-	}
-	for i := 0; i+4 <= len(communities); i += 4 {
-		if communities[i] == 0xff && communities[i+1] == 0xff && communities[i+2] == 0xff {
-			switch communities[i+3] {
-			case 0x01, 0x03: // NO_EXPORT, NO_EXPORT_SUBCONFED
-				if g.EBGP {
-					return true
-				}
-			case 0x02: // NO_ADVERTISE
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// route is what the group sends about a prefix. hits counts for the rules.
-func (g *Group) route(id rib.ID, hits uint64) attr.Result {
-	r := attr.Result{Reason: NotBestRoute}
-	if best := g.env.Table.Best(id); best != nil && !g.SendSuppressed && g.env.Suppressed.Has(uint32(id)) {
-		r = attr.Result{Reason: Suppressed}
-	} else if best != nil {
-		r = g.judge(best.Post, id, hits)
-		if r.To != 0 && g.env.Installed != nil {
-			// RFC 4271 section 9.1.3: nothing is announced that we cannot forward.
-			if reason := g.env.Installed(id); reason != Sent {
-				r = attr.Result{Reason: reason}
-			}
-		}
-	}
-	if r.To == 0 && g.DefaultOriginate && g.env.Table.Prefix(id).Bits == 0 {
-		// A real one that may not pass takes ours away from nobody.
-		if r.Reason = g.sendable(g.env.DefaultRoute); r.Reason == Sent {
-			r.To = g.env.DefaultRoute
-		}
-	}
-	return r
-}
-
-// waits reports whether the kernel has yet to say what becomes of a prefix.
-func (g *Group) waits(id rib.ID) bool {
-	e := g.env
-	return g.MaxOut == 0 && e.Installed != nil && e.Table.Best(id) != nil && e.Installed(id) == NotYetInstalled
 }
 
 // settled reports whether members in step have been sent all that there is now.
@@ -364,8 +232,7 @@ func (g *Group) Drain(limit int) bool {
 			}
 		}
 	}
-	e := g.env
-	b := &e.bucket
+	b := g.bucket()
 	todo := g.pending[g.done:min(g.done+limit, len(g.pending))]
 	g.warm(todo)
 	g.room = g.MaxOut - g.count
@@ -376,9 +243,7 @@ func (g *Group) Drain(limit int) bool {
 	g.send(b)
 	b.reset()
 	for _, id := range todo {
-		if g.out.Get(uint32(id)) == 0 {
-			g.collect(id)
-		}
+		g.tidy(id)
 	}
 	switch g.done += len(todo); {
 	case g.done == len(g.pending):
@@ -400,10 +265,10 @@ func (g *Group) Drain(limit int) bool {
 // withdraw what is too much.
 func (g *Group) over() bool { return g.MaxOut > 0 && g.count > g.MaxOut }
 
-// bound holds a prefix back that is one too many. What is out stays out, unless
+// bound holds a route back that is one too many. What is out stays out, unless
 // the limit was lowered.
-func (g *Group) bound(id rib.ID, old attr.Handle, r attr.Result) attr.Result {
-	g.held.Clear(uint32(id))
+func (g *Group) bound(cell uint32, old attr.Handle, r attr.Result) attr.Result {
+	g.held.Clear(cell)
 	switch {
 	case r.To == 0, old != 0 && g.count <= g.MaxOut:
 		return r
@@ -411,7 +276,7 @@ func (g *Group) bound(id rib.ID, old attr.Handle, r attr.Result) attr.Result {
 		g.room--
 		return r
 	}
-	g.held.Set(uint32(id))
+	g.held.Set(cell)
 	if !g.limited {
 		g.limited = true
 		g.env.Limited(g)
@@ -419,7 +284,7 @@ func (g *Group) bound(id rib.ID, old attr.Handle, r attr.Result) attr.Result {
 	return attr.Result{Reason: OverLimit}
 }
 
-// unhold lets as many prefixes come as there is room for now, the oldest first.
+// unhold lets as many routes come as there is room for now, the oldest first.
 func (g *Group) unhold() {
 	for room := g.MaxOut - g.count; room > 0; room-- {
 		i, ok := g.held.Next(0)
@@ -429,7 +294,7 @@ func (g *Group) unhold() {
 			return
 		}
 		g.held.Clear(i)
-		g.Touch(rib.ID(i))
+		g.Touch(g.idOf(i))
 	}
 }
 
@@ -442,57 +307,77 @@ func (g *Group) warm(ids []rib.ID) {
 	g.out.Grow(uint32(top))
 }
 
-// update brings one prefix of the Adj-RIB-Out up to date.
+// update brings the Adj-RIB-Out up to date about a prefix.
 func (g *Group) update(id rib.ID, b *bucket) {
-	e := g.env
-	r := g.route(id, 1)
-	cell := g.out.At(uint32(id))
-	old := *cell
-	if r.Reason == NotYetInstalled {
-		if g.force {
-			g.owed.Set(uint32(id))
-		}
-		return // the kernel's answer leads here again
+	if g.numbers != nil {
+		g.updatePaths(id, b)
+		return
 	}
-	force := g.owed.Clear(uint32(id)) || g.force
+	if r := g.route(id, 1); !g.mustWait(id, r.Reason) {
+		g.put(uint32(id), id, r, g.forced(id), b)
+	}
+}
+
+// mustWait notes what is owed where the kernel's answer leads here again.
+func (g *Group) mustWait(id rib.ID, reason uint8) bool {
+	if reason == NotYetInstalled && g.force {
+		g.owed.Set(uint32(id))
+	}
+	return reason == NotYetInstalled
+}
+
+// forced reports whether the same block is a change as well.
+func (g *Group) forced(id rib.ID) bool { return g.owed.Clear(uint32(id)) || g.force }
+
+// put makes the result about a route of a prefix what is in its cell, and sends
+// it where that is a change.
+func (g *Group) put(cell uint32, id rib.ID, r attr.Result, force bool, b *bucket) {
+	old := *g.out.At(cell)
 	if g.MaxOut > 0 {
-		r = g.bound(id, old, r)
+		r = g.bound(cell, old, r)
 	}
 	if r.Reason == TooLarge {
-		e.Unsendable(g, e.Table.Prefix(id))
+		g.env.Unsendable(g, g.env.Table.Prefix(id))
 	}
 	if r.To == old && !(force && old != 0) {
 		return
 	}
-	if r.To != 0 {
-		e.Store.Retain(r.To, 1)
-	}
-	*cell = r.To
 	from, to := g.neighborOf(old), g.neighborOf(r.To)
+	g.swap(cell, r.To, from, to)
 	inStep := false
 	for _, m := range g.members {
 		if m.inStep {
 			inStep = true
 		} else {
-			m.mark(id, old != 0 && from != m.ID)
+			m.mark(cell, old != 0 && from != m.ID)
 		}
 	}
 	if inStep {
 		switch {
 		case r.To == 0:
-			b.withdraw(from, id)
+			b.withdraw(from, cell)
 		default:
-			b.announce(r.To, id)
+			b.announce(r.To, cell)
 			if old != 0 && from != to && to != 0 && g.has(to) {
 				// What it is sent by others no more, as the route is its own now.
-				b.withdrawOnly(to, id)
+				b.withdrawOnly(to, cell)
 			}
 		}
 	}
+}
+
+// swap puts a block into a cell, whose neighbor is to and was from.
+func (g *Group) swap(cell uint32, h attr.Handle, from, to packet.ID) {
+	if h != 0 {
+		g.env.Store.Retain(h, 1)
+	}
+	at := g.out.At(cell)
+	old := *at
+	*at = h
 	if old == 0 {
 		g.count++
 	}
-	if r.To == 0 {
+	if h == 0 {
 		g.count--
 	}
 	for int(max(from, to)) >= len(g.from) {
@@ -500,7 +385,7 @@ func (g *Group) update(id rib.ID, b *bucket) {
 	}
 	g.from[from]--
 	g.from[to]++
-	e.Store.Release(old)
+	g.env.Store.Release(old)
 }
 
 // has reports whether a neighbor is a member in step.
@@ -508,8 +393,28 @@ func (g *Group) has(n packet.ID) bool {
 	return slices.ContainsFunc(g.members, func(m *Member) bool { return m.ID == n && m.inStep })
 }
 
-// collect frees the ID of a prefix that is gone for everybody.
-func (g *Group) collect(id rib.ID) {
+// tidy collects what is gone of a prefix that has been looked at.
+func (g *Group) tidy(id rib.ID) {
+	if g.numbers == nil {
+		if g.out.Get(uint32(id)) == 0 {
+			g.collectID(id)
+		}
+		return
+	}
+	g.numbers.tidy(id)
+	g.collectID(id)
+}
+
+// collect frees what has been in a cell if it is gone for everybody.
+func (g *Group) collect(cell uint32) {
+	id := g.idOf(cell)
+	if g.numbers != nil {
+		g.numbers.tidy(id)
+	}
+	g.collectID(id)
+}
+
+func (g *Group) collectID(id rib.ID) {
 	if g.env.Table.Best(id) == nil && !g.env.Referenced(id) {
 		g.env.Table.Collect(id)
 	}
@@ -535,7 +440,7 @@ func (g *Group) deliver(p *packet.Packet, b *bucket) {
 		if !m.sink.Send(p, m.nextHop) {
 			m.fallBehind()
 			for _, it := range b.items {
-				m.mark(it.id, true)
+				m.mark(it.cell, true)
 			}
 		}
 	}

@@ -26,7 +26,7 @@ func TestMaxOut(t *testing.T) {
 	s.want("the first two", "+ 10.3.0.0/16"+as, "end of ipv4", "+ 10.1.0.0/16"+as)
 	behind.want("the first two", "+ 10.3.0.0/16"+as, "end of ipv4", "+ 10.1.0.0/16"+as)
 	why := func(x string) string {
-		_, reason := m.Advertised(l.env.Table.Lookup(prefix.MustParse(x)))
+		reason := m.Advertised(l.env.Table.Lookup(prefix.MustParse(x)))
 		return ReasonText(reason)
 	}
 	if why("10.2.0.0/16") != "max_prefixes_out is reached" || why("10.1.0.0/16") != "sent" || g.Held() != 2 || l.limited != 1 {

@@ -20,7 +20,7 @@ type Member struct {
 	nextHop  *packet.NextHop // of Params.NextHopLen bytes
 
 	// In step: what it has been sent is the group's Adj-RIB-Out, but for its
-	// own routes. Otherwise it differs in the prefixes of dirty; had says which
+	// own routes. Otherwise it differs in the cells of dirty; had says which
 	// of these it has been sent before.
 	inStep     bool
 	dirty, had slab.Bits
@@ -46,7 +46,7 @@ func (g *Group) Join(id packet.ID, sink Sink, nextHop *packet.NextHop) *Member {
 	m.endOfRIB = true
 	for i := range g.out.Len() {
 		if *g.out.At(i) != 0 {
-			m.mark(rib.ID(i), false)
+			m.mark(i, false)
 		}
 	}
 	m.inStep = m.dirty.Len() == 0
@@ -55,7 +55,8 @@ func (g *Group) Join(id packet.ID, sink Sink, nextHop *packet.NextHop) *Member {
 
 func (g *Group) add(id packet.ID, sink Sink, nextHop *packet.NextHop) *Member {
 	m := &Member{ID: id, group: g, sink: sink, capacity: sink.Room(), nextHop: nextHop}
-	m.packer = packer{family: g.Family, maxMsg: g.maxMsg(), send: m.offer}
+	m.packer = g.newPacker()
+	m.packer.send = m.offer
 	g.members = append(g.members, m)
 	return m
 }
@@ -68,7 +69,7 @@ func (g *Group) Move(m *Member, nextHop *packet.NextHop, encoding bool) *Member 
 	encoding = encoding || old.force || !m.nextHop.Equal(nextHop)
 	if len(g.members) == 0 {
 		if g.MaxOut > 0 { // what it has goes before what it could have
-			had := func(id rib.ID) bool { return old.out.Get(uint32(id)) != 0 }
+			had := old.announces
 			others := slices.DeleteFunc(slices.Clone(g.pending), had)
 			g.pending = append(slices.DeleteFunc(g.pending, func(id rib.ID) bool { return !had(id) }), others...)
 		}
@@ -80,14 +81,14 @@ func (g *Group) Move(m *Member, nextHop *packet.NextHop, encoding bool) *Member 
 	n.refresh, n.enhanced = m.refresh, m.enhanced
 	n.endOfRIB, n.endOfRefresh, n.sentEOR = m.endOfRIB, m.endOfRefresh, m.sentEOR
 	for i := range max(g.out.Len(), old.out.Len()) {
-		was, is := m.sees(old.out.Get(i)), n.sees(g.out.Get(i))
+		was, is := m.sees(i), n.sees(i)
 		had := was != 0
 		if !m.inStep && m.dirty.Has(i) {
 			had = m.had.Has(i)
 		} else if was == is && !(encoding && is != 0) {
 			continue
 		}
-		n.mark(rib.ID(i), had)
+		n.mark(i, had)
 	}
 	n.inStep = n.dirty.Len() == 0
 	old.Leave(m)
@@ -114,26 +115,27 @@ func (g *Group) Leave(m *Member) {
 	dirty := m.dirty
 	m.dirty, m.had = slab.Bits{}, slab.Bits{}
 	for i, ok := dirty.Next(0); ok; i, ok = dirty.Next(i + 1) {
-		if g.out.Get(i) == 0 && g.env.Table.Live(rib.ID(i)) {
-			g.collect(rib.ID(i))
+		if g.out.Get(i) == 0 && g.env.Table.Live(g.idOf(i)) {
+			g.collect(i)
 		}
 	}
 }
 
-// sees is what of a group's block reaches the member: not its own routes.
-func (m *Member) sees(h attr.Handle) attr.Handle {
+// sees is what of a cell of the group reaches the member: not its own routes.
+func (m *Member) sees(cell uint32) attr.Handle {
+	h := m.group.out.Get(cell)
 	if h != 0 && m.group.neighborOf(h) == m.ID {
 		return 0
 	}
 	return h
 }
 
-// mark says that the member differs from the group in a prefix.
-func (m *Member) mark(id rib.ID, had bool) {
-	if m.dirty.Set(uint32(id)) && had {
-		m.had.Set(uint32(id))
+// mark says that the member differs from the group in a cell.
+func (m *Member) mark(cell uint32, had bool) {
+	if m.dirty.Set(cell) && had {
+		m.had.Set(cell)
 	}
-	m.late = m.late || m.group.MaxOut > 0 && m.sees(m.group.out.Get(uint32(id))) == 0
+	m.late = m.late || m.group.MaxOut > 0 && m.sees(cell) == 0
 }
 
 func (m *Member) fallBehind() {
@@ -153,8 +155,8 @@ func (m *Member) beginRefresh() {
 	}
 	m.refresh, m.enhanced = false, false
 	for i := range m.group.out.Len() {
-		if m.sees(*m.group.out.At(i)) != 0 {
-			m.mark(rib.ID(i), true)
+		if m.sees(i) != 0 {
+			m.mark(i, true)
 		}
 	}
 	m.fallBehind()
@@ -174,7 +176,7 @@ func (m *Member) Told() bool { return m.InStep() && !m.owes() && m.group.settled
 // SentEndOfRIB reports whether the first transfer is complete.
 func (m *Member) SentEndOfRIB() bool { return m.sentEOR }
 
-// Step sends up to limit of the prefixes in which the member differs and
+// Step sends up to limit of the routes in which the member differs and
 // reports whether it did anything. At the end come the markers it is owed.
 func (m *Member) Step(limit int) bool {
 	room := m.sink.Room()
@@ -193,7 +195,7 @@ func (m *Member) Step(limit int) bool {
 		return false
 	}
 	g := m.group
-	b := &g.env.bucket
+	b := g.bucket()
 	budget := room * packet.Size // bytes that there is room for
 	late := m.late
 	switch {
@@ -204,11 +206,11 @@ func (m *Member) Step(limit int) bool {
 	}
 	waits, did := false, false
 	for i, ok := m.dirty.Next(m.cursor); ok && limit > 0; i, ok = m.dirty.Next(i + 1) {
-		h := m.sees(g.out.Get(i))
+		h := m.sees(i)
 		if late && h != 0 {
 			continue
 		}
-		if h == 0 && m.had.Has(i) && g.waits(rib.ID(i)) {
+		if h == 0 && m.had.Has(i) && g.waits(g.idOf(i)) {
 			waits = true
 			continue // it keeps what it has until the kernel has answered
 		}
@@ -220,9 +222,9 @@ func (m *Member) Step(limit int) bool {
 		limit--
 		m.cursor = i + 1
 		if h != 0 {
-			b.announce(h, rib.ID(i))
+			b.announce(h, i)
 		} else if m.had.Has(i) {
-			b.withdraw(0, rib.ID(i))
+			b.withdraw(0, i)
 		} else {
 			m.clean(i)
 		}
@@ -232,9 +234,9 @@ func (m *Member) Step(limit int) bool {
 	m.packer.flush()
 	for _, it := range b.items {
 		if m.refused {
-			m.had.Set(uint32(it.id)) // perhaps: a withdrawal too many does no harm
+			m.had.Set(it.cell) // perhaps: a withdrawal too many does no harm
 		} else {
-			m.clean(uint32(it.id))
+			m.clean(it.cell)
 		}
 	}
 	b.reset()
@@ -252,7 +254,7 @@ func (m *Member) Step(limit int) bool {
 // atMost is the length of an UPDATE about one prefix, or a little more: what the
 // kind of session adds is short, but for AS4_PATH.
 func (m *Member) atMost(h attr.Handle) int {
-	const bare = wire.HeaderLen + 4 + 9 + 17
+	const bare = wire.HeaderLen + 4 + 9 + 17 + pathIDLen
 	if h == 0 {
 		return bare
 	}
@@ -260,11 +262,11 @@ func (m *Member) atMost(h attr.Handle) int {
 	return bare + 2*len(block) + 128
 }
 
-// clean says that the member has what the group has about a prefix.
-func (m *Member) clean(i uint32) {
-	m.had.Clear(i)
-	if m.dirty.Clear(i) && m.group.out.Get(i) == 0 {
-		m.group.collect(rib.ID(i))
+// clean says that the member has what the group has in a cell.
+func (m *Member) clean(cell uint32) {
+	m.had.Clear(cell)
+	if m.dirty.Clear(cell) && m.group.out.Get(cell) == 0 {
+		m.group.collect(cell)
 	}
 }
 
@@ -289,22 +291,6 @@ func (m *Member) offer(p *packet.Packet) {
 	if !m.sink.Send(p, m.nextHop) {
 		m.refused = true
 	}
-}
-
-// Advertised is the block that the member has been sent, or is about to be,
-// for a prefix, and otherwise why it is not.
-func (m *Member) Advertised(id rib.ID) (attr.Handle, uint8) {
-	h := m.group.out.Get(uint32(id))
-	if m.group.held.Has(uint32(id)) {
-		return 0, OverLimit
-	}
-	if h == 0 {
-		return 0, m.group.route(id, 0).Reason
-	}
-	if m.sees(h) == 0 {
-		return 0, SplitHorizon
-	}
-	return h, Sent
 }
 
 // Attrs are a block's attributes as the member gets them, its AS numbers with

@@ -75,9 +75,11 @@ func TestThirdPartyNextHop(t *testing.T) {
 			want := addrs(strings.Fields([]string{c.on, c.rest, c.rest}[i])...)
 			sinks[i].want(fmt.Sprintf("%s, member %d", c.name, i),
 				fmt.Sprintf("+ %s: path [65000 65001] via %x", dest, want), "end of "+p.Family.String())
-			if a := m.Attrs(m.Sent(l.env.Table.Lookup(p))); string(a.NextHop) != string(want) {
-				t.Errorf("%s, member %d: shown as % x", c.name, i, a.NextHop)
-			}
+			m.Sent(l.env.Table.Lookup(p), func(s SentRoute) {
+				if a := m.Attrs(s.Block); string(a.NextHop) != string(want) {
+					t.Errorf("%s, member %d: shown as % x", c.name, i, a.NextHop)
+				}
+			})
 		}
 	}
 }

@@ -12,12 +12,35 @@ import (
 type packer struct {
 	family prefix.Family
 	maxMsg int
+	ids    int // bytes before each prefix: pathIDLen with path IDs
 	send   func(*packet.Packet)
 	p      *packet.Packet
 
 	// The message being written, and which members it goes to.
 	start      int
 	skip, only packet.ID
+}
+
+// pathIDLen is that of a path ID (RFC 7911 section 3).
+const pathIDLen = 4
+
+// newPacker returns one for messages to members.
+func (g *Group) newPacker() packer {
+	k := packer{family: g.Family, maxMsg: g.maxMsg()}
+	if g.numbers != nil {
+		k.ids = pathIDLen
+	}
+	return k
+}
+
+// size is how many bytes put takes.
+func (k *packer) size(r *wire.Route) int { return k.ids + 1 + int(r.Prefix.Bits+7)/8 }
+
+func (k *packer) put(r *wire.Route) {
+	if k.ids > 0 {
+		k.p.Data = binary.BigEndian.AppendUint32(k.p.Data, r.PathID)
+	}
+	k.p.Data = wire.AppendPrefix(k.p.Data, r.Prefix)
 }
 
 // begin starts a message for the given members.
@@ -43,8 +66,8 @@ func (k *packer) announce(e encoded, skip, only packet.ID, routes *chain) {
 				p.NextHops = append(p.NextHops, packet.Field{At: len(p.Data) + e.nh, Len: 4})
 			}
 			p.Data = append(p.Data, e.attrs...)
-			for ok && len(p.Data)+1+int(x.Bits+7)/8 <= end {
-				p.Data = wire.AppendPrefix(p.Data, x)
+			for ok && len(p.Data)+k.size(&x) <= end {
+				k.put(&x)
 				x, ok = routes.next()
 			}
 			k.end()
@@ -59,8 +82,8 @@ func (k *packer) announce(e encoded, skip, only packet.ID, routes *chain) {
 		}
 		p.Data = append(p.Data, e.nextHop...)
 		p.Data = append(p.Data, 0)
-		for ok && len(p.Data)+1+int(x.Bits+7)/8+len(e.attrs) <= end {
-			p.Data = wire.AppendPrefix(p.Data, x)
+		for ok && len(p.Data)+k.size(&x)+len(e.attrs) <= end {
+			k.put(&x)
 			x, ok = routes.next()
 		}
 		binary.BigEndian.PutUint16(p.Data[at+2:], uint16(len(p.Data)-at-4))
@@ -80,8 +103,8 @@ func (k *packer) withdraw(skip, only packet.ID, routes *chain) {
 		if k.family == prefix.IPv4 {
 			at := len(p.Data)
 			p.Data = append(p.Data, 0, 0)
-			for ok && len(p.Data)+1+int(x.Bits+7)/8+2 <= end {
-				p.Data = wire.AppendPrefix(p.Data, x)
+			for ok && len(p.Data)+k.size(&x)+2 <= end {
+				k.put(&x)
 				x, ok = routes.next()
 			}
 			binary.BigEndian.PutUint16(p.Data[at:], uint16(len(p.Data)-at-2))
@@ -90,8 +113,8 @@ func (k *packer) withdraw(skip, only packet.ID, routes *chain) {
 			p.Data = append(p.Data, 0, 0, 0, 0)
 			at := len(p.Data)
 			p.Data = append(p.Data, 0x90, 15, 0, 0, 0, byte(k.family.AFI()), 1)
-			for ok && len(p.Data)+1+int(x.Bits+7)/8 <= end {
-				p.Data = wire.AppendPrefix(p.Data, x)
+			for ok && len(p.Data)+k.size(&x) <= end {
+				k.put(&x)
 				x, ok = routes.next()
 			}
 			binary.BigEndian.PutUint16(p.Data[at+2:], uint16(len(p.Data)-at-4))

@@ -2,8 +2,8 @@
 // once for all neighbors that get the same, and the packing of routes into
 // UPDATE messages.
 //
-// A group keeps one handle per prefix: what its members have been sent or will
-// be. A member in step is sent the group's packets. One that is not, because
+// A group keeps one handle per prefix, or with add-path per path: what its
+// members have been sent or will be. A member in step is sent the group's packets. One that is not, because
 // it is new, asked for a refresh or does not read, has the prefixes in which
 // it differs marked, and catches up by itself at its own pace.
 package export
@@ -60,9 +60,12 @@ type Params struct {
 	GracefulShutdown bool
 	// SendSuppressed sends what Env.Suppressed keeps from others.
 	SendSuppressed bool
-	// MaxOut is how many prefixes are sent at the most, 0: any number. Those of
+	// MaxOut is how many routes are sent at the most, 0: any number. Those of
 	// its own that a member is not sent count too.
 	MaxOut int
+	// AddPath is how many paths are sent for a prefix, with path IDs (RFC 7911). 0
+	// is the best one, without.
+	AddPath int
 	// Policy is the key of the export program; "" passes nothing to eBGP
 	// neighbors (RFC 8212) and everything to iBGP neighbors.
 	Policy string
@@ -108,9 +111,12 @@ type Env struct {
 	// Referenced reports whether anybody beside the table needs an ID.
 	Referenced func(rib.ID) bool
 
+	numbers numbering
 	bucket  bucket
 	scratch policy.Scratch
 	buf     []byte
+	ranked  []*rib.Path
+	chosen  []chosen
 }
 
 // Reasons for which a route is not sent, beside an export policy's verdict.

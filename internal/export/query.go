@@ -6,7 +6,7 @@ import (
 	"holdfast/internal/rib"
 )
 
-// Count is how many prefixes the member is sent: all that the group has out but
+// Count is how many routes the member is sent: all that the group has out but
 // for its own.
 func (m *Member) Count() int {
 	if int(m.ID) >= len(m.group.from) {
@@ -15,45 +15,101 @@ func (m *Member) Count() int {
 	return m.group.count - m.group.from[m.ID]
 }
 
-// Held is how many prefixes the group holds back, as MaxOut is reached.
+// Held is how many routes the group holds back, as MaxOut is reached.
 func (g *Group) Held() int { return g.held.Len() }
 
-// Sent is the block that the member has been sent for a prefix, or is about to
-// be, 0 for none.
-func (m *Member) Sent(id rib.ID) attr.Handle { return m.sees(m.group.out.Get(uint32(id))) }
+// SentRoute is what a member has been sent for a prefix, or is about to be.
+type SentRoute struct {
+	Block  attr.Handle
+	PathID uint32    // 0 without AddPath
+	Path   *rib.Path // that it was made of; nil where that is no more
+}
+
+// Sent calls f for what the member has been sent for a prefix, or is about to be.
+func (m *Member) Sent(id rib.ID, f func(SentRoute)) {
+	g := m.group
+	g.cells(id, func(cell uint32) {
+		h := m.sees(cell)
+		if h == 0 {
+			return
+		}
+		s := SentRoute{Block: h}
+		if g.numbers != nil {
+			s.PathID = cell
+		}
+		g.env.Table.Usable(id, func(p *rib.Path) bool {
+			if g.made(id, p, h) && (g.numbers == nil || g.numbers.paths.At(cell).pathID == p.PathID) {
+				s.Path = p
+			}
+			return s.Path == nil
+		})
+		f(s)
+	})
+}
+
+// made reports whether a path is what a block that is sent was made of.
+func (g *Group) made(id rib.ID, p *rib.Path, h attr.Handle) bool {
+	if p.Neighbor != g.neighborOf(h) {
+		return false
+	}
+	r, ok := g.memo.Get(p.Post, g.variant(p.Post, id))
+	return ok && r.To == h
+}
+
+// Advertised reports whether the member has been sent a prefix, or is about to be,
+// and otherwise why not.
+func (m *Member) Advertised(id rib.ID) uint8 {
+	g := m.group
+	sent, held, own := false, false, false
+	g.cells(id, func(cell uint32) {
+		sent = sent || m.sees(cell) != 0
+		held = held || g.held.Has(cell)
+		own = own || g.out.Get(cell) != 0
+	})
+	switch {
+	case sent:
+		return Sent
+	case held:
+		return OverLimit
+	case own:
+		return SplitHorizon
+	case g.numbers == nil:
+		return g.route(id, 0).Reason
+	}
+	_, reason := g.choose(id, 0)
+	return reason
+}
 
 // Program is the export program that the group runs and counts on, nil if it
 // has none.
 func (g *Group) Program() *policy.Program { return g.program }
 
-// AcceptedBy is the rule that let the best path of a prefix out. It is false
-// where no rule did, or where what is out is not up to date.
-func (g *Group) AcceptedBy(id rib.ID) (policy.Label, bool) {
-	r, ok := g.verdict(id)
-	if !ok || r.To == 0 || r.To != g.out.Get(uint32(id)) {
+// AcceptedBy is the rule that let a path of a prefix out. It is false where no
+// rule did, or where what is out is not up to date.
+func (g *Group) AcceptedBy(id rib.ID, s SentRoute) (policy.Label, bool) {
+	if s.Path == nil || g.program == nil {
 		return policy.Label{}, false
 	}
+	r, _ := g.memo.Get(s.Path.Post, g.variant(s.Path.Post, id))
 	return g.program.Last(r.Trace)
 }
 
 // RejectedBy is the rule that rejected the best path of a prefix. It is false
 // where none did: the end of the policies.
 func (g *Group) RejectedBy(id rib.ID) (policy.Label, bool) {
-	r, ok := g.verdict(id)
+	best := g.env.Table.Best(id)
+	if best == nil || g.program == nil {
+		return policy.Label{}, false
+	}
+	r, ok := g.memo.Get(best.Post, g.variant(best.Post, id))
 	if !ok || r.Reason != ByPolicy {
 		return policy.Label{}, false
 	}
 	return g.program.Last(r.Trace)
 }
 
-// verdict is what is known of what the policy makes of the best path of a prefix.
-func (g *Group) verdict(id rib.ID) (attr.Result, bool) {
-	best := g.env.Table.Best(id)
-	if best == nil || g.program == nil {
-		return attr.Result{}, false
-	}
-	return g.memo.Get(best.Post, g.variant(best.Post, id))
-}
+// PathIDs is the memory that the numbers of paths take, see Params.AddPath.
+func (e *Env) PathIDs() uint64 { return e.numbers.bytes() }
 
 // Bytes is the memory that the member takes while it is not in step.
 func (m *Member) Bytes() uint64 { return m.dirty.Bytes() + m.had.Bytes() }

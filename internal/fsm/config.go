@@ -25,8 +25,9 @@ type Config struct {
 
 	Families        [prefix.Families]bool
 	AddPathReceive  [prefix.Families]bool // RFC 7911
-	ExtendedMessage bool                  // RFC 8654
-	ExtendedNextHop bool                  // RFC 8950
+	AddPathSend     [prefix.Families]bool
+	ExtendedMessage bool // RFC 8654
+	ExtendedNextHop bool // RFC 8950
 
 	Restart Restart // RFC 4724
 

@@ -107,6 +107,12 @@ func TestNegotiate(t *testing.T) {
 	if e.Read.AddPath != [prefix.Families]bool{false, true} || e.Write.AddPath != [prefix.Families]bool{} {
 		t.Errorf("add-path: read %v, write %v", e.Read.AddPath, e.Write.AddPath)
 	}
+	c.AddPathSend = [prefix.Families]bool{true, true}
+	both := c.ours(&dropped{}, false)
+	p.AddPath[0].Mode = wire.AddPathReceive
+	if e := c.negotiate(&both, &theirs); e.Read.AddPath != [prefix.Families]bool{false, true} || e.Write.AddPath != [prefix.Families]bool{true, true} {
+		t.Errorf("add-path with send: read %v, write %v", e.Read.AddPath, e.Write.AddPath)
+	}
 	if !e.Read.ExtNH || e.Write.ExtNH {
 		t.Errorf("extended next hop: we take it, they do not; got %v, %v", e.Read.ExtNH, e.Write.ExtNH)
 	}

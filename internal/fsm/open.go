@@ -90,8 +90,15 @@ func (c *Config) ours(d *dropped, again bool) wire.Open {
 		if !d.has(capMultiprotocol) {
 			p.Families = append(p.Families, wire.UnicastID(f))
 		}
-		if c.AddPathReceive[f] && !d.has(69) {
-			p.AddPath = append(p.AddPath, wire.AddPathFamily{FamilyID: wire.UnicastID(f), Mode: wire.AddPathReceive})
+		mode := uint8(0)
+		if c.AddPathReceive[f] {
+			mode |= wire.AddPathReceive
+		}
+		if c.AddPathSend[f] {
+			mode |= wire.AddPathSend
+		}
+		if mode != 0 && !d.has(69) {
+			p.AddPath = append(p.AddPath, wire.AddPathFamily{FamilyID: wire.UnicastID(f), Mode: mode})
 		}
 	}
 	p.RouteRefresh = !d.has(2)

@@ -8,16 +8,18 @@ import (
 	"holdfast/internal/attr"
 )
 
-// Rank returns the usable paths of a prefix in the order of preference: each is
-// the one that would be best without those before it. The pointers are valid
-// until the next change.
-func (t *Table) Rank(id ID) []*Path {
-	var all []*Path
-	t.each(t.entries.At(uint32(id)), func(p *Path) { all = append(all, p) })
-	if t.Decision.AlwaysCompareMED {
+// Rank appends the usable paths of a prefix to out, in the order of preference:
+// each is the one that would be best without those before it. The pointers are
+// valid until the next change.
+func (t *Table) Rank(out []*Path, id ID) []*Path {
+	e, at := t.entries.At(uint32(id)), len(out)
+	t.each(e, func(p *Path) { out = append(out, p) })
+	all := out[at:]
+	if t.total(e) {
 		slices.SortFunc(all, func(a, b *Path) int { return t.compare(a, b).order })
-		return all
+		return out
 	}
+	all, out = slices.Clone(all), out[:at]
 	// Within what ties above MED, only the lowest MED of a neighbor AS takes
 	// part at a time. So the paths of each AS stand in a line, and the best
 	// head of a line is next.
@@ -27,7 +29,6 @@ func (t *Table) Rank(id ID) []*Path {
 		return cmp.Or(t.upper(a, b, ra, rb).order, cmp.Compare(ra.NeighborAS, rb.NeighborAS),
 			cmp.Compare(ra.MED, rb.MED), t.lower(a, b, ra, rb).order)
 	})
-	out := make([]*Path, 0, len(all))
 	for len(all) > 0 {
 		n := 1
 		for n < len(all) && t.tiesAboveMED(all[n], all[0]) {

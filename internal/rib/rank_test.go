@@ -30,7 +30,7 @@ func TestRank(t *testing.T) {
 		}
 		id := l.t.Lookup(p)
 		e := l.t.entries.At(uint32(id))
-		ranked := l.t.Rank(id)
+		ranked := l.t.Rank(nil, id)
 		var want []*Path
 		masked := map[*Path]attr.Handle{}
 		for best := l.t.decide(e); best != nil; best = l.t.decide(e) {

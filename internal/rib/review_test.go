@@ -41,7 +41,7 @@ func TestManyPathsWithMED(t *testing.T) {
 			t.Fatalf("path %d: %+v", i, d)
 		}
 		id := l.t.Lookup(p)
-		if ranked := l.t.Rank(id); ranked[0] != l.t.Best(id) {
+		if ranked := l.t.Rank(nil, id); ranked[0] != l.t.Best(id) {
 			t.Fatalf("after %d paths, best is %+v, ranked first %+v", i, *l.t.Best(id), *ranked[0])
 		}
 	}

@@ -96,6 +96,8 @@ type Table struct {
 	more    slab.Arena[chunk]
 	journal []Change
 	read    []Change // what Journal returned last, to be written next
+	others  []ID     // with NoteAll, and as read the ones that Others returned last
+	told    []ID
 	paths   int
 	best    int     // prefixes with a best path when the journal was last read
 	ties    []*Path // scratch of decide
@@ -105,7 +107,7 @@ type Table struct {
 	Neighbors *[]NeighborInfo
 	// Hops are shared with the owner; nil where next hops are not tracked.
 	Hops *Hops
-	// NoteAll has every change of a path noted, not those of best ones only.
+	// NoteAll has the changes of all usable paths noted, see Others.
 	NoteAll bool
 	// Decision are the options of the ladder.
 	Decision Options
@@ -281,7 +283,7 @@ func (t *Table) announce(o *Op, now uint32, cause Cause, d *Delta) {
 		t.paths++
 		p = t.push(e, new)
 		t.promote(o.id, e, p, cause)
-		t.noteOther(o.id, cause)
+		t.noteOther(o.id, o.Post != 0)
 		return
 	}
 	old := *p
@@ -294,7 +296,7 @@ func (t *Table) announce(o *Op, now uint32, cause Cause, d *Delta) {
 		d.Accepted--
 	}
 	t.settle(o.id, e, p, old, cause)
-	t.noteOther(o.id, cause)
+	t.noteOther(o.id, old.Post != o.Post)
 	t.release(old)
 }
 
@@ -373,9 +375,9 @@ func (t *Table) rescan(id ID, e *entry, cause Cause, was attr.Handle) {
 }
 
 // noteOther notes a change that need not be one of the best path.
-func (t *Table) noteOther(id ID, cause Cause) {
-	if t.NoteAll {
-		t.note(id, cause)
+func (t *Table) noteOther(id ID, changed bool) {
+	if t.NoteAll && changed {
+		t.others = append(t.others, id)
 	}
 }
 
@@ -415,7 +417,7 @@ func (t *Table) remove(id ID, e *entry, p *Path, cause Cause, d *Delta) {
 	case !t.local(e):
 		t.rescan(id, e, cause, e.first.Post)
 	}
-	t.noteOther(id, cause)
+	t.noteOther(id, old.Post != 0)
 	t.release(old)
 }
 
@@ -492,6 +494,11 @@ func (t *Table) Paths(id ID, f func(*Path) bool) {
 	t.find(t.entries.At(uint32(id)), func(p *Path) bool { return !f(p) })
 }
 
+// Usable is Paths for those that may be used, in no order.
+func (t *Table) Usable(id ID, f func(*Path) bool) {
+	t.find(t.entries.At(uint32(id)), func(p *Path) bool { return t.usable(p) && !f(p) })
+}
+
 // PathsOf is how many paths a prefix has, rejected ones included.
 func (t *Table) PathsOf(id ID) int { return int(t.entries.At(uint32(id)).n) }
 
@@ -503,6 +510,15 @@ func (t *Table) Journal() []Change {
 		t.countBest(t.entries.At(uint32(ch.ID)))
 	}
 	return t.read
+}
+
+// Others are prefixes whose usable paths have changed since it was last called,
+// the best one or others, where NoteAll asks for them. What changes all paths of a
+// prefix at once, such as news of a next hop, is in the journal alone. The slice
+// is valid until the next call.
+func (t *Table) Others() []ID {
+	t.others, t.told = t.told[:0], t.others
+	return t.told
 }
 
 // countBest keeps the number of prefixes with a best path.
@@ -571,5 +587,5 @@ type Usage struct{ Index, Entries, Chunks, Journal uint64 }
 // Usage measures the table.
 func (t *Table) Usage() Usage {
 	return Usage{t.index.bytes(), t.entries.Bytes(unsafe.Sizeof(entry{})), t.more.Bytes(unsafe.Sizeof(chunk{})),
-		uint64(cap(t.journal)+cap(t.read)) * uint64(unsafe.Sizeof(Change{}))}
+		uint64(cap(t.journal)+cap(t.read))*uint64(unsafe.Sizeof(Change{})) + uint64(cap(t.others)+cap(t.told))*4}
 }

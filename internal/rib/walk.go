@@ -125,7 +125,7 @@ func (t *Table) revise(id ID, e *entry, cause Cause, want func(packet.ID) bool, 
 		old := *p
 		p.Post, p.Reason = post, reason
 		t.settle(id, e, p, old, cause)
-		t.noteOther(id, cause)
+		t.noteOther(id, true)
 		t.store.Release(old.Post)
 		count(k.n, d)
 	}
@@ -179,6 +179,7 @@ func (t *Table) Redecide(from ID, limit int, cause Cause) ID {
 	return t.walk(from, limit, func(id ID, e *entry) {
 		if e.n > 1 {
 			t.rescan(id, e, cause, e.first.Post)
+			t.noteOther(id, true)
 		}
 	})
 }

@@ -225,6 +225,9 @@ func (h *human) Explain(m *pb.ExplainResponse) error {
 	if s := m.Sending; s != nil {
 		h.sending(&b, s)
 	}
+	for _, s := range m.AlsoSent {
+		h.sending(&b, s)
+	}
 	return h.print(&b)
 }
 
@@ -232,7 +235,11 @@ func (h *human) Explain(m *pb.ExplainResponse) error {
 func (h *human) sending(b *strings.Builder, s *pb.Sending) {
 	var f facts
 	if s.Sent {
-		fmt.Fprintf(b, "\nSent to %s\n", s.Neighbor)
+		fmt.Fprintf(b, "\nSent to %s", s.Neighbor)
+		if s.PathId != 0 {
+			fmt.Fprintf(b, ", path id %d", s.PathId)
+		}
+		b.WriteByte('\n')
 		f.add("Accepted by", ruleText(s.Rule))
 		h.attributes(&f, s.Attributes, 0)
 	} else {

@@ -39,9 +39,9 @@ type options struct {
 	// single: one session "v6" for both families.
 	single              bool
 	hfRoutes, otherOnes []Route
-	// more sessions for the other router.
-	more []Session
-	lab  *Lab
+	// more sessions for the other router, and for holdfast.
+	more, hfMore []Session
+	lab          *Lab
 }
 
 // connect starts both routers. It does not wait for the sessions.
@@ -65,7 +65,7 @@ func connect(t *testing.T, m Make, o options) *pair {
 			o.changeOther(&toHoldfast[i])
 		}
 	}
-	p.hf = StartHoldfast(p.hfNode, Config{AS: p.hfAS, ID: p.hfNode.V4, Sessions: toOther, Routes: o.hfRoutes})
+	p.hf = StartHoldfast(p.hfNode, Config{AS: p.hfAS, ID: p.hfNode.V4, Sessions: append(toOther, o.hfMore...), Routes: o.hfRoutes})
 	p.other = m.Start(p.otherNode, Config{AS: p.otherAS, ID: p.otherNode.V4, Sessions: append(toHoldfast, o.more...), Routes: o.otherOnes})
 	return p
 }

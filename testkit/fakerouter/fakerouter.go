@@ -222,11 +222,11 @@ func (r *Router) Lookup(_ context.Context, _ string, a netip.Addr, fn func(api.R
 }
 
 // Sending is a refusal for shop, and the first route for all others.
-func (r *Router) Sending(_ context.Context, neighbor string, _ prefix.Prefix) (api.Sending, error) {
+func (r *Router) Sending(_ context.Context, neighbor string, _ prefix.Prefix) ([]api.Sending, error) {
 	if neighbor == "shop" {
-		return api.Sending{Neighbor: neighbor, Reason: "max_prefixes_out is reached"}, r.Fail
+		return []api.Sending{{Neighbor: neighbor, Reason: "max_prefixes_out is reached"}}, r.Fail
 	}
-	return api.Sending{Neighbor: neighbor, Sent: true, Rule: routes[0].Rule, Attrs: routes[0].Attrs}, r.Fail
+	return []api.Sending{{Neighbor: neighbor, Sent: true, Rule: routes[0].Rule, Attrs: routes[0].Attrs}}, r.Fail
 }
 
 // Explain has the paths of a prefix; the second one has lost by step 5.

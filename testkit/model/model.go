@@ -55,6 +55,7 @@ type Neighbor struct {
 	RemovePrivate, ASOverride, DefaultOriginate bool
 	SendBoth, PrependLocal                      bool // RFC 7705
 	SendSuppressed                              bool
+	PathsOut                                    int  // paths for a prefix, with path IDs; 0: the best one
 	NextHopSelf, NextHopUnchanged               bool // neither: by the kind of neighbor
 	Up                                          bool
 	NextHop                                     []byte       // what it is told as our own
@@ -263,7 +264,7 @@ func (r *Router) Best(p prefix.Prefix) *Path {
 	if b, ok := r.best[p]; ok {
 		return b
 	}
-	b := r.decide(p)
+	b := r.decide(r.Paths(p))
 	r.best[p] = b
 	return b
 }
@@ -280,9 +281,19 @@ func keep(left []Path, rank func(Path) int64) []Path {
 	return slices.DeleteFunc(left, func(x Path) bool { return rank(x) != best })
 }
 
+// Rank are the paths of a prefix, each the best one without those before it.
+func (r *Router) Rank(p prefix.Prefix) (ranked []Path) {
+	for left := r.Paths(p); len(left) > 0; {
+		best := *r.decide(slices.Clone(left))
+		ranked = append(ranked, best)
+		left = slices.DeleteFunc(left, func(x Path) bool { return x.From == best.From && x.PathID == best.PathID })
+	}
+	return ranked
+}
+
 // decide is RFC 4271 section 9.1.2 as a series of eliminations.
-func (r *Router) decide(p prefix.Prefix) *Path {
-	left := keep(r.Equal(p), func(x Path) int64 {
+func (r *Router) decide(left []Path) *Path {
+	left = keep(r.equal(left), func(x Path) int64 {
 		switch {
 		case x.Attrs.Has&wire.HasOriginatorID != 0:
 			return int64(x.Attrs.OriginatorID)
@@ -303,8 +314,9 @@ func (r *Router) decide(p prefix.Prefix) *Path {
 
 // Equal are the paths of a prefix that are the best ones by what they say and
 // cost: what is left of the ladder tells only whose they are.
-func (r *Router) Equal(p prefix.Prefix) []Path {
-	left := r.Paths(p)
+func (r *Router) Equal(p prefix.Prefix) []Path { return r.equal(r.Paths(p)) }
+
+func (r *Router) equal(left []Path) []Path {
 	keep := func(rank func(Path) int64) { left = keep(left, rank) }
 	flag := func(b bool) int64 {
 		if b {
@@ -350,41 +362,53 @@ func (x Path) addr() []byte {
 	return x.From.Addr
 }
 
-// Advertised is what a neighbor is sent about a prefix, nil for nothing.
-func (r *Router) Advertised(n *Neighbor, p prefix.Prefix) *wire.Attrs {
+// Out is a route as a neighbor is sent it.
+type Out struct {
+	From *Neighbor // that it has come from; nil: this router
+	*wire.Attrs
+}
+
+// Advertised are the routes that a neighbor is sent for a prefix.
+func (r *Router) Advertised(n *Neighbor, p prefix.Prefix) []Out {
 	if !n.Up {
 		return nil
 	}
-	a, own := r.Suits(n, p)
-	if own {
-		return nil
-	}
-	return a
+	return slices.DeleteFunc(r.Suits(n, p), func(o Out) bool { return o.From == n })
 }
 
-// Suits is what a neighbor like n is sent about a prefix, and whether it has
-// come from n itself.
-func (r *Router) Suits(n *Neighbor, p prefix.Prefix) (a *wire.Attrs, own bool) {
-	if a := r.passes(n, p); a != nil {
-		return a, r.Best(p).From == n
+// Suits are the routes that a neighbor like n is sent for a prefix, with those
+// that have come from n itself.
+func (r *Router) Suits(n *Neighbor, p prefix.Prefix) (out []Out) {
+	for _, x := range r.candidates(n, p) {
+		if a := r.passes(n, p, &x); a != nil && len(out) < max(1, n.PathsOut) {
+			out = append(out, Out{x.From, a})
+		}
 	}
-	if n.DefaultOriginate && p.Bits == 0 {
-		return r.send(n, nil, Route{Attrs: wire.Attrs{Has: wire.HasOrigin | wire.HasASPath}}, true), false
+	if len(out) == 0 && n.DefaultOriginate && p.Bits == 0 {
+		out = append(out, Out{nil, r.send(n, nil, Route{Attrs: wire.Attrs{Has: wire.HasOrigin | wire.HasASPath}}, true)})
 	}
-	return nil, false
+	return out
 }
 
-// passes is the best route as n would get it, split horizon left aside.
-func (r *Router) passes(n *Neighbor, p prefix.Prefix) *wire.Attrs {
+// candidates are the paths of a prefix that n may be sent, the best first.
+func (r *Router) candidates(n *Neighbor, p prefix.Prefix) []Path {
 	best := r.Best(p)
-	if best == nil || r.suppressed(p) && !n.SendSuppressed {
+	switch {
+	case best == nil || r.suppressed(p) && !n.SendSuppressed:
 		return nil
+	case n.PathsOut > 0:
+		return r.Rank(p)
 	}
-	from := best.From
+	return []Path{*best}
+}
+
+// passes is a route as n would get it, split horizon left aside.
+func (r *Router) passes(n *Neighbor, p prefix.Prefix, x *Path) *wire.Attrs {
+	from := x.From
 	if !n.EBGP && from != nil && !from.EBGP && !n.Client && !from.Client {
 		return nil
 	}
-	a := best.Route
+	a := x.Route
 	for c := a.Communities; len(c) >= 4; c = c[4:] {
 		if !n.RouteServer && bytes.Equal(c[:3], []byte{0xff, 0xff, 0xff}) {
 			if c[3] == 2 || n.EBGP && (c[3] == 1 || c[3] == 3) {

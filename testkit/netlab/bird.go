@@ -121,6 +121,8 @@ func (b *bird) text() string {
 			p(" %s {\n  import all;\n  export filter to_neighbors;\n  next hop self;", f)
 			if n.AddPath {
 				p("  add paths tx;")
+			} else if n.PathsIn {
+				p("  add paths rx;")
 			}
 			if n.ExtNextHop && f == IPv4 {
 				p("  extended next hop on;")

@@ -82,6 +82,8 @@ func (e *exabgp) text() string {
 		p(" capability {\n  asn4 %s;\n  route-refresh enable;\n  graceful-restart disable;", map[bool]string{true: "disable", false: "enable"}[n.AS2])
 		if n.AddPath {
 			p("  add-path send;")
+		} else if n.PathsIn {
+			p("  add-path receive;")
 		}
 		p(" }\n family {")
 		for _, f := range n.Families {

@@ -135,6 +135,8 @@ func (g *gobgp) text() string {
 			}
 			if n.AddPath {
 				p("[neighbors.afi-safis.add-paths.config]\nsend-max = 8")
+			} else if n.PathsIn {
+				p("[neighbors.afi-safis.add-paths.config]\nreceive = true")
 			}
 		}
 	}

@@ -330,6 +330,8 @@ func (h *HoldfastRouter) text() string {
 		}
 		if n.AddPath {
 			p("  add_path = \"receive\"")
+		} else if n.PathsIn {
+			p("  add_path = \"send\"")
 		}
 		if n.ExtNextHop {
 			p("  extended_next_hop = true")
@@ -353,6 +355,14 @@ func prefixList(routes []Route) string {
 		all = append(all, fmt.Sprintf("%q", r.Prefix))
 	}
 	return strings.Join(all, ", ")
+}
+
+// Edit changes the sessions and reloads.
+func (h *HoldfastRouter) Edit(change func(*Session)) {
+	for i := range h.config.Sessions {
+		change(&h.config.Sessions[i])
+	}
+	h.reload()
 }
 
 func (h *HoldfastRouter) reload() {

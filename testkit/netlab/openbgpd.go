@@ -86,6 +86,8 @@ func (o *openbgpd) text() string {
 		}
 		if n.AddPath {
 			p(" announce add-path send all")
+		} else if n.PathsIn {
+			p(" announce add-path recv yes")
 		}
 		if n.AS2 {
 			p(" announce as-4byte no")

@@ -30,8 +30,10 @@ type Session struct {
 	HoldTime int    // seconds, 0 for 90
 	Password string // TCP MD5
 	GTSM     bool   // RFC 5082, one hop
-	// AddPath: send several paths of a prefix (holdfast: receive them).
+	// AddPath: send several paths of a prefix (holdfast: receive them). PathsIn:
+	// receive them (holdfast: send them).
 	AddPath    bool
+	PathsIn    bool
 	ExtNextHop bool   // IPv4 routes with IPv6 next hops over an IPv6 session
 	AS2        bool   // without four-byte AS numbers
 	Interface  string // instead of the addresses: the neighbor is found there

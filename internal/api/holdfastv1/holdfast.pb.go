@@ -3253,7 +3253,9 @@ type Negotiated struct {
 	Timers   *Timers                `protobuf:"bytes,1,opt,name=timers,proto3" json:"timers,omitempty"`
 	Families []Family               `protobuf:"varint,2,rep,packed,name=families,proto3,enum=holdfast.v1.Family" json:"families,omitempty"`
 	// For which the neighbor sends path ids.
-	AddPathReceive   []Family `protobuf:"varint,3,rep,packed,name=add_path_receive,json=addPathReceive,proto3,enum=holdfast.v1.Family" json:"add_path_receive,omitempty"`
+	AddPathReceive []Family `protobuf:"varint,3,rep,packed,name=add_path_receive,json=addPathReceive,proto3,enum=holdfast.v1.Family" json:"add_path_receive,omitempty"`
+	// For which it is sent path ids.
+	AddPathSend      []Family `protobuf:"varint,10,rep,packed,name=add_path_send,json=addPathSend,proto3,enum=holdfast.v1.Family" json:"add_path_send,omitempty"`
 	FourOctetAsn     bool     `protobuf:"varint,4,opt,name=four_octet_asn,json=fourOctetAsn,proto3" json:"four_octet_asn,omitempty"`
 	ExtendedMessages bool     `protobuf:"varint,5,opt,name=extended_messages,json=extendedMessages,proto3" json:"extended_messages,omitempty"`
 	ExtendedNextHop  bool     `protobuf:"varint,6,opt,name=extended_next_hop,json=extendedNextHop,proto3" json:"extended_next_hop,omitempty"`
@@ -3312,6 +3314,13 @@ func (x *Negotiated) GetFamilies() []Family {
 func (x *Negotiated) GetAddPathReceive() []Family {
 	if x != nil {
 		return x.AddPathReceive
+	}
+	return nil
+}
+
+func (x *Negotiated) GetAddPathSend() []Family {
+	if x != nil {
+		return x.AddPathSend
 	}
 	return nil
 }
@@ -4174,7 +4183,9 @@ type ExplainResponse struct {
 	Prefix     string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	Candidates []*Candidate           `protobuf:"bytes,2,rep,name=candidates,proto3" json:"candidates,omitempty"`
 	// Present if the request names a neighbor.
-	Sending       *Sending `protobuf:"bytes,3,opt,name=sending,proto3" json:"sending,omitempty"`
+	Sending *Sending `protobuf:"bytes,3,opt,name=sending,proto3" json:"sending,omitempty"`
+	// Further routes that it is sent for the prefix (RFC 7911).
+	AlsoSent      []*Sending `protobuf:"bytes,4,rep,name=also_sent,json=alsoSent,proto3" json:"also_sent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4230,6 +4241,13 @@ func (x *ExplainResponse) GetSending() *Sending {
 	return nil
 }
 
+func (x *ExplainResponse) GetAlsoSent() []*Sending {
+	if x != nil {
+		return x.AlsoSent
+	}
+	return nil
+}
+
 // Sending is what a neighbor is sent about a prefix.
 type Sending struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -4240,7 +4258,9 @@ type Sending struct {
 	// That let it pass, or rejected it.
 	Rule *RuleRef `protobuf:"bytes,4,opt,name=rule,proto3" json:"rule,omitempty"`
 	// As they are sent.
-	Attributes    *Attributes `protobuf:"bytes,5,opt,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes *Attributes `protobuf:"bytes,5,opt,name=attributes,proto3" json:"attributes,omitempty"`
+	// 0 for a neighbor that takes one route for each prefix.
+	PathId        uint32 `protobuf:"varint,6,opt,name=path_id,json=pathId,proto3" json:"path_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4308,6 +4328,13 @@ func (x *Sending) GetAttributes() *Attributes {
 		return x.Attributes
 	}
 	return nil
+}
+
+func (x *Sending) GetPathId() uint32 {
+	if x != nil {
+		return x.PathId
+	}
+	return 0
 }
 
 type Candidate struct {
@@ -6863,12 +6890,14 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x04hold\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x04hold\x127\n" +
 	"\tkeepalive\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\tkeepalive\x126\n" +
 	"\tsend_hold\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bsendHold\x12>\n" +
-	"\rconnect_retry\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\fconnectRetry\"\x8c\x03\n" +
+	"\rconnect_retry\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\fconnectRetry\"\xc5\x03\n" +
 	"\n" +
 	"Negotiated\x12+\n" +
 	"\x06timers\x18\x01 \x01(\v2\x13.holdfast.v1.TimersR\x06timers\x12/\n" +
 	"\bfamilies\x18\x02 \x03(\x0e2\x13.holdfast.v1.FamilyR\bfamilies\x12=\n" +
-	"\x10add_path_receive\x18\x03 \x03(\x0e2\x13.holdfast.v1.FamilyR\x0eaddPathReceive\x12$\n" +
+	"\x10add_path_receive\x18\x03 \x03(\x0e2\x13.holdfast.v1.FamilyR\x0eaddPathReceive\x127\n" +
+	"\radd_path_send\x18\n" +
+	" \x03(\x0e2\x13.holdfast.v1.FamilyR\vaddPathSend\x12$\n" +
 	"\x0efour_octet_asn\x18\x04 \x01(\bR\ffourOctetAsn\x12+\n" +
 	"\x11extended_messages\x18\x05 \x01(\bR\x10extendedMessages\x12*\n" +
 	"\x11extended_next_hop\x18\x06 \x01(\bR\x0fextendedNextHop\x12#\n" +
@@ -6944,13 +6973,14 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x0eExplainRequest\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x14\n" +
 	"\x05table\x18\x02 \x01(\tR\x05table\x12\x0e\n" +
-	"\x02to\x18\x03 \x01(\tR\x02to\"\x91\x01\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\"\xc4\x01\n" +
 	"\x0fExplainResponse\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x126\n" +
 	"\n" +
 	"candidates\x18\x02 \x03(\v2\x16.holdfast.v1.CandidateR\n" +
 	"candidates\x12.\n" +
-	"\asending\x18\x03 \x01(\v2\x14.holdfast.v1.SendingR\asending\"\xb4\x01\n" +
+	"\asending\x18\x03 \x01(\v2\x14.holdfast.v1.SendingR\asending\x121\n" +
+	"\talso_sent\x18\x04 \x03(\v2\x14.holdfast.v1.SendingR\balsoSent\"\xcd\x01\n" +
 	"\aSending\x12\x1a\n" +
 	"\bneighbor\x18\x01 \x01(\tR\bneighbor\x12\x12\n" +
 	"\x04sent\x18\x02 \x01(\bR\x04sent\x12\x16\n" +
@@ -6958,7 +6988,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x04rule\x18\x04 \x01(\v2\x14.holdfast.v1.RuleRefR\x04rule\x127\n" +
 	"\n" +
 	"attributes\x18\x05 \x01(\v2\x17.holdfast.v1.AttributesR\n" +
-	"attributes\"\x92\x01\n" +
+	"attributes\x12\x17\n" +
+	"\apath_id\x18\x06 \x01(\rR\x06pathId\"\x92\x01\n" +
 	"\tCandidate\x12(\n" +
 	"\x05route\x18\x01 \x01(\v2\x12.holdfast.v1.RouteR\x05route\x12)\n" +
 	"\x04lost\x18\x02 \x01(\v2\x15.holdfast.v1.DecisionR\x04lost\x120\n" +
@@ -7400,119 +7431,121 @@ var file_holdfast_proto_depIdxs = []int32{
 	45,  // 39: holdfast.v1.Negotiated.timers:type_name -> holdfast.v1.Timers
 	0,   // 40: holdfast.v1.Negotiated.families:type_name -> holdfast.v1.Family
 	0,   // 41: holdfast.v1.Negotiated.add_path_receive:type_name -> holdfast.v1.Family
-	47,  // 42: holdfast.v1.NeighborCounters.in:type_name -> holdfast.v1.MessageCounts
-	47,  // 43: holdfast.v1.NeighborCounters.out:type_name -> holdfast.v1.MessageCounts
-	44,  // 44: holdfast.v1.NeighborDetail.capabilities_sent:type_name -> holdfast.v1.Capability
-	44,  // 45: holdfast.v1.NeighborDetail.capabilities_received:type_name -> holdfast.v1.Capability
-	46,  // 46: holdfast.v1.NeighborDetail.negotiated:type_name -> holdfast.v1.Negotiated
-	45,  // 47: holdfast.v1.NeighborDetail.configured_timers:type_name -> holdfast.v1.Timers
-	48,  // 48: holdfast.v1.NeighborDetail.counters:type_name -> holdfast.v1.NeighborCounters
-	97,  // 49: holdfast.v1.NeighborDetail.last_established:type_name -> google.protobuf.Timestamp
-	97,  // 50: holdfast.v1.NeighborDetail.last_down:type_name -> google.protobuf.Timestamp
-	6,   // 51: holdfast.v1.RouteQuery.view:type_name -> holdfast.v1.RouteView
-	0,   // 52: holdfast.v1.RouteQuery.family:type_name -> holdfast.v1.Family
-	7,   // 53: holdfast.v1.RouteQuery.match:type_name -> holdfast.v1.PrefixMatch
-	50,  // 54: holdfast.v1.ListRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
-	21,  // 55: holdfast.v1.ListRoutesResponse.routes:type_name -> holdfast.v1.Route
-	50,  // 56: holdfast.v1.CountRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
-	21,  // 57: holdfast.v1.LookupResponse.routes:type_name -> holdfast.v1.Route
-	60,  // 58: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
-	59,  // 59: holdfast.v1.ExplainResponse.sending:type_name -> holdfast.v1.Sending
-	15,  // 60: holdfast.v1.Sending.rule:type_name -> holdfast.v1.RuleRef
-	20,  // 61: holdfast.v1.Sending.attributes:type_name -> holdfast.v1.Attributes
-	21,  // 62: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
-	61,  // 63: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
-	72,  // 64: holdfast.v1.Candidate.findings:type_name -> holdfast.v1.Finding
-	64,  // 65: holdfast.v1.MonitorResponse.events:type_name -> holdfast.v1.Event
-	97,  // 66: holdfast.v1.Event.at:type_name -> google.protobuf.Timestamp
-	8,   // 67: holdfast.v1.Event.kind:type_name -> holdfast.v1.EventKind
-	0,   // 68: holdfast.v1.Event.family:type_name -> holdfast.v1.Family
-	21,  // 69: holdfast.v1.Event.old:type_name -> holdfast.v1.Route
-	21,  // 70: holdfast.v1.Event.new:type_name -> holdfast.v1.Route
-	67,  // 71: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
-	14,  // 72: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
-	68,  // 73: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
-	14,  // 74: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
-	9,   // 75: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
-	20,  // 76: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
-	2,   // 77: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
-	71,  // 78: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
-	20,  // 79: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
-	20,  // 80: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
-	15,  // 81: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
-	9,   // 82: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
-	72,  // 83: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
-	14,  // 84: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
-	10,  // 85: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
-	98,  // 86: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
-	81,  // 87: holdfast.v1.TraceNeighborResponse.events:type_name -> holdfast.v1.TraceEvent
-	97,  // 88: holdfast.v1.TraceEvent.at:type_name -> google.protobuf.Timestamp
-	97,  // 89: holdfast.v1.Announcement.since:type_name -> google.protobuf.Timestamp
-	97,  // 90: holdfast.v1.Announcement.until:type_name -> google.protobuf.Timestamp
-	82,  // 91: holdfast.v1.AnnounceRequest.announcements:type_name -> holdfast.v1.Announcement
-	98,  // 92: holdfast.v1.AnnounceRequest.lifetime:type_name -> google.protobuf.Duration
-	82,  // 93: holdfast.v1.ListAnnouncementsResponse.announcements:type_name -> holdfast.v1.Announcement
-	91,  // 94: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
-	11,  // 95: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
-	14,  // 96: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
-	91,  // 97: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
-	94,  // 98: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
-	12,  // 99: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
-	14,  // 100: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
-	98,  // 101: holdfast.v1.ShutdownRequest.drain:type_name -> google.protobuf.Duration
-	13,  // 102: holdfast.v1.ShutdownResponse.phase:type_name -> holdfast.v1.ShutdownPhase
-	98,  // 103: holdfast.v1.ShutdownResponse.left:type_name -> google.protobuf.Duration
-	22,  // 104: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
-	24,  // 105: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
-	31,  // 106: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
-	27,  // 107: holdfast.v1.Holdfast.ListNextHops:input_type -> holdfast.v1.ListNextHopsRequest
-	34,  // 108: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
-	36,  // 109: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
-	51,  // 110: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
-	53,  // 111: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
-	55,  // 112: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
-	57,  // 113: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
-	62,  // 114: holdfast.v1.Holdfast.Monitor:input_type -> holdfast.v1.MonitorRequest
-	65,  // 115: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
-	69,  // 116: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
-	73,  // 117: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
-	75,  // 118: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
-	77,  // 119: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
-	79,  // 120: holdfast.v1.Holdfast.TraceNeighbor:input_type -> holdfast.v1.TraceNeighborRequest
-	83,  // 121: holdfast.v1.Holdfast.Announce:input_type -> holdfast.v1.AnnounceRequest
-	85,  // 122: holdfast.v1.Holdfast.Withdraw:input_type -> holdfast.v1.WithdrawRequest
-	87,  // 123: holdfast.v1.Holdfast.ListAnnouncements:input_type -> holdfast.v1.ListAnnouncementsRequest
-	89,  // 124: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
-	92,  // 125: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
-	95,  // 126: holdfast.v1.Holdfast.Shutdown:input_type -> holdfast.v1.ShutdownRequest
-	23,  // 127: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
-	25,  // 128: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
-	32,  // 129: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
-	28,  // 130: holdfast.v1.Holdfast.ListNextHops:output_type -> holdfast.v1.ListNextHopsResponse
-	35,  // 131: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
-	37,  // 132: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
-	52,  // 133: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
-	54,  // 134: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
-	56,  // 135: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
-	58,  // 136: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
-	63,  // 137: holdfast.v1.Holdfast.Monitor:output_type -> holdfast.v1.MonitorResponse
-	66,  // 138: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
-	70,  // 139: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
-	74,  // 140: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
-	76,  // 141: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
-	78,  // 142: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
-	80,  // 143: holdfast.v1.Holdfast.TraceNeighbor:output_type -> holdfast.v1.TraceNeighborResponse
-	84,  // 144: holdfast.v1.Holdfast.Announce:output_type -> holdfast.v1.AnnounceResponse
-	86,  // 145: holdfast.v1.Holdfast.Withdraw:output_type -> holdfast.v1.WithdrawResponse
-	88,  // 146: holdfast.v1.Holdfast.ListAnnouncements:output_type -> holdfast.v1.ListAnnouncementsResponse
-	90,  // 147: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
-	93,  // 148: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
-	96,  // 149: holdfast.v1.Holdfast.Shutdown:output_type -> holdfast.v1.ShutdownResponse
-	127, // [127:150] is the sub-list for method output_type
-	104, // [104:127] is the sub-list for method input_type
-	104, // [104:104] is the sub-list for extension type_name
-	104, // [104:104] is the sub-list for extension extendee
-	0,   // [0:104] is the sub-list for field type_name
+	0,   // 42: holdfast.v1.Negotiated.add_path_send:type_name -> holdfast.v1.Family
+	47,  // 43: holdfast.v1.NeighborCounters.in:type_name -> holdfast.v1.MessageCounts
+	47,  // 44: holdfast.v1.NeighborCounters.out:type_name -> holdfast.v1.MessageCounts
+	44,  // 45: holdfast.v1.NeighborDetail.capabilities_sent:type_name -> holdfast.v1.Capability
+	44,  // 46: holdfast.v1.NeighborDetail.capabilities_received:type_name -> holdfast.v1.Capability
+	46,  // 47: holdfast.v1.NeighborDetail.negotiated:type_name -> holdfast.v1.Negotiated
+	45,  // 48: holdfast.v1.NeighborDetail.configured_timers:type_name -> holdfast.v1.Timers
+	48,  // 49: holdfast.v1.NeighborDetail.counters:type_name -> holdfast.v1.NeighborCounters
+	97,  // 50: holdfast.v1.NeighborDetail.last_established:type_name -> google.protobuf.Timestamp
+	97,  // 51: holdfast.v1.NeighborDetail.last_down:type_name -> google.protobuf.Timestamp
+	6,   // 52: holdfast.v1.RouteQuery.view:type_name -> holdfast.v1.RouteView
+	0,   // 53: holdfast.v1.RouteQuery.family:type_name -> holdfast.v1.Family
+	7,   // 54: holdfast.v1.RouteQuery.match:type_name -> holdfast.v1.PrefixMatch
+	50,  // 55: holdfast.v1.ListRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
+	21,  // 56: holdfast.v1.ListRoutesResponse.routes:type_name -> holdfast.v1.Route
+	50,  // 57: holdfast.v1.CountRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
+	21,  // 58: holdfast.v1.LookupResponse.routes:type_name -> holdfast.v1.Route
+	60,  // 59: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
+	59,  // 60: holdfast.v1.ExplainResponse.sending:type_name -> holdfast.v1.Sending
+	59,  // 61: holdfast.v1.ExplainResponse.also_sent:type_name -> holdfast.v1.Sending
+	15,  // 62: holdfast.v1.Sending.rule:type_name -> holdfast.v1.RuleRef
+	20,  // 63: holdfast.v1.Sending.attributes:type_name -> holdfast.v1.Attributes
+	21,  // 64: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
+	61,  // 65: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
+	72,  // 66: holdfast.v1.Candidate.findings:type_name -> holdfast.v1.Finding
+	64,  // 67: holdfast.v1.MonitorResponse.events:type_name -> holdfast.v1.Event
+	97,  // 68: holdfast.v1.Event.at:type_name -> google.protobuf.Timestamp
+	8,   // 69: holdfast.v1.Event.kind:type_name -> holdfast.v1.EventKind
+	0,   // 70: holdfast.v1.Event.family:type_name -> holdfast.v1.Family
+	21,  // 71: holdfast.v1.Event.old:type_name -> holdfast.v1.Route
+	21,  // 72: holdfast.v1.Event.new:type_name -> holdfast.v1.Route
+	67,  // 73: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
+	14,  // 74: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
+	68,  // 75: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
+	14,  // 76: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
+	9,   // 77: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
+	20,  // 78: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
+	2,   // 79: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
+	71,  // 80: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
+	20,  // 81: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
+	20,  // 82: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
+	15,  // 83: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
+	9,   // 84: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
+	72,  // 85: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
+	14,  // 86: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
+	10,  // 87: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
+	98,  // 88: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
+	81,  // 89: holdfast.v1.TraceNeighborResponse.events:type_name -> holdfast.v1.TraceEvent
+	97,  // 90: holdfast.v1.TraceEvent.at:type_name -> google.protobuf.Timestamp
+	97,  // 91: holdfast.v1.Announcement.since:type_name -> google.protobuf.Timestamp
+	97,  // 92: holdfast.v1.Announcement.until:type_name -> google.protobuf.Timestamp
+	82,  // 93: holdfast.v1.AnnounceRequest.announcements:type_name -> holdfast.v1.Announcement
+	98,  // 94: holdfast.v1.AnnounceRequest.lifetime:type_name -> google.protobuf.Duration
+	82,  // 95: holdfast.v1.ListAnnouncementsResponse.announcements:type_name -> holdfast.v1.Announcement
+	91,  // 96: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
+	11,  // 97: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
+	14,  // 98: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
+	91,  // 99: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
+	94,  // 100: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
+	12,  // 101: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
+	14,  // 102: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
+	98,  // 103: holdfast.v1.ShutdownRequest.drain:type_name -> google.protobuf.Duration
+	13,  // 104: holdfast.v1.ShutdownResponse.phase:type_name -> holdfast.v1.ShutdownPhase
+	98,  // 105: holdfast.v1.ShutdownResponse.left:type_name -> google.protobuf.Duration
+	22,  // 106: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
+	24,  // 107: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
+	31,  // 108: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
+	27,  // 109: holdfast.v1.Holdfast.ListNextHops:input_type -> holdfast.v1.ListNextHopsRequest
+	34,  // 110: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
+	36,  // 111: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
+	51,  // 112: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
+	53,  // 113: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
+	55,  // 114: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
+	57,  // 115: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
+	62,  // 116: holdfast.v1.Holdfast.Monitor:input_type -> holdfast.v1.MonitorRequest
+	65,  // 117: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
+	69,  // 118: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
+	73,  // 119: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
+	75,  // 120: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
+	77,  // 121: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
+	79,  // 122: holdfast.v1.Holdfast.TraceNeighbor:input_type -> holdfast.v1.TraceNeighborRequest
+	83,  // 123: holdfast.v1.Holdfast.Announce:input_type -> holdfast.v1.AnnounceRequest
+	85,  // 124: holdfast.v1.Holdfast.Withdraw:input_type -> holdfast.v1.WithdrawRequest
+	87,  // 125: holdfast.v1.Holdfast.ListAnnouncements:input_type -> holdfast.v1.ListAnnouncementsRequest
+	89,  // 126: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
+	92,  // 127: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
+	95,  // 128: holdfast.v1.Holdfast.Shutdown:input_type -> holdfast.v1.ShutdownRequest
+	23,  // 129: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
+	25,  // 130: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
+	32,  // 131: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
+	28,  // 132: holdfast.v1.Holdfast.ListNextHops:output_type -> holdfast.v1.ListNextHopsResponse
+	35,  // 133: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
+	37,  // 134: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
+	52,  // 135: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
+	54,  // 136: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
+	56,  // 137: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
+	58,  // 138: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
+	63,  // 139: holdfast.v1.Holdfast.Monitor:output_type -> holdfast.v1.MonitorResponse
+	66,  // 140: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
+	70,  // 141: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
+	74,  // 142: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
+	76,  // 143: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
+	78,  // 144: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
+	80,  // 145: holdfast.v1.Holdfast.TraceNeighbor:output_type -> holdfast.v1.TraceNeighborResponse
+	84,  // 146: holdfast.v1.Holdfast.Announce:output_type -> holdfast.v1.AnnounceResponse
+	86,  // 147: holdfast.v1.Holdfast.Withdraw:output_type -> holdfast.v1.WithdrawResponse
+	88,  // 148: holdfast.v1.Holdfast.ListAnnouncements:output_type -> holdfast.v1.ListAnnouncementsResponse
+	90,  // 149: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
+	93,  // 150: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
+	96,  // 151: holdfast.v1.Holdfast.Shutdown:output_type -> holdfast.v1.ShutdownResponse
+	129, // [129:152] is the sub-list for method output_type
+	106, // [106:129] is the sub-list for method input_type
+	106, // [106:106] is the sub-list for extension type_name
+	106, // [106:106] is the sub-list for extension extendee
+	0,   // [0:106] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_proto_init() }

@@ -20,7 +20,7 @@ neighbor "a" {
   multihop      = 0
   passive       = yes
   next_hop      = "slef"
-  add_path      = "send"
+  add_path      = "yes"
   local_role    = "costumer"
   families      = ["ipv4", "vpnv4"]
   import        = "policy.all"

@@ -224,7 +224,8 @@ neighbor "everything" {
   max_prefixes_action  = "restart"
   max_prefixes_restart = "15m"
   max_prefixes_out     = 100
-  add_path             = "receive"
+  add_path             = "both"
+  add_path_send        = 2
   default_originate    = true
   send_suppressed      = true
   remove_private_as    = true
@@ -232,6 +233,7 @@ neighbor "everything" {
   family "ipv6" {
     max_prefixes = 0
     add_path     = "none"
+    add_path_send = "all"
     next_hop     = "auto"
     import       = []
   }
