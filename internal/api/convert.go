@@ -196,12 +196,12 @@ func route(r *RouteInfo) *pb.Route {
 		Source: pb.RouteSource(r.Source) + pb.RouteSource_ROUTE_SOURCE_ORIGINATED,
 		Status: pb.RouteStatus(r.Status) + pb.RouteStatus_ROUTE_STATUS_BEST,
 		Reason: Printable(r.Reason), Rule: ruleRef(r.Rule), Attributes: AttributesOf(&r.Attrs), Weight: r.Weight,
-		Learned: timestamp(r.Learned), Cause: Printable(r.Cause), Discard: r.Discard, Interface: r.Interface,
+		Learned: timestamp(r.Learned), Cause: Printable(r.Cause), Discard: r.Discard, Interface: r.Interface, Rpki: r.RPKI,
 	}
 }
 
 func candidate(c *Candidate) *pb.Candidate {
-	m := &pb.Candidate{Route: route(&c.RouteInfo), Findings: each(c.Findings, finding)}
+	m := &pb.Candidate{Route: route(&c.RouteInfo), Findings: each(c.Findings, finding), Covering: each(c.Covering, vrp)}
 	if d := c.Lost; d != nil {
 		m.Lost = &pb.Decision{Step: uint32(d.Step), Rule: d.Rule, Detail: d.Detail, To: d.To}
 	}
@@ -258,7 +258,7 @@ func PolicyResultOf(t PolicyTest, r PolicyResult) *pb.TestPolicyResponse {
 
 // PolicyTestOf reads a request.
 func PolicyTestOf(m *pb.TestPolicyRequest) (PolicyTest, error) {
-	t := PolicyTest{Policy: m.Policy, Neighbor: m.Neighbor, To: m.To}
+	t := PolicyTest{Policy: m.Policy, Neighbor: m.Neighbor, To: m.To, RPKI: m.Rpki}
 	var err error
 	if t.Prefix, err = parsePrefix(m.Prefix); err != nil {
 		return t, err
@@ -317,7 +317,7 @@ func query(m *pb.RouteQuery) (RouteQuery, error) {
 	}
 	q := RouteQuery{
 		View: View(m.View), Table: m.Table, Match: PrefixMatch(m.Match), Neighbor: m.Neighbor,
-		Communities: m.Communities, ASPath: m.AsPath, OriginAS: m.OriginAsn,
+		Communities: m.Communities, ASPath: m.AsPath, OriginAS: m.OriginAsn, RPKI: m.Rpki,
 	}
 	if m.View < 0 || m.View > pb.RouteView_ROUTE_VIEW_ADVERTISED {
 		return q, Invalid("there is no view %d", m.View)

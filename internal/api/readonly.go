@@ -22,6 +22,7 @@ var readOnly = map[string]bool{
 	holdfastv1connect.HoldfastGetSummaryProcedure:        true,
 	holdfastv1connect.HoldfastGetMemoryProcedure:         true,
 	holdfastv1connect.HoldfastListNextHopsProcedure:      true,
+	holdfastv1connect.HoldfastGetRPKIProcedure:           true,
 	holdfastv1connect.HoldfastListNeighborsProcedure:     true,
 	holdfastv1connect.HoldfastGetNeighborProcedure:       true,
 	holdfastv1connect.HoldfastListRoutesProcedure:        true,

@@ -57,6 +57,10 @@ type Router interface {
 	// are not followed.
 	NextHops(ctx context.Context) (hops []NextHop, tracked bool, err error)
 
+	// RPKI returns the sources of VRPs, and what they say of a route, unless p is
+	// nil. An origin of 0 is none.
+	RPKI(ctx context.Context, p *prefix.Prefix, origin uint32) (RPKI, error)
+
 	// Clear resets or refreshes sessions and returns the names of their
 	// neighbors; "" means all.
 	Clear(ctx context.Context, neighbor string, how ClearMode) ([]string, error)
@@ -324,7 +328,8 @@ type RouteQuery struct {
 	Communities []string // all of them, in the configuration's notation
 	ASPath      string   // pattern in the configuration's notation
 	OriginAS    *uint32
-	Limit       uint64 // 0: none
+	RPKI        []string // states, in the configuration's notation
+	Limit       uint64   // 0: none
 }
 
 // RouteCount is the result of counting.
@@ -385,6 +390,7 @@ type RouteInfo struct {
 	Weight          uint32
 	Learned         time.Time // zero if not known
 	Cause           string    // of the last change: "update of transit-a", "" if not known
+	RPKI            string    // state of its origin, "" where no source has said anything
 }
 
 // Candidate is a path in the decision about a prefix.
@@ -395,6 +401,7 @@ type Candidate struct {
 	Lost *Decision
 	// Findings is what the rule that rejected it found.
 	Findings []Finding
+	Covering []VRP // the most specific first
 }
 
 // Sending is a route that a neighbor is sent for a prefix, or why it is sent none.
@@ -445,6 +452,7 @@ type PolicyTest struct {
 	Neighbor string // that it came from, "" if none
 	Source   Source // where it came from, unless Neighbor says it
 	To       string // the neighbor that it goes to, "" for an import policy
+	RPKI     string // state of its origin, "" for what the router knows
 }
 
 // PolicyResult is the way of a route through a policy.

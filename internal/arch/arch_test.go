@@ -55,6 +55,7 @@ var rules = map[string]rule{
 	"internal/session": {imports: "events prefix wire packet fsm config"},
 	"internal/engine":  {imports: "events prefix fib slab wire packet rpki attr policy rib export config fsm session"},
 	"internal/mrt":     {imports: "prefix wire"},
+	"internal/rtr":     {imports: "events prefix rpki"},
 	"internal/replay":  {imports: "prefix wire packet fsm session mrt"},
 
 	"internal/api/holdfastv1":                   {},
@@ -64,7 +65,7 @@ var rules = map[string]rule{
 	"internal/view":                             {imports: "prefix wire config api api/holdfastv1"},
 	"internal/privilege":                        {},
 	"internal/systemd":                          {imports: "events"},
-	"internal/daemon":                           {imports: "events fib kernel prefix wire packet attr policy rib export config lint fsm session engine mrt api api/holdfastv1 metrics privilege systemd state radv bfd"},
+	"internal/daemon":                           {imports: "events fib kernel rpki rtr prefix wire packet attr policy rib export config lint fsm session engine mrt api api/holdfastv1 metrics privilege systemd state radv bfd"},
 	"internal/demo":                             {imports: "prefix wire config mrt api api/holdfastv1 view daemon replay"},
 	"internal/cli":                              {imports: "events prefix wire policy config starter mrt api api/holdfastv1 view systemd daemon demo replay"},
 }

@@ -19,7 +19,7 @@ import (
 
 func (a *app) showCommand() *cobra.Command {
 	return parent("show", "Look at the running router",
-		a.showSummary(), a.showNeighbors(), a.showNeighbor(), a.showRoutes(), a.showPolicy(), a.showAnnouncements(), a.showNextHops(), a.showMemory())
+		a.showSummary(), a.showNeighbors(), a.showNeighbor(), a.showRoutes(), a.showPolicy(), a.showAnnouncements(), a.showNextHops(), a.showRPKI(), a.showMemory())
 }
 
 func (a *app) showSummary() *cobra.Command {
@@ -107,6 +107,32 @@ func (a *app) showNextHops() *cobra.Command {
 	return c
 }
 
+var rpkiStates = cobra.FixedCompletions([]string{"valid", "invalid", "unknown"}, cobra.ShellCompDirectiveNoFileComp)
+
+func (a *app) showRPKI() *cobra.Command {
+	var origin asNumber
+	c := &cobra.Command{
+		Use: "rpki [PREFIX]", Short: "The sources of VRPs, and what they say of a prefix", Args: between(0, 1),
+		Long: `Shows where VRPs come from and how these sources are. With a prefix it shows
+instead the VRPs that cover it, and whether --origin-as may originate it.`,
+		Example: `  holdfast show rpki
+  holdfast show rpki 193.0.0.0/21 --origin-as 3333`,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 && c.Flags().Changed("origin-as") {
+				return errors.New("--origin-as needs a prefix")
+			}
+			req := &pb.GetRPKIRequest{Prefix: strings.Join(args, ""), Asn: uint32(origin)}
+			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {
+				m, err := r.GetRPKI(ctx, connect.NewRequest(req))
+				return show(m, err, func(m *pb.GetRPKIResponse) error { return a.view().RPKI(m, req) })
+			})
+		},
+	}
+	c.Flags().Var(&origin, "origin-as", "the `AS` that originates it")
+	return c
+}
+
 // tableFlag lets a command ask about another table.
 func (a *app) tableFlag(c *cobra.Command, to *string) {
 	c.Flags().StringVar(to, "table", "", "of this `table`; if not given the main one")
@@ -165,8 +191,10 @@ rejected is marked "x" and what has an unreachable next hop "!".`,
 	f.StringArrayVar(&o.query.Communities, "community", nil, "only with this `community`, such as 64500:100 or 64500:*; all if repeated")
 	f.StringVar(&o.query.AsPath, "as-path", "", "only where this `pattern` describes the whole AS path, such as \"64601 .*\" or \".* 3356 .*\"")
 	f.Var(&o.originAS, "origin-as", "only from this origin `AS`, the last of the path")
+	f.StringArrayVar(&o.query.Rpki, "rpki", nil, "only with this `state` of the origin: valid, invalid or unknown; any of them if repeated")
 	f.Uint64Var(&o.limit, "limit", 0, "no more than this `number` of paths")
 	complete(c, "neighbor", a.completeNeighborFlag)
+	complete(c, "rpki", rpkiStates)
 	complete(c, "family", cobra.FixedCompletions([]string{"ipv4", "ipv6"}, cobra.ShellCompDirectiveNoFileComp))
 	c.ValidArgsFunction = cobra.NoFileCompletions
 	c.RunE = func(c *cobra.Command, args []string) error {

@@ -19,6 +19,7 @@ type testFlags struct {
 	config                        string
 	path, nextHop, origin, source string
 	neighbor, to                  string
+	rpki                          string
 	communities                   []string
 	med, localPref                uint32
 }
@@ -50,9 +51,11 @@ run; otherwise the policy is that of the running router. Hits are not counted.`,
 	f.StringVar(&o.nextHop, "next-hop", "", "next hop `address`")
 	f.StringVar(&o.neighbor, "neighbor", "", "`name` of the neighbor that the route comes from")
 	f.StringVar(&o.source, "source", "", "`where` it comes from, if not from a neighbor that is named: "+list(sources)+" (default ebgp)")
+	f.StringVar(&o.rpki, "rpki", "", "`state` of its origin: valid, invalid or unknown; if not given, as the running router knows it")
 	f.StringVar(&o.to, "to", "", "`name` of the neighbor that the route goes to")
 	complete(c, "neighbor", a.completeNeighborFlag)
 	complete(c, "to", a.completeNeighborFlag)
+	complete(c, "rpki", rpkiStates)
 	complete(c, "origin", cobra.FixedCompletions(origins, cobra.ShellCompDirectiveNoFileComp))
 	complete(c, "source", cobra.FixedCompletions(sources, cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -96,7 +99,7 @@ func (o *testFlags) request(c *cobra.Command, args []string) (*pb.TestPolicyRequ
 		return nil, fmt.Errorf("there is no origin %q: choose %s", o.origin, list(origins))
 	}
 	attrs.Origin = pb.Origin_ORIGIN_IGP + pb.Origin(i)
-	req := &pb.TestPolicyRequest{Policy: args[0], Prefix: args[1], Attributes: attrs, Neighbor: o.neighbor, To: o.to}
+	req := &pb.TestPolicyRequest{Policy: args[0], Prefix: args[1], Attributes: attrs, Neighbor: o.neighbor, To: o.to, Rpki: o.rpki}
 	if o.source != "" {
 		i := slices.Index(sources, o.source)
 		if i < 0 {
@@ -117,7 +120,7 @@ func (a *app) testFile(path string, req *pb.TestPolicyRequest) error {
 	if err := found.Err(); err != nil {
 		return err
 	}
-	res, err := daemon.TestPolicy(cfg, t)
+	res, err := daemon.TestPolicy(cfg, nil, t)
 	if err != nil {
 		return err
 	}

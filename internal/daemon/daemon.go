@@ -23,6 +23,7 @@ import (
 	"holdfast/internal/kernel"
 	"holdfast/internal/metrics"
 	"holdfast/internal/packet"
+	"holdfast/internal/rtr"
 	"holdfast/internal/session"
 	"holdfast/internal/state"
 	"holdfast/internal/systemd"
@@ -60,6 +61,7 @@ type daemon struct {
 	sessions *session.Manager
 	links    *links
 	metrics  *metrics.Server
+	vrps     *rtr.Sources
 	started  time.Time
 
 	kernel *kernel.Kernel // nil without kernel routes
@@ -131,11 +133,13 @@ func Run(ctx context.Context, o Options) error {
 	if d.bfd, err = bfd.NewDriver(o.Log, d.bfdChanged); err != nil {
 		return fmt.Errorf("cannot prepare for BFD: %w", err)
 	}
+	d.vrps = rtr.New(o.Log, rtr.Dial, d.validate)
 	engineCtx, stopEngine := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
 	parts.Go(func() { d.engine.Run(engineCtx) })
 	defer func() {
 		d.metrics.Close()
+		d.vrps.Close()
 		d.links.close()
 		d.end(d.endAsConfigured)
 		d.bfd.Close() // with no session left that it could end
@@ -344,6 +348,7 @@ func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 		d.revision, d.configured = revision, time.Now()
 	}
 	d.mu.Unlock()
+	d.vrps.Set(vrpSources(cfg))
 	// Without metrics a router routes, and they are tried again.
 	if err := d.metrics.Listen(cfg.Router.Metrics); old != nil {
 		missing = onOneLine(missing, err)

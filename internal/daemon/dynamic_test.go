@@ -24,6 +24,7 @@ import (
 	"holdfast/internal/metrics"
 	"holdfast/internal/packet"
 	"holdfast/internal/prefix"
+	"holdfast/internal/rtr"
 	"holdfast/internal/session"
 	"holdfast/internal/wire"
 	"holdfast/testkit/memnet"
@@ -86,6 +87,7 @@ func newLAN(t *testing.T, dir string) (l *lan, stop func(end func())) {
 	}
 	l.sessions = session.New(l.engine, log, session.WithNet(memNet{l.net}), session.WithWelcome(l.welcome))
 	l.metrics = metrics.NewServer(l.figures, log)
+	l.vrps = rtr.New(log, rtr.Dial, l.validate)
 	ctx, cancel := context.WithCancel(t.Context())
 	var parts sync.WaitGroup
 	parts.Go(func() { l.engine.Run(ctx) })
@@ -94,6 +96,7 @@ func newLAN(t *testing.T, dir string) (l *lan, stop func(end func())) {
 	stop = func(end func()) {
 		once.Do(func() {
 			l.links.close()
+			l.vrps.Close()
 			end()
 			l.bfd.Close()
 			cancel()

@@ -31,6 +31,9 @@ func (d *daemon) figures(ctx context.Context) (*metrics.Figures, error) {
 		return nil, err
 	}
 	f.Answered = time.Since(begun)
+	if f.RPKI, err = r.RPKI(ctx, nil, 0); err != nil {
+		return nil, err
+	}
 	for i, name := range r.tables() {
 		if i < len(tables) && (i == 0 || d.configuredOnly().Table(name) != nil) {
 			for _, family := range families {

@@ -7,11 +7,12 @@ import (
 	"holdfast/internal/config"
 	"holdfast/internal/lint"
 	"holdfast/internal/policy"
+	"holdfast/internal/rpki"
 )
 
 // TestPolicy tries a policy of a configuration on a route. What is running and
-// what is only in a file are tried alike.
-func TestPolicy(cfg *config.Config, t api.PolicyTest) (api.PolicyResult, error) {
+// what is only in a file are tried alike; vrps are what the router knows, if any.
+func TestPolicy(cfg *config.Config, vrps *rpki.Table, t api.PolicyTest) (api.PolicyResult, error) {
 	p := cfg.Policy(t.Policy)
 	if p == nil {
 		var names []string
@@ -50,6 +51,14 @@ func TestPolicy(cfg *config.Config, t api.PolicyTest) (api.PolicyResult, error) 
 			hint = " with --neighbor or --to"
 		}
 		return api.PolicyResult{}, api.Invalid("cannot use policy %q: %s%s", t.Policy, err, hint)
+	}
+	route.Validity = validity(vrps, t.Prefix, t.Attrs.ASPath, cfg.Router.ASN)
+	if t.RPKI != "" {
+		states, err := rpkiStates([]string{t.RPKI})
+		if err != nil {
+			return api.PolicyResult{}, err
+		}
+		route.Validity = states[0]
 	}
 	steps, res := program.Explain(t.Prefix, &route)
 	return api.PolicyResult{Accepted: res.Accept, Attrs: t.Attrs, Weight: res.Weight, Steps: policySteps(p, steps)}, nil

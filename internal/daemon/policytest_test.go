@@ -85,7 +85,7 @@ func TestTestPolicy(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.test.Attrs = attrs
-			res, err := daemon.TestPolicy(cfg, c.test)
+			res, err := daemon.TestPolicy(cfg, nil, c.test)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -111,7 +111,7 @@ func TestTestPolicy(t *testing.T) {
 			}
 		})
 	}
-	res, err := daemon.TestPolicy(cfg, api.PolicyTest{Policy: "from-customer", Prefix: prefix.MustParse("198.51.100.0/24"), Neighbor: "shop", Attrs: attrs})
+	res, err := daemon.TestPolicy(cfg, nil, api.PolicyTest{Policy: "from-customer", Prefix: prefix.MustParse("198.51.100.0/24"), Neighbor: "shop", Attrs: attrs})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,11 +127,11 @@ func TestTestPolicy(t *testing.T) {
 		{Policy: "to-transit", Prefix: prefix.MustParse("10.0.0.0/8"), To: "nobody"},
 	} {
 		var e *api.Error
-		if _, err := daemon.TestPolicy(cfg, test); !errors.As(err, &e) || e.Kind != api.KindNotFound {
+		if _, err := daemon.TestPolicy(cfg, nil, test); !errors.As(err, &e) || e.Kind != api.KindNotFound {
 			t.Errorf("%+v: %v", test, err)
 		}
 	}
-	_, err = daemon.TestPolicy(cfg, api.PolicyTest{Policy: "from-customer", Prefix: prefix.MustParse("10.0.0.0/8")})
+	_, err = daemon.TestPolicy(cfg, nil, api.PolicyTest{Policy: "from-customer", Prefix: prefix.MustParse("10.0.0.0/8")})
 	var e *api.Error
 	if !errors.As(err, &e) || e.Kind != api.KindInvalid || !strings.Contains(err.Error(), "neighbor.prefixes") {
 		t.Errorf("a slot that nobody fills: %v", err)

@@ -78,6 +78,7 @@ func (o *Options) confine(cfg *config.Config) error {
 			read = append(read, filepath.Dir(real))
 		}
 	}
+	read = append(read, vrpDirectories(cfg)...)
 	slices.Sort(read)
 	read = slices.Compact(read)
 	write := []string{o.StateDir, filepath.Dir(o.SocketPath)}

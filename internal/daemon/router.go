@@ -10,6 +10,7 @@ import (
 	"holdfast/internal/engine"
 	"holdfast/internal/kernel"
 	"holdfast/internal/packet"
+	"holdfast/internal/rtr"
 	"holdfast/internal/session"
 )
 
@@ -50,6 +51,7 @@ type router struct {
 	downed   func(name string) (down, bool)
 
 	announcements *announcements
+	vrps          *rtr.Sources
 }
 
 var _ api.Router = (*router)(nil)

@@ -13,6 +13,7 @@ import (
 	"holdfast/internal/packet"
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
+	"holdfast/internal/rpki"
 	"holdfast/internal/wire"
 )
 
@@ -107,7 +108,7 @@ func (r *router) Explain(ctx context.Context, table string, p prefix.Prefix, fn 
 		if !ok {
 			return nil
 		}
-		c := api.Candidate{RouteInfo: info, Findings: s.findings(&x.Route)}
+		c := api.Candidate{RouteInfo: info, Findings: s.findings(&x.Route), Covering: covering(s.vrps, p, policy.Origin(x.Attrs.ASPath, s.cfg.Router.ASN))}
 		if l := x.Lost; l != nil {
 			c.Lost = &api.Decision{Step: int(l.Step), Rule: l.Step.String(), Detail: l.Detail}
 			if n := s.neighbors[l.To]; n != nil {
@@ -163,13 +164,14 @@ type selection struct {
 	scratch   policy.Scratch
 	cfg       *config.Config
 	neighbors map[packet.ID]*config.Neighbor
+	vrps      *rpki.Table
 	asSent    bool // as it is on the wire, not as the decision sees it
 }
 
 // shown is a selection that only shows.
 func (r *router) shown() *selection {
 	cfg, _, _ := r.current()
-	return &selection{router: r, cfg: cfg, neighbors: r.names()}
+	return &selection{router: r, cfg: cfg, neighbors: r.names(), vrps: r.vrps.Table()}
 }
 
 var views = map[api.View]engine.View{
@@ -241,6 +243,13 @@ func routeFilter(q *api.RouteQuery, cfg *config.Config) (*policy.Program, error)
 		set.Add(policy.Range{Min: *q.OriginAS, Max: *q.OriginAS}, policy.Pos{})
 		m.Conditions = append(m.Conditions, policy.Condition{Kind: policy.CondASPathOrigin, ASNs: []*policy.ASSet{set}})
 	}
+	if len(q.RPKI) > 0 {
+		states, err := rpkiStates(q.RPKI)
+		if err != nil {
+			return nil, err
+		}
+		m.Conditions = append(m.Conditions, policy.Condition{Kind: policy.CondRPKI, States: states})
+	}
 	if len(m.Conditions) == 0 {
 		return nil, nil
 	}
@@ -256,7 +265,7 @@ func routeFilter(q *api.RouteQuery, cfg *config.Config) (*policy.Program, error)
 func (s *selection) each(ctx context.Context, fn func(*engine.Route) error) error {
 	for _, q := range s.queries {
 		err := s.router.engine.Routes(ctx, q, func(x *engine.Route) error {
-			if s.filter != nil && !s.filter.Eval(0, &policy.Route{Attrs: &x.Attrs}, &s.scratch).Accept {
+			if s.filter != nil && !s.passes(x) {
 				return nil
 			}
 			return fn(x)
@@ -268,12 +277,28 @@ func (s *selection) each(ctx context.Context, fn func(*engine.Route) error) erro
 	return nil
 }
 
+// passes asks the filter, which asks nothing else of the prefix.
+func (s *selection) passes(x *engine.Route) bool {
+	variant := uint32(0)
+	if s.filter.Validates() {
+		variant = policy.Validated(variant, s.validity(x))
+	}
+	return s.filter.Eval(variant, &policy.Route{Attrs: &x.Attrs}, &s.scratch).Accept
+}
+
+func (s *selection) validity(x *engine.Route) rpki.State {
+	return validity(s.vrps, x.Prefix, x.Attrs.ASPath, s.cfg.Router.ASN)
+}
+
 // info shows a route. It is false for one of a neighbor that a new
 // configuration has just removed.
 func (s *selection) info(x *engine.Route) (api.RouteInfo, bool) {
 	out := api.RouteInfo{
 		Prefix: x.Prefix, PathID: x.PathID, Source: apiSource(x.Source), Interface: x.Interface, Status: api.StatusBackup,
 		Attrs: x.Attrs, Discard: x.Discard, Weight: x.Weight, Learned: x.Learned,
+	}
+	if s.vrps != nil {
+		out.RPKI = s.validity(x).String()
 	}
 	from := s.neighbors[x.Neighbor]
 	if from != nil {
@@ -329,7 +354,7 @@ func (s *selection) findings(x *engine.Route) []api.Finding {
 		return nil
 	}
 	attrs := x.Attrs
-	steps, _ := p.Explain(x.Prefix, &policy.Route{Attrs: &attrs, Source: &src})
+	steps, _ := p.Explain(x.Prefix, &policy.Route{Attrs: &attrs, Source: &src, Validity: s.validity(x)})
 	if n := len(steps); n > 0 && steps[n-1].Matched && steps[n-1].Label == x.Rule {
 		return findings(steps[n-1].Why)
 	}

@@ -86,6 +86,14 @@ const (
 	KernelRouteHidden ID = "kernel-route-hidden" // the kernel does not say where a route of others goes
 )
 
+// Of the RPKI.
+const (
+	RPKIUp      ID = "rpki-source-up"      // a source of VRPs is up to date
+	RPKIDown    ID = "rpki-source-down"    // it cannot be had, or makes no sense
+	RPKIExpired ID = "rpki-source-expired" // what it has said is too old to count
+	RPKIData    ID = "rpki-data"           // what all sources have together has changed
+)
+
 // Of the state directory.
 const (
 	StateUnwritable ID = "state-unwritable" // it cannot be written when the router starts

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"holdfast/internal/api"
+	"holdfast/internal/prefix"
 )
 
 const (
@@ -18,7 +19,7 @@ const (
 // docs/metrics.md. Labels are such that the number of series is bounded by what
 // is configured: neighbors, tables, families.
 func all() []metric {
-	neighbor := []string{"neighbor"}
+	neighbor, source := []string{"neighbor"}, []string{"source"}
 	return []metric{
 		{"holdfast_build_info", "The version that runs; always 1.", gauge, []string{"version", "commit", "go"}, func(_ *Figures, set setter) {
 			v := api.Version()
@@ -134,6 +135,32 @@ func all() []metric {
 			set(float64(f.NextHops-f.Unreachable), "reachable")
 			set(float64(f.Unreachable), "unreachable")
 		}},
+		{"holdfast_rpki_vrps", "VRPs that all sources have together.", gauge, []string{"family"}, func(f *Figures, set setter) {
+			for family, n := range f.RPKI.VRPs {
+				set(float64(n), prefix.Family(family).String())
+			}
+		}},
+		{"holdfast_rpki_source_up", "1 if the source of VRPs is up to date.", gauge, source, sources(func(s *api.RPKISource, set func(float64)) {
+			set(truth(s.State == "up"))
+		})},
+		{"holdfast_rpki_source_vrps", "VRPs of a source that count.", gauge, []string{"source", "family"}, func(f *Figures, set setter) {
+			for _, s := range f.RPKI.Sources {
+				for family, n := range s.VRPs {
+					set(float64(n), s.Name, prefix.Family(family).String())
+				}
+			}
+		}},
+		{"holdfast_rpki_source_serial", "Serial of what a cache has said; absent for files.", gauge, source, sources(func(s *api.RPKISource, set func(float64)) {
+			if s.File == "" {
+				set(float64(s.Serial))
+			}
+		})},
+		{"holdfast_rpki_source_updated_timestamp_seconds", "When the source was up to date last; absent if what it has said does not count.", gauge, source, sources(func(s *api.RPKISource, set func(float64)) {
+			setTime(func(v float64, _ ...string) { set(v) }, s.Updated)
+		})},
+		{"holdfast_rpki_source_expires_timestamp_seconds", "Until when what the source has said counts; absent where that has no end.", gauge, source, sources(func(s *api.RPKISource, set func(float64)) {
+			setTime(func(v float64, _ ...string) { set(v) }, s.Expires)
+		})},
 		{"holdfast_update_groups", "Update groups: neighbors that are sent the same share one.", gauge, tableLabels(), tables(func(t *Table) float64 { return float64(t.Groups) })},
 		{"holdfast_update_group_neighbors_behind", "Neighbors that are not in step with their update group and catch up.", gauge, tableLabels(), tables(func(t *Table) float64 { return float64(t.Behind) })},
 
@@ -179,6 +206,16 @@ func times(of func(*api.NeighborDetail) time.Time) func(*Figures, setter) {
 		for i := range f.Neighbors {
 			n := &f.Neighbors[i]
 			setTime(func(v float64, _ ...string) { set(v, n.Name) }, of(n))
+		}
+	}
+}
+
+// sources is a value of every source of VRPs that has one.
+func sources(of func(s *api.RPKISource, set func(float64))) func(*Figures, setter) {
+	return func(f *Figures, set setter) {
+		for i := range f.RPKI.Sources {
+			s := &f.RPKI.Sources[i]
+			of(s, func(v float64) { set(v, s.Name) })
 		}
 	}
 }

@@ -21,6 +21,7 @@ type Figures struct {
 	Tables    []Table
 	// NextHops counts those that paths have, and Unreachable of them.
 	NextHops, Unreachable int
+	RPKI                  api.RPKI
 	Memory                api.Memory
 	Load                  engine.Load
 	Answered              time.Duration // how long the engine let us wait for all of this

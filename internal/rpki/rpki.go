@@ -25,6 +25,16 @@ var stateNames = [States]string{"unknown", "valid", "invalid"}
 
 func (s State) String() string { return stateNames[s] }
 
+// StateByName is the inverse of String.
+func StateByName(name string) (State, bool) {
+	for s, n := range stateNames {
+		if n == name {
+			return State(s), true
+		}
+	}
+	return 0, false
+}
+
 // VRP is a validated ROA payload: ASN may originate Prefix, and its parts of up
 // to MaxLen bits. AS 0 may never (RFC 6483 section 4).
 type VRP struct {

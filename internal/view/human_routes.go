@@ -215,6 +215,7 @@ func (h *human) Explain(m *pb.ExplainResponse) error {
 		if r.Discard {
 			f.add("Packets", "are discarded")
 		}
+		f.add("RPKI", validityText(c))
 		f.add("Source", word(r.Source))
 		if r.Learned != nil {
 			f.add("Learned", h.ago(r.Learned)+" ago ("+clock(r.Learned)+")")
@@ -229,6 +230,18 @@ func (h *human) Explain(m *pb.ExplainResponse) error {
 		h.sending(&b, s)
 	}
 	return h.print(&b)
+}
+
+// validityText is the state of a route's origin, and by which VRPs.
+func validityText(c *pb.Candidate) string {
+	var all []string
+	for _, v := range c.Covering {
+		all = append(all, vrpText(v))
+	}
+	if len(all) == 0 {
+		return c.Route.Rpki
+	}
+	return c.Route.Rpki + ", by " + strings.Join(all, ", ")
 }
 
 // sending says what a neighbor is sent.

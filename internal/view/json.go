@@ -52,15 +52,19 @@ func (v *jsonView) Version(own, running *pb.GetVersionResponse) error {
 	return err
 }
 
-func (v *jsonView) Summary(m *pb.GetSummaryResponse) error              { return v.write(m) }
-func (v *jsonView) Neighbors(m *pb.ListNeighborsResponse) error         { return v.write(m) }
-func (v *jsonView) Neighbor(m *pb.GetNeighborResponse) error            { return v.write(m) }
-func (v *jsonView) RouteCount(m *pb.CountRoutesResponse) error          { return v.write(m) }
-func (v *jsonView) Lookup(m *pb.LookupResponse) error                   { return v.write(m) }
-func (v *jsonView) Explain(m *pb.ExplainResponse) error                 { return v.write(m) }
-func (v *jsonView) Policies(m *pb.ListPoliciesResponse) error           { return v.write(m) }
-func (v *jsonView) PolicyTest(m *pb.TestPolicyResponse) error           { return v.write(m) }
-func (v *jsonView) NextHops(m *pb.ListNextHopsResponse, _ bool) error   { return v.write(m) }
+func (v *jsonView) Summary(m *pb.GetSummaryResponse) error            { return v.write(m) }
+func (v *jsonView) Neighbors(m *pb.ListNeighborsResponse) error       { return v.write(m) }
+func (v *jsonView) Neighbor(m *pb.GetNeighborResponse) error          { return v.write(m) }
+func (v *jsonView) RouteCount(m *pb.CountRoutesResponse) error        { return v.write(m) }
+func (v *jsonView) Lookup(m *pb.LookupResponse) error                 { return v.write(m) }
+func (v *jsonView) Explain(m *pb.ExplainResponse) error               { return v.write(m) }
+func (v *jsonView) Policies(m *pb.ListPoliciesResponse) error         { return v.write(m) }
+func (v *jsonView) PolicyTest(m *pb.TestPolicyResponse) error         { return v.write(m) }
+func (v *jsonView) NextHops(m *pb.ListNextHopsResponse, _ bool) error { return v.write(m) }
+func (v *jsonView) RPKI(m *pb.GetRPKIResponse, _ *pb.GetRPKIRequest) error {
+	return v.write(m)
+}
+
 func (v *jsonView) Memory(m *pb.GetMemoryResponse) error                { return v.write(m) }
 func (v *jsonView) Cleared(m *pb.ClearNeighborsResponse) error          { return v.write(m) }
 func (v *jsonView) Announcements(m *pb.ListAnnouncementsResponse) error { return v.write(m) }

@@ -28,6 +28,7 @@ type View interface {
 	Policies(*pb.ListPoliciesResponse) error
 	PolicyTest(*pb.TestPolicyResponse) error
 	NextHops(m *pb.ListNextHopsResponse, unreachable bool) error // unreachable: only those were asked for
+	RPKI(m *pb.GetRPKIResponse, asked *pb.GetRPKIRequest) error
 	Memory(*pb.GetMemoryResponse) error
 	Cleared(*pb.ClearNeighborsResponse) error
 	// TraceEvent shows one of a trace as it comes; JSON has one on each line.

@@ -159,6 +159,9 @@ func TestGolden(t *testing.T) {
 	accepted := call(t, c.TestPolicy, test)
 	rejected := call(t, c.TestPolicy, refused)
 	memory := call(t, c.GetMemory, &pb.GetMemoryRequest{})
+	sources := call(t, c.GetRPKI, &pb.GetRPKIRequest{})
+	asked := []*pb.GetRPKIRequest{{Prefix: "198.51.100.0/24", Asn: 64700}, {Prefix: "198.51.100.0/24"}, {Prefix: "10.0.0.0/8", Asn: 1}}
+	valid, covered := call(t, c.GetRPKI, asked[0]), call(t, c.GetRPKI, asked[1])
 	hops := call(t, c.ListNextHops, &pb.ListNextHopsRequest{})
 	announcements := call(t, c.ListAnnouncements, &pb.ListAnnouncementsRequest{})
 	traced := traceOf(t, c)
@@ -191,6 +194,11 @@ func TestGolden(t *testing.T) {
 		"count":              func(v view.View) error { return v.RouteCount(count) },
 		"lookup":             func(v view.View) error { return v.Lookup(lookup) },
 		"explain":            func(v view.View) error { return v.Explain(explained) },
+		"rpki":               func(v view.View) error { return v.RPKI(sources, &pb.GetRPKIRequest{}) },
+		"rpki-none":          func(v view.View) error { return v.RPKI(&pb.GetRPKIResponse{}, &pb.GetRPKIRequest{}) },
+		"rpki-valid":         func(v view.View) error { return v.RPKI(valid, asked[0]) },
+		"rpki-prefix":        func(v view.View) error { return v.RPKI(covered, asked[1]) },
+		"rpki-uncovered":     func(v view.View) error { return v.RPKI(&pb.GetRPKIResponse{State: "unknown"}, asked[2]) },
 		"nexthops":           func(v view.View) error { return v.NextHops(hops, false) },
 		"nexthops-untracked": func(v view.View) error { return v.NextHops(&pb.ListNextHopsResponse{Untracked: true}, false) },
 		"nexthops-reachable": func(v view.View) error { return v.NextHops(&pb.ListNextHopsResponse{}, true) },

@@ -128,7 +128,7 @@ var fromTransit = &api.RuleRef{Policy: "from-transit", Rule: "all but our own", 
 var routes = []api.RouteInfo{
 	{
 		Prefix: prefix.MustParse("198.51.100.0/24"), Neighbor: "transit-a", NeighborAddress: netip.MustParseAddr("192.0.2.9"),
-		Source: api.SourceProvider, Status: api.StatusBest, Rule: fromTransit, Weight: 10,
+		Source: api.SourceProvider, Status: api.StatusBest, Rule: fromTransit, Weight: 10, RPKI: "valid",
 		Learned: Now.Add(-3 * time.Hour), Cause: "update of transit-a",
 		Attrs: wire.Attrs{
 			Has: basic | wire.HasMED | wire.HasLocalPref, MED: 20, LocalPref: 100,
@@ -149,7 +149,7 @@ var routes = []api.RouteInfo{
 	},
 	{
 		Prefix: prefix.MustParse("198.51.100.0/24"), Neighbor: "transit-b", NeighborAddress: netip.MustParseAddr("2001:db8:ffff:ffff::2"),
-		Source: api.SourceProvider, Status: api.StatusRejected, Reason: "rejected by policy",
+		Source: api.SourceProvider, Status: api.StatusRejected, Reason: "rejected by policy", RPKI: "invalid",
 		Rule:  &api.RuleRef{Policy: "common", Rule: "no leaks", Position: api.Position{File: "/etc/holdfast/policies.hcl", Line: 8}},
 		Attrs: wire.Attrs{Has: basic, ASPath: path(4200000002, 64500, 64999), NextHop: []byte{192, 0, 2, 10}},
 	},

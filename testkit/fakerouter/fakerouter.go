@@ -237,6 +237,9 @@ func (r *Router) Explain(_ context.Context, _ string, p prefix.Prefix, fn func(a
 			continue
 		}
 		c := api.Candidate{RouteInfo: routes[i]}
+		if c.RPKI != "" {
+			c.Covering = []api.VRP{{Prefix: p, MaxLen: p.Bits, ASN: 64999}, {Prefix: p.Truncate(22), MaxLen: 24, ASN: 64700, Matches: c.RPKI == "valid"}}
+		}
 		if c.Status == api.StatusRejected {
 			c.Findings = []api.Finding{{Text: `as_path_contains: AS 64500 of the path "4200000002 64500 64999" is in the list: 64500`, Position: c.Rule.Position}}
 		}
@@ -288,6 +291,26 @@ func (r *Router) TestPolicy(_ context.Context, t api.PolicyTest) (api.PolicyResu
 	res.Attrs.Has |= hasLocalPref
 	res.Attrs.LocalPref = 250
 	return res, r.Fail
+}
+
+// RPKI has a source of each kind.
+func (r *Router) RPKI(_ context.Context, p *prefix.Prefix, origin uint32) (api.RPKI, error) {
+	out := api.RPKI{VRPs: [prefix.Families]int{497_101, 151_022}, Sources: []api.RPKISource{
+		{Name: "routinator", Address: netip.MustParseAddrPort("192.0.2.10:323"), State: "up", Since: Now.Add(-26 * time.Hour), Version: 1, Session: 4711, Serial: 88,
+			VRPs: [prefix.Families]int{497_101, 151_020}, Updated: Now.Add(-7 * time.Minute), Expires: Now.Add(113 * time.Minute)},
+		{Name: "exceptions", File: "/etc/holdfast/vrps.json", State: "up", Since: Now.Add(-26 * time.Hour), VRPs: [prefix.Families]int{0, 2}, Updated: Now.Add(-900 * time.Hour)},
+		{Name: "second", Address: netip.MustParseAddrPort("[2001:db8::10]:8282"), State: "down", Since: Now.Add(-3 * time.Minute), Error: "cannot connect: connection refused"},
+	}}
+	if p != nil {
+		out.State = "invalid"
+		for _, v := range []api.VRP{{Prefix: *p, MaxLen: p.Bits, ASN: 64700}, {Prefix: p.Truncate(16), MaxLen: 24, ASN: 0}} {
+			if v.Matches = v.ASN == origin && origin != 0; v.Matches {
+				out.State = "valid"
+			}
+			out.Covering = append(out.Covering, v)
+		}
+	}
+	return out, r.Fail
 }
 
 // NextHops has one of each kind.

@@ -1346,7 +1346,10 @@ type Route struct {
 	Discard bool `protobuf:"varint,14,opt,name=discard,proto3" json:"discard,omitempty"`
 	// Interface of the next hop of a route of the router's own, where the address
 	// does not tell it.
-	Interface     string `protobuf:"bytes,15,opt,name=interface,proto3" json:"interface,omitempty"`
+	Interface string `protobuf:"bytes,15,opt,name=interface,proto3" json:"interface,omitempty"`
+	// State of its origin (RFC 6811): "valid", "invalid" or "unknown"; empty where no
+	// source of VRPs has said anything.
+	Rpki          string `protobuf:"bytes,16,opt,name=rpki,proto3" json:"rpki,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1486,6 +1489,83 @@ func (x *Route) GetInterface() string {
 	return ""
 }
 
+func (x *Route) GetRpki() string {
+	if x != nil {
+		return x.Rpki
+	}
+	return ""
+}
+
+// Vrp says that an AS may originate a prefix, and its parts of up to a length.
+type Vrp struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Prefix    string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	MaxLength uint32                 `protobuf:"varint,2,opt,name=max_length,json=maxLength,proto3" json:"max_length,omitempty"`
+	Asn       uint32                 `protobuf:"varint,3,opt,name=asn,proto3" json:"asn,omitempty"`
+	// It has the origin of the route and allows its length.
+	Matches       bool `protobuf:"varint,4,opt,name=matches,proto3" json:"matches,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Vrp) Reset() {
+	*x = Vrp{}
+	mi := &file_holdfast_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Vrp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Vrp) ProtoMessage() {}
+
+func (x *Vrp) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Vrp.ProtoReflect.Descriptor instead.
+func (*Vrp) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Vrp) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *Vrp) GetMaxLength() uint32 {
+	if x != nil {
+		return x.MaxLength
+	}
+	return 0
+}
+
+func (x *Vrp) GetAsn() uint32 {
+	if x != nil {
+		return x.Asn
+	}
+	return 0
+}
+
+func (x *Vrp) GetMatches() bool {
+	if x != nil {
+		return x.Matches
+	}
+	return false
+}
+
 type GetVersionRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1494,7 +1574,7 @@ type GetVersionRequest struct {
 
 func (x *GetVersionRequest) Reset() {
 	*x = GetVersionRequest{}
-	mi := &file_holdfast_proto_msgTypes[8]
+	mi := &file_holdfast_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1506,7 +1586,7 @@ func (x *GetVersionRequest) String() string {
 func (*GetVersionRequest) ProtoMessage() {}
 
 func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[8]
+	mi := &file_holdfast_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1519,7 +1599,7 @@ func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionRequest.ProtoReflect.Descriptor instead.
 func (*GetVersionRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{8}
+	return file_holdfast_proto_rawDescGZIP(), []int{9}
 }
 
 type GetVersionResponse struct {
@@ -1533,7 +1613,7 @@ type GetVersionResponse struct {
 
 func (x *GetVersionResponse) Reset() {
 	*x = GetVersionResponse{}
-	mi := &file_holdfast_proto_msgTypes[9]
+	mi := &file_holdfast_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1545,7 +1625,7 @@ func (x *GetVersionResponse) String() string {
 func (*GetVersionResponse) ProtoMessage() {}
 
 func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[9]
+	mi := &file_holdfast_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1558,7 +1638,7 @@ func (x *GetVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionResponse.ProtoReflect.Descriptor instead.
 func (*GetVersionResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{9}
+	return file_holdfast_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetVersionResponse) GetVersion() string {
@@ -1590,7 +1670,7 @@ type GetSummaryRequest struct {
 
 func (x *GetSummaryRequest) Reset() {
 	*x = GetSummaryRequest{}
-	mi := &file_holdfast_proto_msgTypes[10]
+	mi := &file_holdfast_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1602,7 +1682,7 @@ func (x *GetSummaryRequest) String() string {
 func (*GetSummaryRequest) ProtoMessage() {}
 
 func (x *GetSummaryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[10]
+	mi := &file_holdfast_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1615,7 +1695,7 @@ func (x *GetSummaryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSummaryRequest.ProtoReflect.Descriptor instead.
 func (*GetSummaryRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{10}
+	return file_holdfast_proto_rawDescGZIP(), []int{11}
 }
 
 type GetSummaryResponse struct {
@@ -1638,7 +1718,7 @@ type GetSummaryResponse struct {
 
 func (x *GetSummaryResponse) Reset() {
 	*x = GetSummaryResponse{}
-	mi := &file_holdfast_proto_msgTypes[11]
+	mi := &file_holdfast_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1650,7 +1730,7 @@ func (x *GetSummaryResponse) String() string {
 func (*GetSummaryResponse) ProtoMessage() {}
 
 func (x *GetSummaryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[11]
+	mi := &file_holdfast_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1663,7 +1743,7 @@ func (x *GetSummaryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSummaryResponse.ProtoReflect.Descriptor instead.
 func (*GetSummaryResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{11}
+	return file_holdfast_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetSummaryResponse) GetAsn() uint32 {
@@ -1768,7 +1848,7 @@ type TableSummary struct {
 
 func (x *TableSummary) Reset() {
 	*x = TableSummary{}
-	mi := &file_holdfast_proto_msgTypes[12]
+	mi := &file_holdfast_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1780,7 +1860,7 @@ func (x *TableSummary) String() string {
 func (*TableSummary) ProtoMessage() {}
 
 func (x *TableSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[12]
+	mi := &file_holdfast_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1793,7 +1873,7 @@ func (x *TableSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableSummary.ProtoReflect.Descriptor instead.
 func (*TableSummary) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{12}
+	return file_holdfast_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TableSummary) GetFamily() Family {
@@ -1853,7 +1933,7 @@ type ListNextHopsRequest struct {
 
 func (x *ListNextHopsRequest) Reset() {
 	*x = ListNextHopsRequest{}
-	mi := &file_holdfast_proto_msgTypes[13]
+	mi := &file_holdfast_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1865,7 +1945,7 @@ func (x *ListNextHopsRequest) String() string {
 func (*ListNextHopsRequest) ProtoMessage() {}
 
 func (x *ListNextHopsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[13]
+	mi := &file_holdfast_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1878,7 +1958,7 @@ func (x *ListNextHopsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNextHopsRequest.ProtoReflect.Descriptor instead.
 func (*ListNextHopsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{13}
+	return file_holdfast_proto_rawDescGZIP(), []int{14}
 }
 
 type ListNextHopsResponse struct {
@@ -1892,7 +1972,7 @@ type ListNextHopsResponse struct {
 
 func (x *ListNextHopsResponse) Reset() {
 	*x = ListNextHopsResponse{}
-	mi := &file_holdfast_proto_msgTypes[14]
+	mi := &file_holdfast_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1904,7 +1984,7 @@ func (x *ListNextHopsResponse) String() string {
 func (*ListNextHopsResponse) ProtoMessage() {}
 
 func (x *ListNextHopsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[14]
+	mi := &file_holdfast_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +1997,7 @@ func (x *ListNextHopsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNextHopsResponse.ProtoReflect.Descriptor instead.
 func (*ListNextHopsResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{14}
+	return file_holdfast_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListNextHopsResponse) GetNextHops() []*NextHop {
@@ -1959,7 +2039,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_holdfast_proto_msgTypes[15]
+	mi := &file_holdfast_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1971,7 +2051,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[15]
+	mi := &file_holdfast_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1984,7 +2064,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{15}
+	return file_holdfast_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *NextHop) GetTable() string {
@@ -2072,7 +2152,7 @@ type NextHopWay struct {
 
 func (x *NextHopWay) Reset() {
 	*x = NextHopWay{}
-	mi := &file_holdfast_proto_msgTypes[16]
+	mi := &file_holdfast_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2084,7 +2164,7 @@ func (x *NextHopWay) String() string {
 func (*NextHopWay) ProtoMessage() {}
 
 func (x *NextHopWay) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[16]
+	mi := &file_holdfast_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2097,7 +2177,7 @@ func (x *NextHopWay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHopWay.ProtoReflect.Descriptor instead.
 func (*NextHopWay) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{16}
+	return file_holdfast_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *NextHopWay) GetGateway() string {
@@ -2128,6 +2208,284 @@ func (x *NextHopWay) GetState() string {
 	return ""
 }
 
+type GetRPKIRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What of a route with this prefix? Without one, only the sources are told.
+	Prefix string `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// Its origin; without one, as of a path that ends with an AS_SET.
+	Asn           uint32 `protobuf:"varint,2,opt,name=asn,proto3" json:"asn,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRPKIRequest) Reset() {
+	*x = GetRPKIRequest{}
+	mi := &file_holdfast_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRPKIRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRPKIRequest) ProtoMessage() {}
+
+func (x *GetRPKIRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRPKIRequest.ProtoReflect.Descriptor instead.
+func (*GetRPKIRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *GetRPKIRequest) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *GetRPKIRequest) GetAsn() uint32 {
+	if x != nil {
+		return x.Asn
+	}
+	return 0
+}
+
+type GetRPKIResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Sources []*RpkiSource          `protobuf:"bytes,1,rep,name=sources,proto3" json:"sources,omitempty"`
+	// What all sources have together.
+	VrpsIpv4 uint32 `protobuf:"varint,2,opt,name=vrps_ipv4,json=vrpsIpv4,proto3" json:"vrps_ipv4,omitempty"`
+	VrpsIpv6 uint32 `protobuf:"varint,3,opt,name=vrps_ipv6,json=vrpsIpv6,proto3" json:"vrps_ipv6,omitempty"`
+	// Of the route that was asked for, with the VRPs that cover it, the most specific
+	// first.
+	State         string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	Covering      []*Vrp `protobuf:"bytes,5,rep,name=covering,proto3" json:"covering,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRPKIResponse) Reset() {
+	*x = GetRPKIResponse{}
+	mi := &file_holdfast_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRPKIResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRPKIResponse) ProtoMessage() {}
+
+func (x *GetRPKIResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRPKIResponse.ProtoReflect.Descriptor instead.
+func (*GetRPKIResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *GetRPKIResponse) GetSources() []*RpkiSource {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+func (x *GetRPKIResponse) GetVrpsIpv4() uint32 {
+	if x != nil {
+		return x.VrpsIpv4
+	}
+	return 0
+}
+
+func (x *GetRPKIResponse) GetVrpsIpv6() uint32 {
+	if x != nil {
+		return x.VrpsIpv6
+	}
+	return 0
+}
+
+func (x *GetRPKIResponse) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *GetRPKIResponse) GetCovering() []*Vrp {
+	if x != nil {
+		return x.Covering
+	}
+	return nil
+}
+
+// RpkiSource is where VRPs come from.
+type RpkiSource struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Of a cache, with its port.
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	File    string `protobuf:"bytes,3,opt,name=file,proto3" json:"file,omitempty"`
+	// "up", "waiting" or "down".
+	State string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	Since *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	// Of a cache: the version of the protocol, its session and serial.
+	Version   uint32 `protobuf:"varint,6,opt,name=version,proto3" json:"version,omitempty"`
+	SessionId uint32 `protobuf:"varint,7,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	Serial    uint32 `protobuf:"varint,8,opt,name=serial,proto3" json:"serial,omitempty"`
+	VrpsIpv4  uint32 `protobuf:"varint,9,opt,name=vrps_ipv4,json=vrpsIpv4,proto3" json:"vrps_ipv4,omitempty"`
+	VrpsIpv6  uint32 `protobuf:"varint,10,opt,name=vrps_ipv6,json=vrpsIpv6,proto3" json:"vrps_ipv6,omitempty"`
+	// When it was up to date last, and until when what it has said counts.
+	Updated       *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=updated,proto3" json:"updated,omitempty"`
+	Expires       *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=expires,proto3" json:"expires,omitempty"`
+	Error         string                 `protobuf:"bytes,13,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RpkiSource) Reset() {
+	*x = RpkiSource{}
+	mi := &file_holdfast_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RpkiSource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RpkiSource) ProtoMessage() {}
+
+func (x *RpkiSource) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RpkiSource.ProtoReflect.Descriptor instead.
+func (*RpkiSource) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RpkiSource) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RpkiSource) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *RpkiSource) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *RpkiSource) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *RpkiSource) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *RpkiSource) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *RpkiSource) GetSessionId() uint32 {
+	if x != nil {
+		return x.SessionId
+	}
+	return 0
+}
+
+func (x *RpkiSource) GetSerial() uint32 {
+	if x != nil {
+		return x.Serial
+	}
+	return 0
+}
+
+func (x *RpkiSource) GetVrpsIpv4() uint32 {
+	if x != nil {
+		return x.VrpsIpv4
+	}
+	return 0
+}
+
+func (x *RpkiSource) GetVrpsIpv6() uint32 {
+	if x != nil {
+		return x.VrpsIpv6
+	}
+	return 0
+}
+
+func (x *RpkiSource) GetUpdated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Updated
+	}
+	return nil
+}
+
+func (x *RpkiSource) GetExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Expires
+	}
+	return nil
+}
+
+func (x *RpkiSource) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 type GetMemoryRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2136,7 +2494,7 @@ type GetMemoryRequest struct {
 
 func (x *GetMemoryRequest) Reset() {
 	*x = GetMemoryRequest{}
-	mi := &file_holdfast_proto_msgTypes[17]
+	mi := &file_holdfast_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2148,7 +2506,7 @@ func (x *GetMemoryRequest) String() string {
 func (*GetMemoryRequest) ProtoMessage() {}
 
 func (x *GetMemoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[17]
+	mi := &file_holdfast_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2161,7 +2519,7 @@ func (x *GetMemoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMemoryRequest.ProtoReflect.Descriptor instead.
 func (*GetMemoryRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{17}
+	return file_holdfast_proto_rawDescGZIP(), []int{21}
 }
 
 type GetMemoryResponse struct {
@@ -2176,7 +2534,7 @@ type GetMemoryResponse struct {
 
 func (x *GetMemoryResponse) Reset() {
 	*x = GetMemoryResponse{}
-	mi := &file_holdfast_proto_msgTypes[18]
+	mi := &file_holdfast_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2188,7 +2546,7 @@ func (x *GetMemoryResponse) String() string {
 func (*GetMemoryResponse) ProtoMessage() {}
 
 func (x *GetMemoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[18]
+	mi := &file_holdfast_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2201,7 +2559,7 @@ func (x *GetMemoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMemoryResponse.ProtoReflect.Descriptor instead.
 func (*GetMemoryResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{18}
+	return file_holdfast_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetMemoryResponse) GetItems() []*MemoryItem {
@@ -2243,7 +2601,7 @@ type MemoryItem struct {
 
 func (x *MemoryItem) Reset() {
 	*x = MemoryItem{}
-	mi := &file_holdfast_proto_msgTypes[19]
+	mi := &file_holdfast_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2255,7 +2613,7 @@ func (x *MemoryItem) String() string {
 func (*MemoryItem) ProtoMessage() {}
 
 func (x *MemoryItem) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[19]
+	mi := &file_holdfast_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2268,7 +2626,7 @@ func (x *MemoryItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemoryItem.ProtoReflect.Descriptor instead.
 func (*MemoryItem) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{19}
+	return file_holdfast_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *MemoryItem) GetName() string {
@@ -2300,7 +2658,7 @@ type ListNeighborsRequest struct {
 
 func (x *ListNeighborsRequest) Reset() {
 	*x = ListNeighborsRequest{}
-	mi := &file_holdfast_proto_msgTypes[20]
+	mi := &file_holdfast_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2312,7 +2670,7 @@ func (x *ListNeighborsRequest) String() string {
 func (*ListNeighborsRequest) ProtoMessage() {}
 
 func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[20]
+	mi := &file_holdfast_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2325,7 +2683,7 @@ func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*ListNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{20}
+	return file_holdfast_proto_rawDescGZIP(), []int{24}
 }
 
 type ListNeighborsResponse struct {
@@ -2337,7 +2695,7 @@ type ListNeighborsResponse struct {
 
 func (x *ListNeighborsResponse) Reset() {
 	*x = ListNeighborsResponse{}
-	mi := &file_holdfast_proto_msgTypes[21]
+	mi := &file_holdfast_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2349,7 +2707,7 @@ func (x *ListNeighborsResponse) String() string {
 func (*ListNeighborsResponse) ProtoMessage() {}
 
 func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[21]
+	mi := &file_holdfast_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2362,7 +2720,7 @@ func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsResponse.ProtoReflect.Descriptor instead.
 func (*ListNeighborsResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{21}
+	return file_holdfast_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListNeighborsResponse) GetNeighbors() []*Neighbor {
@@ -2381,7 +2739,7 @@ type GetNeighborRequest struct {
 
 func (x *GetNeighborRequest) Reset() {
 	*x = GetNeighborRequest{}
-	mi := &file_holdfast_proto_msgTypes[22]
+	mi := &file_holdfast_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2393,7 +2751,7 @@ func (x *GetNeighborRequest) String() string {
 func (*GetNeighborRequest) ProtoMessage() {}
 
 func (x *GetNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[22]
+	mi := &file_holdfast_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2406,7 +2764,7 @@ func (x *GetNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNeighborRequest.ProtoReflect.Descriptor instead.
 func (*GetNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{22}
+	return file_holdfast_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetNeighborRequest) GetNeighbor() string {
@@ -2426,7 +2784,7 @@ type GetNeighborResponse struct {
 
 func (x *GetNeighborResponse) Reset() {
 	*x = GetNeighborResponse{}
-	mi := &file_holdfast_proto_msgTypes[23]
+	mi := &file_holdfast_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2438,7 +2796,7 @@ func (x *GetNeighborResponse) String() string {
 func (*GetNeighborResponse) ProtoMessage() {}
 
 func (x *GetNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[23]
+	mi := &file_holdfast_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2451,7 +2809,7 @@ func (x *GetNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNeighborResponse.ProtoReflect.Descriptor instead.
 func (*GetNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{23}
+	return file_holdfast_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetNeighborResponse) GetNeighbor() *Neighbor {
@@ -2507,7 +2865,7 @@ type Neighbor struct {
 
 func (x *Neighbor) Reset() {
 	*x = Neighbor{}
-	mi := &file_holdfast_proto_msgTypes[24]
+	mi := &file_holdfast_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2519,7 +2877,7 @@ func (x *Neighbor) String() string {
 func (*Neighbor) ProtoMessage() {}
 
 func (x *Neighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[24]
+	mi := &file_holdfast_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2532,7 +2890,7 @@ func (x *Neighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbor.ProtoReflect.Descriptor instead.
 func (*Neighbor) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{24}
+	return file_holdfast_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Neighbor) GetName() string {
@@ -2704,7 +3062,7 @@ type Down struct {
 
 func (x *Down) Reset() {
 	*x = Down{}
-	mi := &file_holdfast_proto_msgTypes[25]
+	mi := &file_holdfast_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2716,7 +3074,7 @@ func (x *Down) String() string {
 func (*Down) ProtoMessage() {}
 
 func (x *Down) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[25]
+	mi := &file_holdfast_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2729,7 +3087,7 @@ func (x *Down) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Down.ProtoReflect.Descriptor instead.
 func (*Down) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{25}
+	return file_holdfast_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Down) GetReason() string {
@@ -2781,7 +3139,7 @@ type NeighborFamily struct {
 
 func (x *NeighborFamily) Reset() {
 	*x = NeighborFamily{}
-	mi := &file_holdfast_proto_msgTypes[26]
+	mi := &file_holdfast_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2793,7 +3151,7 @@ func (x *NeighborFamily) String() string {
 func (*NeighborFamily) ProtoMessage() {}
 
 func (x *NeighborFamily) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[26]
+	mi := &file_holdfast_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2806,7 +3164,7 @@ func (x *NeighborFamily) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborFamily.ProtoReflect.Descriptor instead.
 func (*NeighborFamily) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{26}
+	return file_holdfast_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *NeighborFamily) GetFamily() Family {
@@ -2901,7 +3259,7 @@ type PrefixLimit struct {
 
 func (x *PrefixLimit) Reset() {
 	*x = PrefixLimit{}
-	mi := &file_holdfast_proto_msgTypes[27]
+	mi := &file_holdfast_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2913,7 +3271,7 @@ func (x *PrefixLimit) String() string {
 func (*PrefixLimit) ProtoMessage() {}
 
 func (x *PrefixLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[27]
+	mi := &file_holdfast_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2926,7 +3284,7 @@ func (x *PrefixLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrefixLimit.ProtoReflect.Descriptor instead.
 func (*PrefixLimit) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{27}
+	return file_holdfast_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PrefixLimit) GetMax() uint64 {
@@ -2975,7 +3333,7 @@ type Reset struct {
 
 func (x *Reset) Reset() {
 	*x = Reset{}
-	mi := &file_holdfast_proto_msgTypes[28]
+	mi := &file_holdfast_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2987,7 +3345,7 @@ func (x *Reset) String() string {
 func (*Reset) ProtoMessage() {}
 
 func (x *Reset) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[28]
+	mi := &file_holdfast_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3000,7 +3358,7 @@ func (x *Reset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reset.ProtoReflect.Descriptor instead.
 func (*Reset) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{28}
+	return file_holdfast_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Reset) GetAt() *timestamppb.Timestamp {
@@ -3041,7 +3399,7 @@ type Notification struct {
 
 func (x *Notification) Reset() {
 	*x = Notification{}
-	mi := &file_holdfast_proto_msgTypes[29]
+	mi := &file_holdfast_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3053,7 +3411,7 @@ func (x *Notification) String() string {
 func (*Notification) ProtoMessage() {}
 
 func (x *Notification) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[29]
+	mi := &file_holdfast_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3066,7 +3424,7 @@ func (x *Notification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notification.ProtoReflect.Descriptor instead.
 func (*Notification) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{29}
+	return file_holdfast_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Notification) GetSent() bool {
@@ -3124,7 +3482,7 @@ type Capability struct {
 
 func (x *Capability) Reset() {
 	*x = Capability{}
-	mi := &file_holdfast_proto_msgTypes[30]
+	mi := &file_holdfast_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3136,7 +3494,7 @@ func (x *Capability) String() string {
 func (*Capability) ProtoMessage() {}
 
 func (x *Capability) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[30]
+	mi := &file_holdfast_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3149,7 +3507,7 @@ func (x *Capability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capability.ProtoReflect.Descriptor instead.
 func (*Capability) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{30}
+	return file_holdfast_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Capability) GetCode() uint32 {
@@ -3192,7 +3550,7 @@ type Timers struct {
 
 func (x *Timers) Reset() {
 	*x = Timers{}
-	mi := &file_holdfast_proto_msgTypes[31]
+	mi := &file_holdfast_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3204,7 +3562,7 @@ func (x *Timers) String() string {
 func (*Timers) ProtoMessage() {}
 
 func (x *Timers) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[31]
+	mi := &file_holdfast_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3217,7 +3575,7 @@ func (x *Timers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timers.ProtoReflect.Descriptor instead.
 func (*Timers) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{31}
+	return file_holdfast_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Timers) GetHold() *durationpb.Duration {
@@ -3269,7 +3627,7 @@ type Negotiated struct {
 
 func (x *Negotiated) Reset() {
 	*x = Negotiated{}
-	mi := &file_holdfast_proto_msgTypes[32]
+	mi := &file_holdfast_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3281,7 +3639,7 @@ func (x *Negotiated) String() string {
 func (*Negotiated) ProtoMessage() {}
 
 func (x *Negotiated) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[32]
+	mi := &file_holdfast_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3294,7 +3652,7 @@ func (x *Negotiated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Negotiated.ProtoReflect.Descriptor instead.
 func (*Negotiated) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{32}
+	return file_holdfast_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Negotiated) GetTimers() *Timers {
@@ -3381,7 +3739,7 @@ type MessageCounts struct {
 
 func (x *MessageCounts) Reset() {
 	*x = MessageCounts{}
-	mi := &file_holdfast_proto_msgTypes[33]
+	mi := &file_holdfast_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3393,7 +3751,7 @@ func (x *MessageCounts) String() string {
 func (*MessageCounts) ProtoMessage() {}
 
 func (x *MessageCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[33]
+	mi := &file_holdfast_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3406,7 +3764,7 @@ func (x *MessageCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageCounts.ProtoReflect.Descriptor instead.
 func (*MessageCounts) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{33}
+	return file_holdfast_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *MessageCounts) GetOpen() uint64 {
@@ -3466,7 +3824,7 @@ type NeighborCounters struct {
 
 func (x *NeighborCounters) Reset() {
 	*x = NeighborCounters{}
-	mi := &file_holdfast_proto_msgTypes[34]
+	mi := &file_holdfast_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3478,7 +3836,7 @@ func (x *NeighborCounters) String() string {
 func (*NeighborCounters) ProtoMessage() {}
 
 func (x *NeighborCounters) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[34]
+	mi := &file_holdfast_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3491,7 +3849,7 @@ func (x *NeighborCounters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborCounters.ProtoReflect.Descriptor instead.
 func (*NeighborCounters) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{34}
+	return file_holdfast_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *NeighborCounters) GetIn() *MessageCounts {
@@ -3569,7 +3927,7 @@ type NeighborDetail struct {
 
 func (x *NeighborDetail) Reset() {
 	*x = NeighborDetail{}
-	mi := &file_holdfast_proto_msgTypes[35]
+	mi := &file_holdfast_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3581,7 +3939,7 @@ func (x *NeighborDetail) String() string {
 func (*NeighborDetail) ProtoMessage() {}
 
 func (x *NeighborDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[35]
+	mi := &file_holdfast_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3594,7 +3952,7 @@ func (x *NeighborDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborDetail.ProtoReflect.Descriptor instead.
 func (*NeighborDetail) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{35}
+	return file_holdfast_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *NeighborDetail) GetLocal() string {
@@ -3723,14 +4081,16 @@ type RouteQuery struct {
 	AsPath    string  `protobuf:"bytes,7,opt,name=as_path,json=asPath,proto3" json:"as_path,omitempty"`
 	OriginAsn *uint32 `protobuf:"varint,8,opt,name=origin_asn,json=originAsn,proto3,oneof" json:"origin_asn,omitempty"`
 	// By name; the main one if not given.
-	Table         string `protobuf:"bytes,9,opt,name=table,proto3" json:"table,omitempty"`
+	Table string `protobuf:"bytes,9,opt,name=table,proto3" json:"table,omitempty"`
+	// Any of these states of the origin, in the configuration's words.
+	Rpki          []string `protobuf:"bytes,10,rep,name=rpki,proto3" json:"rpki,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RouteQuery) Reset() {
 	*x = RouteQuery{}
-	mi := &file_holdfast_proto_msgTypes[36]
+	mi := &file_holdfast_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3742,7 +4102,7 @@ func (x *RouteQuery) String() string {
 func (*RouteQuery) ProtoMessage() {}
 
 func (x *RouteQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[36]
+	mi := &file_holdfast_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3755,7 +4115,7 @@ func (x *RouteQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteQuery.ProtoReflect.Descriptor instead.
 func (*RouteQuery) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{36}
+	return file_holdfast_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RouteQuery) GetView() RouteView {
@@ -3821,6 +4181,13 @@ func (x *RouteQuery) GetTable() string {
 	return ""
 }
 
+func (x *RouteQuery) GetRpki() []string {
+	if x != nil {
+		return x.Rpki
+	}
+	return nil
+}
+
 type ListRoutesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Query         *RouteQuery            `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"`
@@ -3831,7 +4198,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_holdfast_proto_msgTypes[37]
+	mi := &file_holdfast_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3843,7 +4210,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[37]
+	mi := &file_holdfast_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3856,7 +4223,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{37}
+	return file_holdfast_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListRoutesRequest) GetQuery() *RouteQuery {
@@ -3882,7 +4249,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_holdfast_proto_msgTypes[38]
+	mi := &file_holdfast_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3894,7 +4261,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[38]
+	mi := &file_holdfast_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3907,7 +4274,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{38}
+	return file_holdfast_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*Route {
@@ -3926,7 +4293,7 @@ type CountRoutesRequest struct {
 
 func (x *CountRoutesRequest) Reset() {
 	*x = CountRoutesRequest{}
-	mi := &file_holdfast_proto_msgTypes[39]
+	mi := &file_holdfast_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3938,7 +4305,7 @@ func (x *CountRoutesRequest) String() string {
 func (*CountRoutesRequest) ProtoMessage() {}
 
 func (x *CountRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[39]
+	mi := &file_holdfast_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3951,7 +4318,7 @@ func (x *CountRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountRoutesRequest.ProtoReflect.Descriptor instead.
 func (*CountRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{39}
+	return file_holdfast_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CountRoutesRequest) GetQuery() *RouteQuery {
@@ -3971,7 +4338,7 @@ type CountRoutesResponse struct {
 
 func (x *CountRoutesResponse) Reset() {
 	*x = CountRoutesResponse{}
-	mi := &file_holdfast_proto_msgTypes[40]
+	mi := &file_holdfast_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3983,7 +4350,7 @@ func (x *CountRoutesResponse) String() string {
 func (*CountRoutesResponse) ProtoMessage() {}
 
 func (x *CountRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[40]
+	mi := &file_holdfast_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3996,7 +4363,7 @@ func (x *CountRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountRoutesResponse.ProtoReflect.Descriptor instead.
 func (*CountRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{40}
+	return file_holdfast_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CountRoutesResponse) GetPrefixes() uint64 {
@@ -4023,7 +4390,7 @@ type LookupRequest struct {
 
 func (x *LookupRequest) Reset() {
 	*x = LookupRequest{}
-	mi := &file_holdfast_proto_msgTypes[41]
+	mi := &file_holdfast_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4035,7 +4402,7 @@ func (x *LookupRequest) String() string {
 func (*LookupRequest) ProtoMessage() {}
 
 func (x *LookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[41]
+	mi := &file_holdfast_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4048,7 +4415,7 @@ func (x *LookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
 func (*LookupRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{41}
+	return file_holdfast_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *LookupRequest) GetAddress() string {
@@ -4075,7 +4442,7 @@ type LookupResponse struct {
 
 func (x *LookupResponse) Reset() {
 	*x = LookupResponse{}
-	mi := &file_holdfast_proto_msgTypes[42]
+	mi := &file_holdfast_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4087,7 +4454,7 @@ func (x *LookupResponse) String() string {
 func (*LookupResponse) ProtoMessage() {}
 
 func (x *LookupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[42]
+	mi := &file_holdfast_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4100,7 +4467,7 @@ func (x *LookupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupResponse.ProtoReflect.Descriptor instead.
 func (*LookupResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{42}
+	return file_holdfast_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *LookupResponse) GetPrefix() string {
@@ -4129,7 +4496,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_holdfast_proto_msgTypes[43]
+	mi := &file_holdfast_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4141,7 +4508,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[43]
+	mi := &file_holdfast_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4154,7 +4521,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{43}
+	return file_holdfast_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ExplainRequest) GetPrefix() string {
@@ -4192,7 +4559,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_holdfast_proto_msgTypes[44]
+	mi := &file_holdfast_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4204,7 +4571,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[44]
+	mi := &file_holdfast_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4217,7 +4584,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{44}
+	return file_holdfast_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ExplainResponse) GetPrefix() string {
@@ -4267,7 +4634,7 @@ type Sending struct {
 
 func (x *Sending) Reset() {
 	*x = Sending{}
-	mi := &file_holdfast_proto_msgTypes[45]
+	mi := &file_holdfast_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4279,7 +4646,7 @@ func (x *Sending) String() string {
 func (*Sending) ProtoMessage() {}
 
 func (x *Sending) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[45]
+	mi := &file_holdfast_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4292,7 +4659,7 @@ func (x *Sending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sending.ProtoReflect.Descriptor instead.
 func (*Sending) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{45}
+	return file_holdfast_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Sending) GetNeighbor() string {
@@ -4344,14 +4711,16 @@ type Candidate struct {
 	// no part in the decision.
 	Lost *Decision `protobuf:"bytes,2,opt,name=lost,proto3" json:"lost,omitempty"`
 	// What the rule that rejected it found.
-	Findings      []*Finding `protobuf:"bytes,3,rep,name=findings,proto3" json:"findings,omitempty"`
+	Findings []*Finding `protobuf:"bytes,3,rep,name=findings,proto3" json:"findings,omitempty"`
+	// The VRPs that cover the prefix, the most specific first.
+	Covering      []*Vrp `protobuf:"bytes,4,rep,name=covering,proto3" json:"covering,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Candidate) Reset() {
 	*x = Candidate{}
-	mi := &file_holdfast_proto_msgTypes[46]
+	mi := &file_holdfast_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4363,7 +4732,7 @@ func (x *Candidate) String() string {
 func (*Candidate) ProtoMessage() {}
 
 func (x *Candidate) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[46]
+	mi := &file_holdfast_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4376,7 +4745,7 @@ func (x *Candidate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Candidate.ProtoReflect.Descriptor instead.
 func (*Candidate) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{46}
+	return file_holdfast_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Candidate) GetRoute() *Route {
@@ -4400,6 +4769,13 @@ func (x *Candidate) GetFindings() []*Finding {
 	return nil
 }
 
+func (x *Candidate) GetCovering() []*Vrp {
+	if x != nil {
+		return x.Covering
+	}
+	return nil
+}
+
 type Decision struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Step  uint32                 `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"`
@@ -4414,7 +4790,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_holdfast_proto_msgTypes[47]
+	mi := &file_holdfast_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4426,7 +4802,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[47]
+	mi := &file_holdfast_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4439,7 +4815,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{47}
+	return file_holdfast_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Decision) GetStep() uint32 {
@@ -4487,7 +4863,7 @@ type MonitorRequest struct {
 
 func (x *MonitorRequest) Reset() {
 	*x = MonitorRequest{}
-	mi := &file_holdfast_proto_msgTypes[48]
+	mi := &file_holdfast_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4499,7 +4875,7 @@ func (x *MonitorRequest) String() string {
 func (*MonitorRequest) ProtoMessage() {}
 
 func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[48]
+	mi := &file_holdfast_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4512,7 +4888,7 @@ func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorRequest.ProtoReflect.Descriptor instead.
 func (*MonitorRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{48}
+	return file_holdfast_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *MonitorRequest) GetNeighbor() string {
@@ -4552,7 +4928,7 @@ type MonitorResponse struct {
 
 func (x *MonitorResponse) Reset() {
 	*x = MonitorResponse{}
-	mi := &file_holdfast_proto_msgTypes[49]
+	mi := &file_holdfast_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4564,7 +4940,7 @@ func (x *MonitorResponse) String() string {
 func (*MonitorResponse) ProtoMessage() {}
 
 func (x *MonitorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[49]
+	mi := &file_holdfast_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4577,7 +4953,7 @@ func (x *MonitorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorResponse.ProtoReflect.Descriptor instead.
 func (*MonitorResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{49}
+	return file_holdfast_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *MonitorResponse) GetEvents() []*Event {
@@ -4613,7 +4989,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_holdfast_proto_msgTypes[50]
+	mi := &file_holdfast_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4625,7 +5001,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[50]
+	mi := &file_holdfast_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4638,7 +5014,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{50}
+	return file_holdfast_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Event) GetAt() *timestamppb.Timestamp {
@@ -4735,7 +5111,7 @@ type ListPoliciesRequest struct {
 
 func (x *ListPoliciesRequest) Reset() {
 	*x = ListPoliciesRequest{}
-	mi := &file_holdfast_proto_msgTypes[51]
+	mi := &file_holdfast_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4747,7 +5123,7 @@ func (x *ListPoliciesRequest) String() string {
 func (*ListPoliciesRequest) ProtoMessage() {}
 
 func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[51]
+	mi := &file_holdfast_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4760,7 +5136,7 @@ func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesRequest.ProtoReflect.Descriptor instead.
 func (*ListPoliciesRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{51}
+	return file_holdfast_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListPoliciesRequest) GetPolicy() string {
@@ -4779,7 +5155,7 @@ type ListPoliciesResponse struct {
 
 func (x *ListPoliciesResponse) Reset() {
 	*x = ListPoliciesResponse{}
-	mi := &file_holdfast_proto_msgTypes[52]
+	mi := &file_holdfast_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4791,7 +5167,7 @@ func (x *ListPoliciesResponse) String() string {
 func (*ListPoliciesResponse) ProtoMessage() {}
 
 func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[52]
+	mi := &file_holdfast_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4804,7 +5180,7 @@ func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesResponse.ProtoReflect.Descriptor instead.
 func (*ListPoliciesResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{52}
+	return file_holdfast_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListPoliciesResponse) GetPolicies() []*Policy {
@@ -4831,7 +5207,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_holdfast_proto_msgTypes[53]
+	mi := &file_holdfast_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4843,7 +5219,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[53]
+	mi := &file_holdfast_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4856,7 +5232,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{53}
+	return file_holdfast_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Policy) GetName() string {
@@ -4922,7 +5298,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_holdfast_proto_msgTypes[54]
+	mi := &file_holdfast_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4934,7 +5310,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[54]
+	mi := &file_holdfast_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4947,7 +5323,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{54}
+	return file_holdfast_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *PolicyRule) GetName() string {
@@ -5001,14 +5377,16 @@ type TestPolicyRequest struct {
 	Neighbor string      `protobuf:"bytes,4,opt,name=neighbor,proto3" json:"neighbor,omitempty"`
 	Source   RouteSource `protobuf:"varint,5,opt,name=source,proto3,enum=holdfast.v1.RouteSource" json:"source,omitempty"`
 	// Where it goes to: the policy is tried as an export policy.
-	To            string `protobuf:"bytes,6,opt,name=to,proto3" json:"to,omitempty"`
+	To string `protobuf:"bytes,6,opt,name=to,proto3" json:"to,omitempty"`
+	// State of its origin; if not given, as the router knows it, else "unknown".
+	Rpki          string `protobuf:"bytes,7,opt,name=rpki,proto3" json:"rpki,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TestPolicyRequest) Reset() {
 	*x = TestPolicyRequest{}
-	mi := &file_holdfast_proto_msgTypes[55]
+	mi := &file_holdfast_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5020,7 +5398,7 @@ func (x *TestPolicyRequest) String() string {
 func (*TestPolicyRequest) ProtoMessage() {}
 
 func (x *TestPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[55]
+	mi := &file_holdfast_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5033,7 +5411,7 @@ func (x *TestPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestPolicyRequest.ProtoReflect.Descriptor instead.
 func (*TestPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{55}
+	return file_holdfast_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *TestPolicyRequest) GetPolicy() string {
@@ -5078,6 +5456,13 @@ func (x *TestPolicyRequest) GetTo() string {
 	return ""
 }
 
+func (x *TestPolicyRequest) GetRpki() string {
+	if x != nil {
+		return x.Rpki
+	}
+	return ""
+}
+
 type TestPolicyResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Accepted      bool                   `protobuf:"varint,1,opt,name=accepted,proto3" json:"accepted,omitempty"`
@@ -5091,7 +5476,7 @@ type TestPolicyResponse struct {
 
 func (x *TestPolicyResponse) Reset() {
 	*x = TestPolicyResponse{}
-	mi := &file_holdfast_proto_msgTypes[56]
+	mi := &file_holdfast_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5103,7 +5488,7 @@ func (x *TestPolicyResponse) String() string {
 func (*TestPolicyResponse) ProtoMessage() {}
 
 func (x *TestPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[56]
+	mi := &file_holdfast_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5116,7 +5501,7 @@ func (x *TestPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestPolicyResponse.ProtoReflect.Descriptor instead.
 func (*TestPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{56}
+	return file_holdfast_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *TestPolicyResponse) GetAccepted() bool {
@@ -5169,7 +5554,7 @@ type PolicyStep struct {
 
 func (x *PolicyStep) Reset() {
 	*x = PolicyStep{}
-	mi := &file_holdfast_proto_msgTypes[57]
+	mi := &file_holdfast_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5181,7 +5566,7 @@ func (x *PolicyStep) String() string {
 func (*PolicyStep) ProtoMessage() {}
 
 func (x *PolicyStep) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[57]
+	mi := &file_holdfast_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5194,7 +5579,7 @@ func (x *PolicyStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyStep.ProtoReflect.Descriptor instead.
 func (*PolicyStep) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{57}
+	return file_holdfast_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *PolicyStep) GetRule() *RuleRef {
@@ -5244,7 +5629,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_holdfast_proto_msgTypes[58]
+	mi := &file_holdfast_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5256,7 +5641,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[58]
+	mi := &file_holdfast_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5269,7 +5654,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{58}
+	return file_holdfast_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Finding) GetText() string {
@@ -5298,7 +5683,7 @@ type ClearNeighborsRequest struct {
 
 func (x *ClearNeighborsRequest) Reset() {
 	*x = ClearNeighborsRequest{}
-	mi := &file_holdfast_proto_msgTypes[59]
+	mi := &file_holdfast_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5310,7 +5695,7 @@ func (x *ClearNeighborsRequest) String() string {
 func (*ClearNeighborsRequest) ProtoMessage() {}
 
 func (x *ClearNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[59]
+	mi := &file_holdfast_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5323,7 +5708,7 @@ func (x *ClearNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*ClearNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{59}
+	return file_holdfast_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ClearNeighborsRequest) GetNeighbor() string {
@@ -5356,7 +5741,7 @@ type ClearNeighborsResponse struct {
 
 func (x *ClearNeighborsResponse) Reset() {
 	*x = ClearNeighborsResponse{}
-	mi := &file_holdfast_proto_msgTypes[60]
+	mi := &file_holdfast_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5368,7 +5753,7 @@ func (x *ClearNeighborsResponse) String() string {
 func (*ClearNeighborsResponse) ProtoMessage() {}
 
 func (x *ClearNeighborsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[60]
+	mi := &file_holdfast_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5381,7 +5766,7 @@ func (x *ClearNeighborsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearNeighborsResponse.ProtoReflect.Descriptor instead.
 func (*ClearNeighborsResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{60}
+	return file_holdfast_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ClearNeighborsResponse) GetNeighbors() []string {
@@ -5404,7 +5789,7 @@ type DownNeighborRequest struct {
 
 func (x *DownNeighborRequest) Reset() {
 	*x = DownNeighborRequest{}
-	mi := &file_holdfast_proto_msgTypes[61]
+	mi := &file_holdfast_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5416,7 +5801,7 @@ func (x *DownNeighborRequest) String() string {
 func (*DownNeighborRequest) ProtoMessage() {}
 
 func (x *DownNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[61]
+	mi := &file_holdfast_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5429,7 +5814,7 @@ func (x *DownNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownNeighborRequest.ProtoReflect.Descriptor instead.
 func (*DownNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{61}
+	return file_holdfast_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *DownNeighborRequest) GetNeighbor() string {
@@ -5461,7 +5846,7 @@ type DownNeighborResponse struct {
 
 func (x *DownNeighborResponse) Reset() {
 	*x = DownNeighborResponse{}
-	mi := &file_holdfast_proto_msgTypes[62]
+	mi := &file_holdfast_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5473,7 +5858,7 @@ func (x *DownNeighborResponse) String() string {
 func (*DownNeighborResponse) ProtoMessage() {}
 
 func (x *DownNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[62]
+	mi := &file_holdfast_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5486,7 +5871,7 @@ func (x *DownNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownNeighborResponse.ProtoReflect.Descriptor instead.
 func (*DownNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{62}
+	return file_holdfast_proto_rawDescGZIP(), []int{66}
 }
 
 type EnableNeighborRequest struct {
@@ -5498,7 +5883,7 @@ type EnableNeighborRequest struct {
 
 func (x *EnableNeighborRequest) Reset() {
 	*x = EnableNeighborRequest{}
-	mi := &file_holdfast_proto_msgTypes[63]
+	mi := &file_holdfast_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5510,7 +5895,7 @@ func (x *EnableNeighborRequest) String() string {
 func (*EnableNeighborRequest) ProtoMessage() {}
 
 func (x *EnableNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[63]
+	mi := &file_holdfast_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5523,7 +5908,7 @@ func (x *EnableNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableNeighborRequest.ProtoReflect.Descriptor instead.
 func (*EnableNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{63}
+	return file_holdfast_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *EnableNeighborRequest) GetNeighbor() string {
@@ -5541,7 +5926,7 @@ type EnableNeighborResponse struct {
 
 func (x *EnableNeighborResponse) Reset() {
 	*x = EnableNeighborResponse{}
-	mi := &file_holdfast_proto_msgTypes[64]
+	mi := &file_holdfast_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5553,7 +5938,7 @@ func (x *EnableNeighborResponse) String() string {
 func (*EnableNeighborResponse) ProtoMessage() {}
 
 func (x *EnableNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[64]
+	mi := &file_holdfast_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5566,7 +5951,7 @@ func (x *EnableNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableNeighborResponse.ProtoReflect.Descriptor instead.
 func (*EnableNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{64}
+	return file_holdfast_proto_rawDescGZIP(), []int{68}
 }
 
 type TraceNeighborRequest struct {
@@ -5578,7 +5963,7 @@ type TraceNeighborRequest struct {
 
 func (x *TraceNeighborRequest) Reset() {
 	*x = TraceNeighborRequest{}
-	mi := &file_holdfast_proto_msgTypes[65]
+	mi := &file_holdfast_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5590,7 +5975,7 @@ func (x *TraceNeighborRequest) String() string {
 func (*TraceNeighborRequest) ProtoMessage() {}
 
 func (x *TraceNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[65]
+	mi := &file_holdfast_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5603,7 +5988,7 @@ func (x *TraceNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceNeighborRequest.ProtoReflect.Descriptor instead.
 func (*TraceNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{65}
+	return file_holdfast_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *TraceNeighborRequest) GetNeighbor() string {
@@ -5622,7 +6007,7 @@ type TraceNeighborResponse struct {
 
 func (x *TraceNeighborResponse) Reset() {
 	*x = TraceNeighborResponse{}
-	mi := &file_holdfast_proto_msgTypes[66]
+	mi := &file_holdfast_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5634,7 +6019,7 @@ func (x *TraceNeighborResponse) String() string {
 func (*TraceNeighborResponse) ProtoMessage() {}
 
 func (x *TraceNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[66]
+	mi := &file_holdfast_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5647,7 +6032,7 @@ func (x *TraceNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceNeighborResponse.ProtoReflect.Descriptor instead.
 func (*TraceNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{66}
+	return file_holdfast_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *TraceNeighborResponse) GetEvents() []*TraceEvent {
@@ -5682,7 +6067,7 @@ type TraceEvent struct {
 
 func (x *TraceEvent) Reset() {
 	*x = TraceEvent{}
-	mi := &file_holdfast_proto_msgTypes[67]
+	mi := &file_holdfast_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5694,7 +6079,7 @@ func (x *TraceEvent) String() string {
 func (*TraceEvent) ProtoMessage() {}
 
 func (x *TraceEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[67]
+	mi := &file_holdfast_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5707,7 +6092,7 @@ func (x *TraceEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceEvent.ProtoReflect.Descriptor instead.
 func (*TraceEvent) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{67}
+	return file_holdfast_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *TraceEvent) GetAt() *timestamppb.Timestamp {
@@ -5800,7 +6185,7 @@ type Announcement struct {
 
 func (x *Announcement) Reset() {
 	*x = Announcement{}
-	mi := &file_holdfast_proto_msgTypes[68]
+	mi := &file_holdfast_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5812,7 +6197,7 @@ func (x *Announcement) String() string {
 func (*Announcement) ProtoMessage() {}
 
 func (x *Announcement) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[68]
+	mi := &file_holdfast_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5825,7 +6210,7 @@ func (x *Announcement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Announcement.ProtoReflect.Descriptor instead.
 func (*Announcement) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{68}
+	return file_holdfast_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Announcement) GetPrefix() string {
@@ -5911,7 +6296,7 @@ type AnnounceRequest struct {
 
 func (x *AnnounceRequest) Reset() {
 	*x = AnnounceRequest{}
-	mi := &file_holdfast_proto_msgTypes[69]
+	mi := &file_holdfast_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5923,7 +6308,7 @@ func (x *AnnounceRequest) String() string {
 func (*AnnounceRequest) ProtoMessage() {}
 
 func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[69]
+	mi := &file_holdfast_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5936,7 +6321,7 @@ func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceRequest.ProtoReflect.Descriptor instead.
 func (*AnnounceRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{69}
+	return file_holdfast_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *AnnounceRequest) GetAnnouncements() []*Announcement {
@@ -5961,7 +6346,7 @@ type AnnounceResponse struct {
 
 func (x *AnnounceResponse) Reset() {
 	*x = AnnounceResponse{}
-	mi := &file_holdfast_proto_msgTypes[70]
+	mi := &file_holdfast_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5973,7 +6358,7 @@ func (x *AnnounceResponse) String() string {
 func (*AnnounceResponse) ProtoMessage() {}
 
 func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[70]
+	mi := &file_holdfast_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5986,7 +6371,7 @@ func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceResponse.ProtoReflect.Descriptor instead.
 func (*AnnounceResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{70}
+	return file_holdfast_proto_rawDescGZIP(), []int{74}
 }
 
 type WithdrawRequest struct {
@@ -6000,7 +6385,7 @@ type WithdrawRequest struct {
 
 func (x *WithdrawRequest) Reset() {
 	*x = WithdrawRequest{}
-	mi := &file_holdfast_proto_msgTypes[71]
+	mi := &file_holdfast_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6012,7 +6397,7 @@ func (x *WithdrawRequest) String() string {
 func (*WithdrawRequest) ProtoMessage() {}
 
 func (x *WithdrawRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[71]
+	mi := &file_holdfast_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6025,7 +6410,7 @@ func (x *WithdrawRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawRequest.ProtoReflect.Descriptor instead.
 func (*WithdrawRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{71}
+	return file_holdfast_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *WithdrawRequest) GetPrefixes() []string {
@@ -6055,7 +6440,7 @@ type WithdrawResponse struct {
 
 func (x *WithdrawResponse) Reset() {
 	*x = WithdrawResponse{}
-	mi := &file_holdfast_proto_msgTypes[72]
+	mi := &file_holdfast_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6067,7 +6452,7 @@ func (x *WithdrawResponse) String() string {
 func (*WithdrawResponse) ProtoMessage() {}
 
 func (x *WithdrawResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[72]
+	mi := &file_holdfast_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6080,7 +6465,7 @@ func (x *WithdrawResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawResponse.ProtoReflect.Descriptor instead.
 func (*WithdrawResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{72}
+	return file_holdfast_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *WithdrawResponse) GetWithdrawn() []string {
@@ -6105,7 +6490,7 @@ type ListAnnouncementsRequest struct {
 
 func (x *ListAnnouncementsRequest) Reset() {
 	*x = ListAnnouncementsRequest{}
-	mi := &file_holdfast_proto_msgTypes[73]
+	mi := &file_holdfast_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6117,7 +6502,7 @@ func (x *ListAnnouncementsRequest) String() string {
 func (*ListAnnouncementsRequest) ProtoMessage() {}
 
 func (x *ListAnnouncementsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[73]
+	mi := &file_holdfast_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6130,7 +6515,7 @@ func (x *ListAnnouncementsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAnnouncementsRequest.ProtoReflect.Descriptor instead.
 func (*ListAnnouncementsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{73}
+	return file_holdfast_proto_rawDescGZIP(), []int{77}
 }
 
 type ListAnnouncementsResponse struct {
@@ -6142,7 +6527,7 @@ type ListAnnouncementsResponse struct {
 
 func (x *ListAnnouncementsResponse) Reset() {
 	*x = ListAnnouncementsResponse{}
-	mi := &file_holdfast_proto_msgTypes[74]
+	mi := &file_holdfast_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6154,7 +6539,7 @@ func (x *ListAnnouncementsResponse) String() string {
 func (*ListAnnouncementsResponse) ProtoMessage() {}
 
 func (x *ListAnnouncementsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[74]
+	mi := &file_holdfast_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6167,7 +6552,7 @@ func (x *ListAnnouncementsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAnnouncementsResponse.ProtoReflect.Descriptor instead.
 func (*ListAnnouncementsResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{74}
+	return file_holdfast_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ListAnnouncementsResponse) GetAnnouncements() []*Announcement {
@@ -6185,7 +6570,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_holdfast_proto_msgTypes[75]
+	mi := &file_holdfast_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6197,7 +6582,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[75]
+	mi := &file_holdfast_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6210,7 +6595,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{75}
+	return file_holdfast_proto_rawDescGZIP(), []int{79}
 }
 
 type ReloadResponse struct {
@@ -6226,7 +6611,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_holdfast_proto_msgTypes[76]
+	mi := &file_holdfast_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6238,7 +6623,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[76]
+	mi := &file_holdfast_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6251,7 +6636,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{76}
+	return file_holdfast_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ReloadResponse) GetRevision() uint64 {
@@ -6301,7 +6686,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_holdfast_proto_msgTypes[77]
+	mi := &file_holdfast_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6313,7 +6698,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[77]
+	mi := &file_holdfast_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6326,7 +6711,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{77}
+	return file_holdfast_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *Change) GetKind() ChangeKind {
@@ -6365,7 +6750,7 @@ type CheckConfigRequest struct {
 
 func (x *CheckConfigRequest) Reset() {
 	*x = CheckConfigRequest{}
-	mi := &file_holdfast_proto_msgTypes[78]
+	mi := &file_holdfast_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6377,7 +6762,7 @@ func (x *CheckConfigRequest) String() string {
 func (*CheckConfigRequest) ProtoMessage() {}
 
 func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[78]
+	mi := &file_holdfast_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6390,7 +6775,7 @@ func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigRequest.ProtoReflect.Descriptor instead.
 func (*CheckConfigRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{78}
+	return file_holdfast_proto_rawDescGZIP(), []int{82}
 }
 
 type CheckConfigResponse struct {
@@ -6404,7 +6789,7 @@ type CheckConfigResponse struct {
 
 func (x *CheckConfigResponse) Reset() {
 	*x = CheckConfigResponse{}
-	mi := &file_holdfast_proto_msgTypes[79]
+	mi := &file_holdfast_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6416,7 +6801,7 @@ func (x *CheckConfigResponse) String() string {
 func (*CheckConfigResponse) ProtoMessage() {}
 
 func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[79]
+	mi := &file_holdfast_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6429,7 +6814,7 @@ func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigResponse.ProtoReflect.Descriptor instead.
 func (*CheckConfigResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{79}
+	return file_holdfast_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *CheckConfigResponse) GetConfigPath() string {
@@ -6468,7 +6853,7 @@ type Diagnostic struct {
 
 func (x *Diagnostic) Reset() {
 	*x = Diagnostic{}
-	mi := &file_holdfast_proto_msgTypes[80]
+	mi := &file_holdfast_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6480,7 +6865,7 @@ func (x *Diagnostic) String() string {
 func (*Diagnostic) ProtoMessage() {}
 
 func (x *Diagnostic) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[80]
+	mi := &file_holdfast_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6493,7 +6878,7 @@ func (x *Diagnostic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Diagnostic.ProtoReflect.Descriptor instead.
 func (*Diagnostic) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{80}
+	return file_holdfast_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *Diagnostic) GetSeverity() Severity {
@@ -6551,7 +6936,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_holdfast_proto_msgTypes[81]
+	mi := &file_holdfast_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6563,7 +6948,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[81]
+	mi := &file_holdfast_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6576,7 +6961,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{81}
+	return file_holdfast_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ShutdownRequest) GetDrain() *durationpb.Duration {
@@ -6607,7 +6992,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_holdfast_proto_msgTypes[82]
+	mi := &file_holdfast_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6619,7 +7004,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[82]
+	mi := &file_holdfast_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6632,7 +7017,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{82}
+	return file_holdfast_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *ShutdownResponse) GetPhase() ShutdownPhase {
@@ -6717,7 +7102,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x04_medB\r\n" +
 	"\v_local_prefB\x13\n" +
 	"\x11_only_to_customerB\a\n" +
-	"\x05_aigp\"\xa7\x04\n" +
+	"\x05_aigp\"\xbb\x04\n" +
 	"\x05Route\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12+\n" +
 	"\x06family\x18\x02 \x01(\x0e2\x13.holdfast.v1.FamilyR\x06family\x12\x17\n" +
@@ -6736,7 +7121,14 @@ const file_holdfast_proto_rawDesc = "" +
 	"\alearned\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\alearned\x12\x14\n" +
 	"\x05cause\x18\r \x01(\tR\x05cause\x12\x18\n" +
 	"\adiscard\x18\x0e \x01(\bR\adiscard\x12\x1c\n" +
-	"\tinterface\x18\x0f \x01(\tR\tinterface\"\x13\n" +
+	"\tinterface\x18\x0f \x01(\tR\tinterface\x12\x12\n" +
+	"\x04rpki\x18\x10 \x01(\tR\x04rpki\"h\n" +
+	"\x03Vrp\x12\x16\n" +
+	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x1d\n" +
+	"\n" +
+	"max_length\x18\x02 \x01(\rR\tmaxLength\x12\x10\n" +
+	"\x03asn\x18\x03 \x01(\rR\x03asn\x12\x18\n" +
+	"\amatches\x18\x04 \x01(\bR\amatches\"\x13\n" +
 	"\x11GetVersionRequest\"V\n" +
 	"\x12GetVersionResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
@@ -6794,7 +7186,33 @@ const file_holdfast_proto_rawDesc = "" +
 	"\agateway\x18\x01 \x01(\tR\agateway\x12\x1c\n" +
 	"\tinterface\x18\x02 \x01(\tR\tinterface\x12\x10\n" +
 	"\x03mac\x18\x03 \x01(\tR\x03mac\x12\x14\n" +
-	"\x05state\x18\x04 \x01(\tR\x05state\"\x12\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\":\n" +
+	"\x0eGetRPKIRequest\x12\x16\n" +
+	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x10\n" +
+	"\x03asn\x18\x02 \x01(\rR\x03asn\"\xc2\x01\n" +
+	"\x0fGetRPKIResponse\x121\n" +
+	"\asources\x18\x01 \x03(\v2\x17.holdfast.v1.RpkiSourceR\asources\x12\x1b\n" +
+	"\tvrps_ipv4\x18\x02 \x01(\rR\bvrpsIpv4\x12\x1b\n" +
+	"\tvrps_ipv6\x18\x03 \x01(\rR\bvrpsIpv6\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12,\n" +
+	"\bcovering\x18\x05 \x03(\v2\x10.holdfast.v1.VrpR\bcovering\"\xa3\x03\n" +
+	"\n" +
+	"RpkiSource\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
+	"\x04file\x18\x03 \x01(\tR\x04file\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x120\n" +
+	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x18\n" +
+	"\aversion\x18\x06 \x01(\rR\aversion\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\a \x01(\rR\tsessionId\x12\x16\n" +
+	"\x06serial\x18\b \x01(\rR\x06serial\x12\x1b\n" +
+	"\tvrps_ipv4\x18\t \x01(\rR\bvrpsIpv4\x12\x1b\n" +
+	"\tvrps_ipv6\x18\n" +
+	" \x01(\rR\bvrpsIpv6\x124\n" +
+	"\aupdated\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\aupdated\x124\n" +
+	"\aexpires\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12\x14\n" +
+	"\x05error\x18\r \x01(\tR\x05error\"\x12\n" +
 	"\x10GetMemoryRequest\"\x9e\x01\n" +
 	"\x11GetMemoryResponse\x12-\n" +
 	"\x05items\x18\x01 \x03(\v2\x17.holdfast.v1.MemoryItemR\x05items\x12\x1d\n" +
@@ -6940,7 +7358,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x11configured_timers\x18\r \x01(\v2\x13.holdfast.v1.TimersR\x10configuredTimers\x129\n" +
 	"\bcounters\x18\x0e \x01(\v2\x1d.holdfast.v1.NeighborCountersR\bcounters\x12E\n" +
 	"\x10last_established\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\x0flastEstablished\x127\n" +
-	"\tlast_down\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\blastDown\"\xcd\x02\n" +
+	"\tlast_down\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\blastDown\"\xe1\x02\n" +
 	"\n" +
 	"RouteQuery\x12*\n" +
 	"\x04view\x18\x01 \x01(\x0e2\x16.holdfast.v1.RouteViewR\x04view\x12+\n" +
@@ -6952,7 +7370,9 @@ const file_holdfast_proto_rawDesc = "" +
 	"\aas_path\x18\a \x01(\tR\x06asPath\x12\"\n" +
 	"\n" +
 	"origin_asn\x18\b \x01(\rH\x00R\toriginAsn\x88\x01\x01\x12\x14\n" +
-	"\x05table\x18\t \x01(\tR\x05tableB\r\n" +
+	"\x05table\x18\t \x01(\tR\x05table\x12\x12\n" +
+	"\x04rpki\x18\n" +
+	" \x03(\tR\x04rpkiB\r\n" +
 	"\v_origin_asn\"X\n" +
 	"\x11ListRoutesRequest\x12-\n" +
 	"\x05query\x18\x01 \x01(\v2\x17.holdfast.v1.RouteQueryR\x05query\x12\x14\n" +
@@ -6989,11 +7409,12 @@ const file_holdfast_proto_rawDesc = "" +
 	"\n" +
 	"attributes\x18\x05 \x01(\v2\x17.holdfast.v1.AttributesR\n" +
 	"attributes\x12\x17\n" +
-	"\apath_id\x18\x06 \x01(\rR\x06pathId\"\x92\x01\n" +
+	"\apath_id\x18\x06 \x01(\rR\x06pathId\"\xc0\x01\n" +
 	"\tCandidate\x12(\n" +
 	"\x05route\x18\x01 \x01(\v2\x12.holdfast.v1.RouteR\x05route\x12)\n" +
 	"\x04lost\x18\x02 \x01(\v2\x15.holdfast.v1.DecisionR\x04lost\x120\n" +
-	"\bfindings\x18\x03 \x03(\v2\x14.holdfast.v1.FindingR\bfindings\"Z\n" +
+	"\bfindings\x18\x03 \x03(\v2\x14.holdfast.v1.FindingR\bfindings\x12,\n" +
+	"\bcovering\x18\x04 \x03(\v2\x10.holdfast.v1.VrpR\bcovering\"Z\n" +
 	"\bDecision\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\rR\x04step\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x16\n" +
@@ -7039,7 +7460,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x05match\x18\x03 \x03(\tR\x05match\x12\x10\n" +
 	"\x03set\x18\x04 \x03(\tR\x03set\x12+\n" +
 	"\x04then\x18\x05 \x01(\x0e2\x17.holdfast.v1.RuleActionR\x04then\x12\x12\n" +
-	"\x04hits\x18\x06 \x01(\x04R\x04hits\"\xda\x01\n" +
+	"\x04hits\x18\x06 \x01(\x04R\x04hits\"\xee\x01\n" +
 	"\x11TestPolicyRequest\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x127\n" +
@@ -7048,7 +7469,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"attributes\x12\x1a\n" +
 	"\bneighbor\x18\x04 \x01(\tR\bneighbor\x120\n" +
 	"\x06source\x18\x05 \x01(\x0e2\x18.holdfast.v1.RouteSourceR\x06source\x12\x0e\n" +
-	"\x02to\x18\x06 \x01(\tR\x02to\"\xd7\x01\n" +
+	"\x02to\x18\x06 \x01(\tR\x02to\x12\x12\n" +
+	"\x04rpki\x18\a \x01(\tR\x04rpki\"\xd7\x01\n" +
 	"\x12TestPolicyResponse\x12\x1a\n" +
 	"\baccepted\x18\x01 \x01(\bR\baccepted\x12-\n" +
 	"\x05steps\x18\x02 \x03(\v2\x17.holdfast.v1.PolicyStepR\x05steps\x12/\n" +
@@ -7243,14 +7665,15 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x1aSHUTDOWN_PHASE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17SHUTDOWN_PHASE_DRAINING\x10\x01\x12\x1a\n" +
 	"\x16SHUTDOWN_PHASE_LEAVING\x10\x02\x12\x17\n" +
-	"\x13SHUTDOWN_PHASE_GONE\x10\x032\xf4\x0e\n" +
+	"\x13SHUTDOWN_PHASE_GONE\x10\x032\xbc\x0f\n" +
 	"\bHoldfast\x12O\n" +
 	"\n" +
 	"GetVersion\x12\x1e.holdfast.v1.GetVersionRequest\x1a\x1f.holdfast.v1.GetVersionResponse\"\x00\x12O\n" +
 	"\n" +
 	"GetSummary\x12\x1e.holdfast.v1.GetSummaryRequest\x1a\x1f.holdfast.v1.GetSummaryResponse\"\x00\x12L\n" +
 	"\tGetMemory\x12\x1d.holdfast.v1.GetMemoryRequest\x1a\x1e.holdfast.v1.GetMemoryResponse\"\x00\x12U\n" +
-	"\fListNextHops\x12 .holdfast.v1.ListNextHopsRequest\x1a!.holdfast.v1.ListNextHopsResponse\"\x00\x12X\n" +
+	"\fListNextHops\x12 .holdfast.v1.ListNextHopsRequest\x1a!.holdfast.v1.ListNextHopsResponse\"\x00\x12F\n" +
+	"\aGetRPKI\x12\x1b.holdfast.v1.GetRPKIRequest\x1a\x1c.holdfast.v1.GetRPKIResponse\"\x00\x12X\n" +
 	"\rListNeighbors\x12!.holdfast.v1.ListNeighborsRequest\x1a\".holdfast.v1.ListNeighborsResponse\"\x00\x12R\n" +
 	"\vGetNeighbor\x12\x1f.holdfast.v1.GetNeighborRequest\x1a .holdfast.v1.GetNeighborResponse\"\x00\x12Q\n" +
 	"\n" +
@@ -7286,7 +7709,7 @@ func file_holdfast_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
-var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 83)
+var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
 var file_holdfast_proto_goTypes = []any{
 	(Family)(0),                       // 0: holdfast.v1.Family
 	(SessionState)(0),                 // 1: holdfast.v1.SessionState
@@ -7310,83 +7733,87 @@ var file_holdfast_proto_goTypes = []any{
 	(*Attribute)(nil),                 // 19: holdfast.v1.Attribute
 	(*Attributes)(nil),                // 20: holdfast.v1.Attributes
 	(*Route)(nil),                     // 21: holdfast.v1.Route
-	(*GetVersionRequest)(nil),         // 22: holdfast.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),        // 23: holdfast.v1.GetVersionResponse
-	(*GetSummaryRequest)(nil),         // 24: holdfast.v1.GetSummaryRequest
-	(*GetSummaryResponse)(nil),        // 25: holdfast.v1.GetSummaryResponse
-	(*TableSummary)(nil),              // 26: holdfast.v1.TableSummary
-	(*ListNextHopsRequest)(nil),       // 27: holdfast.v1.ListNextHopsRequest
-	(*ListNextHopsResponse)(nil),      // 28: holdfast.v1.ListNextHopsResponse
-	(*NextHop)(nil),                   // 29: holdfast.v1.NextHop
-	(*NextHopWay)(nil),                // 30: holdfast.v1.NextHopWay
-	(*GetMemoryRequest)(nil),          // 31: holdfast.v1.GetMemoryRequest
-	(*GetMemoryResponse)(nil),         // 32: holdfast.v1.GetMemoryResponse
-	(*MemoryItem)(nil),                // 33: holdfast.v1.MemoryItem
-	(*ListNeighborsRequest)(nil),      // 34: holdfast.v1.ListNeighborsRequest
-	(*ListNeighborsResponse)(nil),     // 35: holdfast.v1.ListNeighborsResponse
-	(*GetNeighborRequest)(nil),        // 36: holdfast.v1.GetNeighborRequest
-	(*GetNeighborResponse)(nil),       // 37: holdfast.v1.GetNeighborResponse
-	(*Neighbor)(nil),                  // 38: holdfast.v1.Neighbor
-	(*Down)(nil),                      // 39: holdfast.v1.Down
-	(*NeighborFamily)(nil),            // 40: holdfast.v1.NeighborFamily
-	(*PrefixLimit)(nil),               // 41: holdfast.v1.PrefixLimit
-	(*Reset)(nil),                     // 42: holdfast.v1.Reset
-	(*Notification)(nil),              // 43: holdfast.v1.Notification
-	(*Capability)(nil),                // 44: holdfast.v1.Capability
-	(*Timers)(nil),                    // 45: holdfast.v1.Timers
-	(*Negotiated)(nil),                // 46: holdfast.v1.Negotiated
-	(*MessageCounts)(nil),             // 47: holdfast.v1.MessageCounts
-	(*NeighborCounters)(nil),          // 48: holdfast.v1.NeighborCounters
-	(*NeighborDetail)(nil),            // 49: holdfast.v1.NeighborDetail
-	(*RouteQuery)(nil),                // 50: holdfast.v1.RouteQuery
-	(*ListRoutesRequest)(nil),         // 51: holdfast.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),        // 52: holdfast.v1.ListRoutesResponse
-	(*CountRoutesRequest)(nil),        // 53: holdfast.v1.CountRoutesRequest
-	(*CountRoutesResponse)(nil),       // 54: holdfast.v1.CountRoutesResponse
-	(*LookupRequest)(nil),             // 55: holdfast.v1.LookupRequest
-	(*LookupResponse)(nil),            // 56: holdfast.v1.LookupResponse
-	(*ExplainRequest)(nil),            // 57: holdfast.v1.ExplainRequest
-	(*ExplainResponse)(nil),           // 58: holdfast.v1.ExplainResponse
-	(*Sending)(nil),                   // 59: holdfast.v1.Sending
-	(*Candidate)(nil),                 // 60: holdfast.v1.Candidate
-	(*Decision)(nil),                  // 61: holdfast.v1.Decision
-	(*MonitorRequest)(nil),            // 62: holdfast.v1.MonitorRequest
-	(*MonitorResponse)(nil),           // 63: holdfast.v1.MonitorResponse
-	(*Event)(nil),                     // 64: holdfast.v1.Event
-	(*ListPoliciesRequest)(nil),       // 65: holdfast.v1.ListPoliciesRequest
-	(*ListPoliciesResponse)(nil),      // 66: holdfast.v1.ListPoliciesResponse
-	(*Policy)(nil),                    // 67: holdfast.v1.Policy
-	(*PolicyRule)(nil),                // 68: holdfast.v1.PolicyRule
-	(*TestPolicyRequest)(nil),         // 69: holdfast.v1.TestPolicyRequest
-	(*TestPolicyResponse)(nil),        // 70: holdfast.v1.TestPolicyResponse
-	(*PolicyStep)(nil),                // 71: holdfast.v1.PolicyStep
-	(*Finding)(nil),                   // 72: holdfast.v1.Finding
-	(*ClearNeighborsRequest)(nil),     // 73: holdfast.v1.ClearNeighborsRequest
-	(*ClearNeighborsResponse)(nil),    // 74: holdfast.v1.ClearNeighborsResponse
-	(*DownNeighborRequest)(nil),       // 75: holdfast.v1.DownNeighborRequest
-	(*DownNeighborResponse)(nil),      // 76: holdfast.v1.DownNeighborResponse
-	(*EnableNeighborRequest)(nil),     // 77: holdfast.v1.EnableNeighborRequest
-	(*EnableNeighborResponse)(nil),    // 78: holdfast.v1.EnableNeighborResponse
-	(*TraceNeighborRequest)(nil),      // 79: holdfast.v1.TraceNeighborRequest
-	(*TraceNeighborResponse)(nil),     // 80: holdfast.v1.TraceNeighborResponse
-	(*TraceEvent)(nil),                // 81: holdfast.v1.TraceEvent
-	(*Announcement)(nil),              // 82: holdfast.v1.Announcement
-	(*AnnounceRequest)(nil),           // 83: holdfast.v1.AnnounceRequest
-	(*AnnounceResponse)(nil),          // 84: holdfast.v1.AnnounceResponse
-	(*WithdrawRequest)(nil),           // 85: holdfast.v1.WithdrawRequest
-	(*WithdrawResponse)(nil),          // 86: holdfast.v1.WithdrawResponse
-	(*ListAnnouncementsRequest)(nil),  // 87: holdfast.v1.ListAnnouncementsRequest
-	(*ListAnnouncementsResponse)(nil), // 88: holdfast.v1.ListAnnouncementsResponse
-	(*ReloadRequest)(nil),             // 89: holdfast.v1.ReloadRequest
-	(*ReloadResponse)(nil),            // 90: holdfast.v1.ReloadResponse
-	(*Change)(nil),                    // 91: holdfast.v1.Change
-	(*CheckConfigRequest)(nil),        // 92: holdfast.v1.CheckConfigRequest
-	(*CheckConfigResponse)(nil),       // 93: holdfast.v1.CheckConfigResponse
-	(*Diagnostic)(nil),                // 94: holdfast.v1.Diagnostic
-	(*ShutdownRequest)(nil),           // 95: holdfast.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),          // 96: holdfast.v1.ShutdownResponse
-	(*timestamppb.Timestamp)(nil),     // 97: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 98: google.protobuf.Duration
+	(*Vrp)(nil),                       // 22: holdfast.v1.Vrp
+	(*GetVersionRequest)(nil),         // 23: holdfast.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),        // 24: holdfast.v1.GetVersionResponse
+	(*GetSummaryRequest)(nil),         // 25: holdfast.v1.GetSummaryRequest
+	(*GetSummaryResponse)(nil),        // 26: holdfast.v1.GetSummaryResponse
+	(*TableSummary)(nil),              // 27: holdfast.v1.TableSummary
+	(*ListNextHopsRequest)(nil),       // 28: holdfast.v1.ListNextHopsRequest
+	(*ListNextHopsResponse)(nil),      // 29: holdfast.v1.ListNextHopsResponse
+	(*NextHop)(nil),                   // 30: holdfast.v1.NextHop
+	(*NextHopWay)(nil),                // 31: holdfast.v1.NextHopWay
+	(*GetRPKIRequest)(nil),            // 32: holdfast.v1.GetRPKIRequest
+	(*GetRPKIResponse)(nil),           // 33: holdfast.v1.GetRPKIResponse
+	(*RpkiSource)(nil),                // 34: holdfast.v1.RpkiSource
+	(*GetMemoryRequest)(nil),          // 35: holdfast.v1.GetMemoryRequest
+	(*GetMemoryResponse)(nil),         // 36: holdfast.v1.GetMemoryResponse
+	(*MemoryItem)(nil),                // 37: holdfast.v1.MemoryItem
+	(*ListNeighborsRequest)(nil),      // 38: holdfast.v1.ListNeighborsRequest
+	(*ListNeighborsResponse)(nil),     // 39: holdfast.v1.ListNeighborsResponse
+	(*GetNeighborRequest)(nil),        // 40: holdfast.v1.GetNeighborRequest
+	(*GetNeighborResponse)(nil),       // 41: holdfast.v1.GetNeighborResponse
+	(*Neighbor)(nil),                  // 42: holdfast.v1.Neighbor
+	(*Down)(nil),                      // 43: holdfast.v1.Down
+	(*NeighborFamily)(nil),            // 44: holdfast.v1.NeighborFamily
+	(*PrefixLimit)(nil),               // 45: holdfast.v1.PrefixLimit
+	(*Reset)(nil),                     // 46: holdfast.v1.Reset
+	(*Notification)(nil),              // 47: holdfast.v1.Notification
+	(*Capability)(nil),                // 48: holdfast.v1.Capability
+	(*Timers)(nil),                    // 49: holdfast.v1.Timers
+	(*Negotiated)(nil),                // 50: holdfast.v1.Negotiated
+	(*MessageCounts)(nil),             // 51: holdfast.v1.MessageCounts
+	(*NeighborCounters)(nil),          // 52: holdfast.v1.NeighborCounters
+	(*NeighborDetail)(nil),            // 53: holdfast.v1.NeighborDetail
+	(*RouteQuery)(nil),                // 54: holdfast.v1.RouteQuery
+	(*ListRoutesRequest)(nil),         // 55: holdfast.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),        // 56: holdfast.v1.ListRoutesResponse
+	(*CountRoutesRequest)(nil),        // 57: holdfast.v1.CountRoutesRequest
+	(*CountRoutesResponse)(nil),       // 58: holdfast.v1.CountRoutesResponse
+	(*LookupRequest)(nil),             // 59: holdfast.v1.LookupRequest
+	(*LookupResponse)(nil),            // 60: holdfast.v1.LookupResponse
+	(*ExplainRequest)(nil),            // 61: holdfast.v1.ExplainRequest
+	(*ExplainResponse)(nil),           // 62: holdfast.v1.ExplainResponse
+	(*Sending)(nil),                   // 63: holdfast.v1.Sending
+	(*Candidate)(nil),                 // 64: holdfast.v1.Candidate
+	(*Decision)(nil),                  // 65: holdfast.v1.Decision
+	(*MonitorRequest)(nil),            // 66: holdfast.v1.MonitorRequest
+	(*MonitorResponse)(nil),           // 67: holdfast.v1.MonitorResponse
+	(*Event)(nil),                     // 68: holdfast.v1.Event
+	(*ListPoliciesRequest)(nil),       // 69: holdfast.v1.ListPoliciesRequest
+	(*ListPoliciesResponse)(nil),      // 70: holdfast.v1.ListPoliciesResponse
+	(*Policy)(nil),                    // 71: holdfast.v1.Policy
+	(*PolicyRule)(nil),                // 72: holdfast.v1.PolicyRule
+	(*TestPolicyRequest)(nil),         // 73: holdfast.v1.TestPolicyRequest
+	(*TestPolicyResponse)(nil),        // 74: holdfast.v1.TestPolicyResponse
+	(*PolicyStep)(nil),                // 75: holdfast.v1.PolicyStep
+	(*Finding)(nil),                   // 76: holdfast.v1.Finding
+	(*ClearNeighborsRequest)(nil),     // 77: holdfast.v1.ClearNeighborsRequest
+	(*ClearNeighborsResponse)(nil),    // 78: holdfast.v1.ClearNeighborsResponse
+	(*DownNeighborRequest)(nil),       // 79: holdfast.v1.DownNeighborRequest
+	(*DownNeighborResponse)(nil),      // 80: holdfast.v1.DownNeighborResponse
+	(*EnableNeighborRequest)(nil),     // 81: holdfast.v1.EnableNeighborRequest
+	(*EnableNeighborResponse)(nil),    // 82: holdfast.v1.EnableNeighborResponse
+	(*TraceNeighborRequest)(nil),      // 83: holdfast.v1.TraceNeighborRequest
+	(*TraceNeighborResponse)(nil),     // 84: holdfast.v1.TraceNeighborResponse
+	(*TraceEvent)(nil),                // 85: holdfast.v1.TraceEvent
+	(*Announcement)(nil),              // 86: holdfast.v1.Announcement
+	(*AnnounceRequest)(nil),           // 87: holdfast.v1.AnnounceRequest
+	(*AnnounceResponse)(nil),          // 88: holdfast.v1.AnnounceResponse
+	(*WithdrawRequest)(nil),           // 89: holdfast.v1.WithdrawRequest
+	(*WithdrawResponse)(nil),          // 90: holdfast.v1.WithdrawResponse
+	(*ListAnnouncementsRequest)(nil),  // 91: holdfast.v1.ListAnnouncementsRequest
+	(*ListAnnouncementsResponse)(nil), // 92: holdfast.v1.ListAnnouncementsResponse
+	(*ReloadRequest)(nil),             // 93: holdfast.v1.ReloadRequest
+	(*ReloadResponse)(nil),            // 94: holdfast.v1.ReloadResponse
+	(*Change)(nil),                    // 95: holdfast.v1.Change
+	(*CheckConfigRequest)(nil),        // 96: holdfast.v1.CheckConfigRequest
+	(*CheckConfigResponse)(nil),       // 97: holdfast.v1.CheckConfigResponse
+	(*Diagnostic)(nil),                // 98: holdfast.v1.Diagnostic
+	(*ShutdownRequest)(nil),           // 99: holdfast.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),          // 100: holdfast.v1.ShutdownResponse
+	(*timestamppb.Timestamp)(nil),     // 101: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 102: google.protobuf.Duration
 }
 var file_holdfast_proto_depIdxs = []int32{
 	14,  // 0: holdfast.v1.RuleRef.position:type_name -> holdfast.v1.Position
@@ -7401,151 +7828,159 @@ var file_holdfast_proto_depIdxs = []int32{
 	3,   // 9: holdfast.v1.Route.status:type_name -> holdfast.v1.RouteStatus
 	15,  // 10: holdfast.v1.Route.rule:type_name -> holdfast.v1.RuleRef
 	20,  // 11: holdfast.v1.Route.attributes:type_name -> holdfast.v1.Attributes
-	97,  // 12: holdfast.v1.Route.learned:type_name -> google.protobuf.Timestamp
-	97,  // 13: holdfast.v1.GetSummaryResponse.started:type_name -> google.protobuf.Timestamp
-	97,  // 14: holdfast.v1.GetSummaryResponse.configured:type_name -> google.protobuf.Timestamp
-	26,  // 15: holdfast.v1.GetSummaryResponse.tables:type_name -> holdfast.v1.TableSummary
+	101, // 12: holdfast.v1.Route.learned:type_name -> google.protobuf.Timestamp
+	101, // 13: holdfast.v1.GetSummaryResponse.started:type_name -> google.protobuf.Timestamp
+	101, // 14: holdfast.v1.GetSummaryResponse.configured:type_name -> google.protobuf.Timestamp
+	27,  // 15: holdfast.v1.GetSummaryResponse.tables:type_name -> holdfast.v1.TableSummary
 	0,   // 16: holdfast.v1.TableSummary.family:type_name -> holdfast.v1.Family
-	29,  // 17: holdfast.v1.ListNextHopsResponse.next_hops:type_name -> holdfast.v1.NextHop
-	30,  // 18: holdfast.v1.NextHop.ways:type_name -> holdfast.v1.NextHopWay
-	33,  // 19: holdfast.v1.GetMemoryResponse.items:type_name -> holdfast.v1.MemoryItem
-	38,  // 20: holdfast.v1.ListNeighborsResponse.neighbors:type_name -> holdfast.v1.Neighbor
-	38,  // 21: holdfast.v1.GetNeighborResponse.neighbor:type_name -> holdfast.v1.Neighbor
-	49,  // 22: holdfast.v1.GetNeighborResponse.detail:type_name -> holdfast.v1.NeighborDetail
-	1,   // 23: holdfast.v1.Neighbor.state:type_name -> holdfast.v1.SessionState
-	97,  // 24: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
-	40,  // 25: holdfast.v1.Neighbor.families:type_name -> holdfast.v1.NeighborFamily
-	42,  // 26: holdfast.v1.Neighbor.last_reset:type_name -> holdfast.v1.Reset
-	39,  // 27: holdfast.v1.Neighbor.down:type_name -> holdfast.v1.Down
-	97,  // 28: holdfast.v1.Down.since:type_name -> google.protobuf.Timestamp
-	97,  // 29: holdfast.v1.Down.until:type_name -> google.protobuf.Timestamp
-	0,   // 30: holdfast.v1.NeighborFamily.family:type_name -> holdfast.v1.Family
-	41,  // 31: holdfast.v1.NeighborFamily.limit:type_name -> holdfast.v1.PrefixLimit
-	98,  // 32: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
-	97,  // 33: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
-	43,  // 34: holdfast.v1.Reset.notification:type_name -> holdfast.v1.Notification
-	98,  // 35: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
-	98,  // 36: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
-	98,  // 37: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
-	98,  // 38: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
-	45,  // 39: holdfast.v1.Negotiated.timers:type_name -> holdfast.v1.Timers
-	0,   // 40: holdfast.v1.Negotiated.families:type_name -> holdfast.v1.Family
-	0,   // 41: holdfast.v1.Negotiated.add_path_receive:type_name -> holdfast.v1.Family
-	0,   // 42: holdfast.v1.Negotiated.add_path_send:type_name -> holdfast.v1.Family
-	47,  // 43: holdfast.v1.NeighborCounters.in:type_name -> holdfast.v1.MessageCounts
-	47,  // 44: holdfast.v1.NeighborCounters.out:type_name -> holdfast.v1.MessageCounts
-	44,  // 45: holdfast.v1.NeighborDetail.capabilities_sent:type_name -> holdfast.v1.Capability
-	44,  // 46: holdfast.v1.NeighborDetail.capabilities_received:type_name -> holdfast.v1.Capability
-	46,  // 47: holdfast.v1.NeighborDetail.negotiated:type_name -> holdfast.v1.Negotiated
-	45,  // 48: holdfast.v1.NeighborDetail.configured_timers:type_name -> holdfast.v1.Timers
-	48,  // 49: holdfast.v1.NeighborDetail.counters:type_name -> holdfast.v1.NeighborCounters
-	97,  // 50: holdfast.v1.NeighborDetail.last_established:type_name -> google.protobuf.Timestamp
-	97,  // 51: holdfast.v1.NeighborDetail.last_down:type_name -> google.protobuf.Timestamp
-	6,   // 52: holdfast.v1.RouteQuery.view:type_name -> holdfast.v1.RouteView
-	0,   // 53: holdfast.v1.RouteQuery.family:type_name -> holdfast.v1.Family
-	7,   // 54: holdfast.v1.RouteQuery.match:type_name -> holdfast.v1.PrefixMatch
-	50,  // 55: holdfast.v1.ListRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
-	21,  // 56: holdfast.v1.ListRoutesResponse.routes:type_name -> holdfast.v1.Route
-	50,  // 57: holdfast.v1.CountRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
-	21,  // 58: holdfast.v1.LookupResponse.routes:type_name -> holdfast.v1.Route
-	60,  // 59: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
-	59,  // 60: holdfast.v1.ExplainResponse.sending:type_name -> holdfast.v1.Sending
-	59,  // 61: holdfast.v1.ExplainResponse.also_sent:type_name -> holdfast.v1.Sending
-	15,  // 62: holdfast.v1.Sending.rule:type_name -> holdfast.v1.RuleRef
-	20,  // 63: holdfast.v1.Sending.attributes:type_name -> holdfast.v1.Attributes
-	21,  // 64: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
-	61,  // 65: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
-	72,  // 66: holdfast.v1.Candidate.findings:type_name -> holdfast.v1.Finding
-	64,  // 67: holdfast.v1.MonitorResponse.events:type_name -> holdfast.v1.Event
-	97,  // 68: holdfast.v1.Event.at:type_name -> google.protobuf.Timestamp
-	8,   // 69: holdfast.v1.Event.kind:type_name -> holdfast.v1.EventKind
-	0,   // 70: holdfast.v1.Event.family:type_name -> holdfast.v1.Family
-	21,  // 71: holdfast.v1.Event.old:type_name -> holdfast.v1.Route
-	21,  // 72: holdfast.v1.Event.new:type_name -> holdfast.v1.Route
-	67,  // 73: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
-	14,  // 74: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
-	68,  // 75: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
-	14,  // 76: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
-	9,   // 77: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
-	20,  // 78: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
-	2,   // 79: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
-	71,  // 80: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
-	20,  // 81: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
-	20,  // 82: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
-	15,  // 83: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
-	9,   // 84: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
-	72,  // 85: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
-	14,  // 86: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
-	10,  // 87: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
-	98,  // 88: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
-	81,  // 89: holdfast.v1.TraceNeighborResponse.events:type_name -> holdfast.v1.TraceEvent
-	97,  // 90: holdfast.v1.TraceEvent.at:type_name -> google.protobuf.Timestamp
-	97,  // 91: holdfast.v1.Announcement.since:type_name -> google.protobuf.Timestamp
-	97,  // 92: holdfast.v1.Announcement.until:type_name -> google.protobuf.Timestamp
-	82,  // 93: holdfast.v1.AnnounceRequest.announcements:type_name -> holdfast.v1.Announcement
-	98,  // 94: holdfast.v1.AnnounceRequest.lifetime:type_name -> google.protobuf.Duration
-	82,  // 95: holdfast.v1.ListAnnouncementsResponse.announcements:type_name -> holdfast.v1.Announcement
-	91,  // 96: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
-	11,  // 97: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
-	14,  // 98: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
-	91,  // 99: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
-	94,  // 100: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
-	12,  // 101: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
-	14,  // 102: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
-	98,  // 103: holdfast.v1.ShutdownRequest.drain:type_name -> google.protobuf.Duration
-	13,  // 104: holdfast.v1.ShutdownResponse.phase:type_name -> holdfast.v1.ShutdownPhase
-	98,  // 105: holdfast.v1.ShutdownResponse.left:type_name -> google.protobuf.Duration
-	22,  // 106: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
-	24,  // 107: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
-	31,  // 108: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
-	27,  // 109: holdfast.v1.Holdfast.ListNextHops:input_type -> holdfast.v1.ListNextHopsRequest
-	34,  // 110: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
-	36,  // 111: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
-	51,  // 112: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
-	53,  // 113: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
-	55,  // 114: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
-	57,  // 115: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
-	62,  // 116: holdfast.v1.Holdfast.Monitor:input_type -> holdfast.v1.MonitorRequest
-	65,  // 117: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
-	69,  // 118: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
-	73,  // 119: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
-	75,  // 120: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
-	77,  // 121: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
-	79,  // 122: holdfast.v1.Holdfast.TraceNeighbor:input_type -> holdfast.v1.TraceNeighborRequest
-	83,  // 123: holdfast.v1.Holdfast.Announce:input_type -> holdfast.v1.AnnounceRequest
-	85,  // 124: holdfast.v1.Holdfast.Withdraw:input_type -> holdfast.v1.WithdrawRequest
-	87,  // 125: holdfast.v1.Holdfast.ListAnnouncements:input_type -> holdfast.v1.ListAnnouncementsRequest
-	89,  // 126: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
-	92,  // 127: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
-	95,  // 128: holdfast.v1.Holdfast.Shutdown:input_type -> holdfast.v1.ShutdownRequest
-	23,  // 129: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
-	25,  // 130: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
-	32,  // 131: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
-	28,  // 132: holdfast.v1.Holdfast.ListNextHops:output_type -> holdfast.v1.ListNextHopsResponse
-	35,  // 133: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
-	37,  // 134: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
-	52,  // 135: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
-	54,  // 136: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
-	56,  // 137: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
-	58,  // 138: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
-	63,  // 139: holdfast.v1.Holdfast.Monitor:output_type -> holdfast.v1.MonitorResponse
-	66,  // 140: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
-	70,  // 141: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
-	74,  // 142: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
-	76,  // 143: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
-	78,  // 144: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
-	80,  // 145: holdfast.v1.Holdfast.TraceNeighbor:output_type -> holdfast.v1.TraceNeighborResponse
-	84,  // 146: holdfast.v1.Holdfast.Announce:output_type -> holdfast.v1.AnnounceResponse
-	86,  // 147: holdfast.v1.Holdfast.Withdraw:output_type -> holdfast.v1.WithdrawResponse
-	88,  // 148: holdfast.v1.Holdfast.ListAnnouncements:output_type -> holdfast.v1.ListAnnouncementsResponse
-	90,  // 149: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
-	93,  // 150: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
-	96,  // 151: holdfast.v1.Holdfast.Shutdown:output_type -> holdfast.v1.ShutdownResponse
-	129, // [129:152] is the sub-list for method output_type
-	106, // [106:129] is the sub-list for method input_type
-	106, // [106:106] is the sub-list for extension type_name
-	106, // [106:106] is the sub-list for extension extendee
-	0,   // [0:106] is the sub-list for field type_name
+	30,  // 17: holdfast.v1.ListNextHopsResponse.next_hops:type_name -> holdfast.v1.NextHop
+	31,  // 18: holdfast.v1.NextHop.ways:type_name -> holdfast.v1.NextHopWay
+	34,  // 19: holdfast.v1.GetRPKIResponse.sources:type_name -> holdfast.v1.RpkiSource
+	22,  // 20: holdfast.v1.GetRPKIResponse.covering:type_name -> holdfast.v1.Vrp
+	101, // 21: holdfast.v1.RpkiSource.since:type_name -> google.protobuf.Timestamp
+	101, // 22: holdfast.v1.RpkiSource.updated:type_name -> google.protobuf.Timestamp
+	101, // 23: holdfast.v1.RpkiSource.expires:type_name -> google.protobuf.Timestamp
+	37,  // 24: holdfast.v1.GetMemoryResponse.items:type_name -> holdfast.v1.MemoryItem
+	42,  // 25: holdfast.v1.ListNeighborsResponse.neighbors:type_name -> holdfast.v1.Neighbor
+	42,  // 26: holdfast.v1.GetNeighborResponse.neighbor:type_name -> holdfast.v1.Neighbor
+	53,  // 27: holdfast.v1.GetNeighborResponse.detail:type_name -> holdfast.v1.NeighborDetail
+	1,   // 28: holdfast.v1.Neighbor.state:type_name -> holdfast.v1.SessionState
+	101, // 29: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
+	44,  // 30: holdfast.v1.Neighbor.families:type_name -> holdfast.v1.NeighborFamily
+	46,  // 31: holdfast.v1.Neighbor.last_reset:type_name -> holdfast.v1.Reset
+	43,  // 32: holdfast.v1.Neighbor.down:type_name -> holdfast.v1.Down
+	101, // 33: holdfast.v1.Down.since:type_name -> google.protobuf.Timestamp
+	101, // 34: holdfast.v1.Down.until:type_name -> google.protobuf.Timestamp
+	0,   // 35: holdfast.v1.NeighborFamily.family:type_name -> holdfast.v1.Family
+	45,  // 36: holdfast.v1.NeighborFamily.limit:type_name -> holdfast.v1.PrefixLimit
+	102, // 37: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
+	101, // 38: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
+	47,  // 39: holdfast.v1.Reset.notification:type_name -> holdfast.v1.Notification
+	102, // 40: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
+	102, // 41: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
+	102, // 42: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
+	102, // 43: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
+	49,  // 44: holdfast.v1.Negotiated.timers:type_name -> holdfast.v1.Timers
+	0,   // 45: holdfast.v1.Negotiated.families:type_name -> holdfast.v1.Family
+	0,   // 46: holdfast.v1.Negotiated.add_path_receive:type_name -> holdfast.v1.Family
+	0,   // 47: holdfast.v1.Negotiated.add_path_send:type_name -> holdfast.v1.Family
+	51,  // 48: holdfast.v1.NeighborCounters.in:type_name -> holdfast.v1.MessageCounts
+	51,  // 49: holdfast.v1.NeighborCounters.out:type_name -> holdfast.v1.MessageCounts
+	48,  // 50: holdfast.v1.NeighborDetail.capabilities_sent:type_name -> holdfast.v1.Capability
+	48,  // 51: holdfast.v1.NeighborDetail.capabilities_received:type_name -> holdfast.v1.Capability
+	50,  // 52: holdfast.v1.NeighborDetail.negotiated:type_name -> holdfast.v1.Negotiated
+	49,  // 53: holdfast.v1.NeighborDetail.configured_timers:type_name -> holdfast.v1.Timers
+	52,  // 54: holdfast.v1.NeighborDetail.counters:type_name -> holdfast.v1.NeighborCounters
+	101, // 55: holdfast.v1.NeighborDetail.last_established:type_name -> google.protobuf.Timestamp
+	101, // 56: holdfast.v1.NeighborDetail.last_down:type_name -> google.protobuf.Timestamp
+	6,   // 57: holdfast.v1.RouteQuery.view:type_name -> holdfast.v1.RouteView
+	0,   // 58: holdfast.v1.RouteQuery.family:type_name -> holdfast.v1.Family
+	7,   // 59: holdfast.v1.RouteQuery.match:type_name -> holdfast.v1.PrefixMatch
+	54,  // 60: holdfast.v1.ListRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
+	21,  // 61: holdfast.v1.ListRoutesResponse.routes:type_name -> holdfast.v1.Route
+	54,  // 62: holdfast.v1.CountRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
+	21,  // 63: holdfast.v1.LookupResponse.routes:type_name -> holdfast.v1.Route
+	64,  // 64: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
+	63,  // 65: holdfast.v1.ExplainResponse.sending:type_name -> holdfast.v1.Sending
+	63,  // 66: holdfast.v1.ExplainResponse.also_sent:type_name -> holdfast.v1.Sending
+	15,  // 67: holdfast.v1.Sending.rule:type_name -> holdfast.v1.RuleRef
+	20,  // 68: holdfast.v1.Sending.attributes:type_name -> holdfast.v1.Attributes
+	21,  // 69: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
+	65,  // 70: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
+	76,  // 71: holdfast.v1.Candidate.findings:type_name -> holdfast.v1.Finding
+	22,  // 72: holdfast.v1.Candidate.covering:type_name -> holdfast.v1.Vrp
+	68,  // 73: holdfast.v1.MonitorResponse.events:type_name -> holdfast.v1.Event
+	101, // 74: holdfast.v1.Event.at:type_name -> google.protobuf.Timestamp
+	8,   // 75: holdfast.v1.Event.kind:type_name -> holdfast.v1.EventKind
+	0,   // 76: holdfast.v1.Event.family:type_name -> holdfast.v1.Family
+	21,  // 77: holdfast.v1.Event.old:type_name -> holdfast.v1.Route
+	21,  // 78: holdfast.v1.Event.new:type_name -> holdfast.v1.Route
+	71,  // 79: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
+	14,  // 80: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
+	72,  // 81: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
+	14,  // 82: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
+	9,   // 83: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
+	20,  // 84: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
+	2,   // 85: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
+	75,  // 86: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
+	20,  // 87: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
+	20,  // 88: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
+	15,  // 89: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
+	9,   // 90: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
+	76,  // 91: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
+	14,  // 92: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
+	10,  // 93: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
+	102, // 94: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
+	85,  // 95: holdfast.v1.TraceNeighborResponse.events:type_name -> holdfast.v1.TraceEvent
+	101, // 96: holdfast.v1.TraceEvent.at:type_name -> google.protobuf.Timestamp
+	101, // 97: holdfast.v1.Announcement.since:type_name -> google.protobuf.Timestamp
+	101, // 98: holdfast.v1.Announcement.until:type_name -> google.protobuf.Timestamp
+	86,  // 99: holdfast.v1.AnnounceRequest.announcements:type_name -> holdfast.v1.Announcement
+	102, // 100: holdfast.v1.AnnounceRequest.lifetime:type_name -> google.protobuf.Duration
+	86,  // 101: holdfast.v1.ListAnnouncementsResponse.announcements:type_name -> holdfast.v1.Announcement
+	95,  // 102: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
+	11,  // 103: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
+	14,  // 104: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
+	95,  // 105: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
+	98,  // 106: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
+	12,  // 107: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
+	14,  // 108: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
+	102, // 109: holdfast.v1.ShutdownRequest.drain:type_name -> google.protobuf.Duration
+	13,  // 110: holdfast.v1.ShutdownResponse.phase:type_name -> holdfast.v1.ShutdownPhase
+	102, // 111: holdfast.v1.ShutdownResponse.left:type_name -> google.protobuf.Duration
+	23,  // 112: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
+	25,  // 113: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
+	35,  // 114: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
+	28,  // 115: holdfast.v1.Holdfast.ListNextHops:input_type -> holdfast.v1.ListNextHopsRequest
+	32,  // 116: holdfast.v1.Holdfast.GetRPKI:input_type -> holdfast.v1.GetRPKIRequest
+	38,  // 117: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
+	40,  // 118: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
+	55,  // 119: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
+	57,  // 120: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
+	59,  // 121: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
+	61,  // 122: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
+	66,  // 123: holdfast.v1.Holdfast.Monitor:input_type -> holdfast.v1.MonitorRequest
+	69,  // 124: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
+	73,  // 125: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
+	77,  // 126: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
+	79,  // 127: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
+	81,  // 128: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
+	83,  // 129: holdfast.v1.Holdfast.TraceNeighbor:input_type -> holdfast.v1.TraceNeighborRequest
+	87,  // 130: holdfast.v1.Holdfast.Announce:input_type -> holdfast.v1.AnnounceRequest
+	89,  // 131: holdfast.v1.Holdfast.Withdraw:input_type -> holdfast.v1.WithdrawRequest
+	91,  // 132: holdfast.v1.Holdfast.ListAnnouncements:input_type -> holdfast.v1.ListAnnouncementsRequest
+	93,  // 133: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
+	96,  // 134: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
+	99,  // 135: holdfast.v1.Holdfast.Shutdown:input_type -> holdfast.v1.ShutdownRequest
+	24,  // 136: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
+	26,  // 137: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
+	36,  // 138: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
+	29,  // 139: holdfast.v1.Holdfast.ListNextHops:output_type -> holdfast.v1.ListNextHopsResponse
+	33,  // 140: holdfast.v1.Holdfast.GetRPKI:output_type -> holdfast.v1.GetRPKIResponse
+	39,  // 141: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
+	41,  // 142: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
+	56,  // 143: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
+	58,  // 144: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
+	60,  // 145: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
+	62,  // 146: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
+	67,  // 147: holdfast.v1.Holdfast.Monitor:output_type -> holdfast.v1.MonitorResponse
+	70,  // 148: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
+	74,  // 149: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
+	78,  // 150: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
+	80,  // 151: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
+	82,  // 152: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
+	84,  // 153: holdfast.v1.Holdfast.TraceNeighbor:output_type -> holdfast.v1.TraceNeighborResponse
+	88,  // 154: holdfast.v1.Holdfast.Announce:output_type -> holdfast.v1.AnnounceResponse
+	90,  // 155: holdfast.v1.Holdfast.Withdraw:output_type -> holdfast.v1.WithdrawResponse
+	92,  // 156: holdfast.v1.Holdfast.ListAnnouncements:output_type -> holdfast.v1.ListAnnouncementsResponse
+	94,  // 157: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
+	97,  // 158: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
+	100, // 159: holdfast.v1.Holdfast.Shutdown:output_type -> holdfast.v1.ShutdownResponse
+	136, // [136:160] is the sub-list for method output_type
+	112, // [112:136] is the sub-list for method input_type
+	112, // [112:112] is the sub-list for extension type_name
+	112, // [112:112] is the sub-list for extension extendee
+	0,   // [0:112] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_proto_init() }
@@ -7554,16 +7989,16 @@ func file_holdfast_proto_init() {
 		return
 	}
 	file_holdfast_proto_msgTypes[6].OneofWrappers = []any{}
-	file_holdfast_proto_msgTypes[12].OneofWrappers = []any{}
-	file_holdfast_proto_msgTypes[36].OneofWrappers = []any{}
-	file_holdfast_proto_msgTypes[68].OneofWrappers = []any{}
+	file_holdfast_proto_msgTypes[13].OneofWrappers = []any{}
+	file_holdfast_proto_msgTypes[40].OneofWrappers = []any{}
+	file_holdfast_proto_msgTypes[72].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_proto_rawDesc), len(file_holdfast_proto_rawDesc)),
 			NumEnums:      14,
-			NumMessages:   83,
+			NumMessages:   87,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

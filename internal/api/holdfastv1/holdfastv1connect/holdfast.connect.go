@@ -44,6 +44,8 @@ const (
 	HoldfastGetMemoryProcedure = "/holdfast.v1.Holdfast/GetMemory"
 	// HoldfastListNextHopsProcedure is the fully-qualified name of the Holdfast's ListNextHops RPC.
 	HoldfastListNextHopsProcedure = "/holdfast.v1.Holdfast/ListNextHops"
+	// HoldfastGetRPKIProcedure is the fully-qualified name of the Holdfast's GetRPKI RPC.
+	HoldfastGetRPKIProcedure = "/holdfast.v1.Holdfast/GetRPKI"
 	// HoldfastListNeighborsProcedure is the fully-qualified name of the Holdfast's ListNeighbors RPC.
 	HoldfastListNeighborsProcedure = "/holdfast.v1.Holdfast/ListNeighbors"
 	// HoldfastGetNeighborProcedure is the fully-qualified name of the Holdfast's GetNeighbor RPC.
@@ -91,6 +93,8 @@ type HoldfastClient interface {
 	GetSummary(context.Context, *connect.Request[holdfastv1.GetSummaryRequest]) (*connect.Response[holdfastv1.GetSummaryResponse], error)
 	GetMemory(context.Context, *connect.Request[holdfastv1.GetMemoryRequest]) (*connect.Response[holdfastv1.GetMemoryResponse], error)
 	ListNextHops(context.Context, *connect.Request[holdfastv1.ListNextHopsRequest]) (*connect.Response[holdfastv1.ListNextHopsResponse], error)
+	// GetRPKI returns the sources of VRPs, and what they say of a route.
+	GetRPKI(context.Context, *connect.Request[holdfastv1.GetRPKIRequest]) (*connect.Response[holdfastv1.GetRPKIResponse], error)
 	ListNeighbors(context.Context, *connect.Request[holdfastv1.ListNeighborsRequest]) (*connect.Response[holdfastv1.ListNeighborsResponse], error)
 	GetNeighbor(context.Context, *connect.Request[holdfastv1.GetNeighborRequest]) (*connect.Response[holdfastv1.GetNeighborResponse], error)
 	// ListRoutes streams the routes that the query selects, the paths of one
@@ -163,6 +167,12 @@ func NewHoldfastClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 			httpClient,
 			baseURL+HoldfastListNextHopsProcedure,
 			connect.WithSchema(holdfastMethods.ByName("ListNextHops")),
+			connect.WithClientOptions(opts...),
+		),
+		getRPKI: connect.NewClient[holdfastv1.GetRPKIRequest, holdfastv1.GetRPKIResponse](
+			httpClient,
+			baseURL+HoldfastGetRPKIProcedure,
+			connect.WithSchema(holdfastMethods.ByName("GetRPKI")),
 			connect.WithClientOptions(opts...),
 		),
 		listNeighbors: connect.NewClient[holdfastv1.ListNeighborsRequest, holdfastv1.ListNeighborsResponse](
@@ -288,6 +298,7 @@ type holdfastClient struct {
 	getSummary        *connect.Client[holdfastv1.GetSummaryRequest, holdfastv1.GetSummaryResponse]
 	getMemory         *connect.Client[holdfastv1.GetMemoryRequest, holdfastv1.GetMemoryResponse]
 	listNextHops      *connect.Client[holdfastv1.ListNextHopsRequest, holdfastv1.ListNextHopsResponse]
+	getRPKI           *connect.Client[holdfastv1.GetRPKIRequest, holdfastv1.GetRPKIResponse]
 	listNeighbors     *connect.Client[holdfastv1.ListNeighborsRequest, holdfastv1.ListNeighborsResponse]
 	getNeighbor       *connect.Client[holdfastv1.GetNeighborRequest, holdfastv1.GetNeighborResponse]
 	listRoutes        *connect.Client[holdfastv1.ListRoutesRequest, holdfastv1.ListRoutesResponse]
@@ -327,6 +338,11 @@ func (c *holdfastClient) GetMemory(ctx context.Context, req *connect.Request[hol
 // ListNextHops calls holdfast.v1.Holdfast.ListNextHops.
 func (c *holdfastClient) ListNextHops(ctx context.Context, req *connect.Request[holdfastv1.ListNextHopsRequest]) (*connect.Response[holdfastv1.ListNextHopsResponse], error) {
 	return c.listNextHops.CallUnary(ctx, req)
+}
+
+// GetRPKI calls holdfast.v1.Holdfast.GetRPKI.
+func (c *holdfastClient) GetRPKI(ctx context.Context, req *connect.Request[holdfastv1.GetRPKIRequest]) (*connect.Response[holdfastv1.GetRPKIResponse], error) {
+	return c.getRPKI.CallUnary(ctx, req)
 }
 
 // ListNeighbors calls holdfast.v1.Holdfast.ListNeighbors.
@@ -430,6 +446,8 @@ type HoldfastHandler interface {
 	GetSummary(context.Context, *connect.Request[holdfastv1.GetSummaryRequest]) (*connect.Response[holdfastv1.GetSummaryResponse], error)
 	GetMemory(context.Context, *connect.Request[holdfastv1.GetMemoryRequest]) (*connect.Response[holdfastv1.GetMemoryResponse], error)
 	ListNextHops(context.Context, *connect.Request[holdfastv1.ListNextHopsRequest]) (*connect.Response[holdfastv1.ListNextHopsResponse], error)
+	// GetRPKI returns the sources of VRPs, and what they say of a route.
+	GetRPKI(context.Context, *connect.Request[holdfastv1.GetRPKIRequest]) (*connect.Response[holdfastv1.GetRPKIResponse], error)
 	ListNeighbors(context.Context, *connect.Request[holdfastv1.ListNeighborsRequest]) (*connect.Response[holdfastv1.ListNeighborsResponse], error)
 	GetNeighbor(context.Context, *connect.Request[holdfastv1.GetNeighborRequest]) (*connect.Response[holdfastv1.GetNeighborResponse], error)
 	// ListRoutes streams the routes that the query selects, the paths of one
@@ -498,6 +516,12 @@ func NewHoldfastHandler(svc HoldfastHandler, opts ...connect.HandlerOption) (str
 		HoldfastListNextHopsProcedure,
 		svc.ListNextHops,
 		connect.WithSchema(holdfastMethods.ByName("ListNextHops")),
+		connect.WithHandlerOptions(opts...),
+	)
+	holdfastGetRPKIHandler := connect.NewUnaryHandler(
+		HoldfastGetRPKIProcedure,
+		svc.GetRPKI,
+		connect.WithSchema(holdfastMethods.ByName("GetRPKI")),
 		connect.WithHandlerOptions(opts...),
 	)
 	holdfastListNeighborsHandler := connect.NewUnaryHandler(
@@ -624,6 +648,8 @@ func NewHoldfastHandler(svc HoldfastHandler, opts ...connect.HandlerOption) (str
 			holdfastGetMemoryHandler.ServeHTTP(w, r)
 		case HoldfastListNextHopsProcedure:
 			holdfastListNextHopsHandler.ServeHTTP(w, r)
+		case HoldfastGetRPKIProcedure:
+			holdfastGetRPKIHandler.ServeHTTP(w, r)
 		case HoldfastListNeighborsProcedure:
 			holdfastListNeighborsHandler.ServeHTTP(w, r)
 		case HoldfastGetNeighborProcedure:
@@ -685,6 +711,10 @@ func (UnimplementedHoldfastHandler) GetMemory(context.Context, *connect.Request[
 
 func (UnimplementedHoldfastHandler) ListNextHops(context.Context, *connect.Request[holdfastv1.ListNextHopsRequest]) (*connect.Response[holdfastv1.ListNextHopsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.Holdfast.ListNextHops is not implemented"))
+}
+
+func (UnimplementedHoldfastHandler) GetRPKI(context.Context, *connect.Request[holdfastv1.GetRPKIRequest]) (*connect.Response[holdfastv1.GetRPKIResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.Holdfast.GetRPKI is not implemented"))
 }
 
 func (UnimplementedHoldfastHandler) ListNeighbors(context.Context, *connect.Request[holdfastv1.ListNeighborsRequest]) (*connect.Response[holdfastv1.ListNeighborsResponse], error) {
