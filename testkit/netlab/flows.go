@@ -78,6 +78,9 @@ func deepen(c *net.UDPConn) error {
 	}), err)
 }
 
+// burst is how many packets may be sent at once: the kernel has no room for more.
+const burst = 200
+
 // sender sends a few packets every millisecond, and more after one that it has
 // missed.
 func (f *Flows) sender(c *net.UDPConn, rate int) {
@@ -90,7 +93,8 @@ func (f *Flows) sender(c *net.UDPConn, rate int) {
 			return
 		case <-tick.C:
 		}
-		for due := int(time.Since(start) * time.Duration(rate) / time.Second); done < due; done++ {
+		due := int(time.Since(start) * time.Duration(rate) / time.Second)
+		for done = max(done, due-burst); done < due; done++ {
 			f.mu.Lock()
 			i := len(f.sent)
 			f.sent, f.at = append(f.sent, time.Now()), append(f.at, 0)
