@@ -87,13 +87,13 @@ func rows() []row {
 		}
 	}
 	packets, half, whole := row{figure: "packets lost", of: lost, unit: count}, "half of the prefixes heal within", "all heal within"
-	add("cut", "link cut", packets, row{figure: half, of: gap, unit: length}, row{figure: whole, of: worstGap, unit: length})
-	add("silence", "silent loss", packets, row{figure: half, of: gap, unit: length}, row{figure: whole, of: worstGap, unit: length})
+	add("cut", "link cut", packets, row{figure: half, of: gap, unit: pause}, row{figure: whole, of: worstGap, unit: pause})
+	add("silence", "silent loss", packets, row{figure: half, of: gap, unit: pause}, row{figure: whole, of: worstGap, unit: pause})
 	add("killed", "neighbor killed", packets, row{figure: "half of the prefixes have moved after", of: moved, unit: length},
 		row{figure: "all have moved after", of: lastMoved, unit: length})
 	watched := []row{{figure: "routes withdrawn from the neighbor that watches", of: withdrawn, unit: count}, {figure: "routes changed there", of: changed, unit: count}}
 	for _, e := range []struct{ name, text string }{{"crash", "own crash"}, {"upgrade", "upgrade"}} {
-		add(e.name, e.text, append([]row{packets, {figure: "longest gap", of: worstGap, unit: length}}, watched...)...)
+		add(e.name, e.text, append([]row{packets, {figure: "longest gap", of: worstGap, unit: pause}}, watched...)...)
 	}
 	add("edit", "policy edit", packets, row{figure: "all have moved after", of: lastMoved, unit: length}, watched[0], watched[1])
 	return all
@@ -142,11 +142,18 @@ func thousands(n int) string {
 	return thousands(n/1000) + fmt.Sprintf(",%03d", n%1000)
 }
 
-// length rounds: a prefix has a packet every 10 ms.
+func pause(f float64) string {
+	if f == 0 {
+		return "none"
+	}
+	return length(f)
+}
+
+// length is no finer than what is measured: a prefix has a packet every 10 ms.
 func length(f float64) string {
 	switch d := time.Duration(f); {
-	case d == 0:
-		return "none"
+	case d < 10*time.Millisecond:
+		return "< 10 ms"
 	case d < time.Second:
 		return fmt.Sprintf("%d ms", d.Round(time.Millisecond).Milliseconds())
 	default:

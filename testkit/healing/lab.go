@@ -18,7 +18,7 @@ const (
 	flows = 50    // prefixes that packets go to, spread over the table
 	rate  = 5_000 // packets a second, 100 to each
 	// Patience is how long a router may take for anything.
-	Patience = 3 * time.Minute
+	Patience = 5 * time.Minute
 )
 
 // Lab is a router between a sender and two upstreams that announce the same
