@@ -150,6 +150,19 @@ func reset(r *Reset) *pb.Reset {
 	return m
 }
 
+func bfdSession(b BFD) *pb.BfdSession {
+	return &pb.BfdSession{
+		Neighbor: b.Neighbor, Address: addrText(b.Address), Multihop: b.Multihop,
+		State: pb.BfdState(b.State) + 1, RemoteState: pb.BfdState(b.RemoteState) + 1, Diagnostic: uint32(b.Diag), RemoteDiagnostic: uint32(b.RemoteDiag),
+		Since: timestamp(b.Since), MinInterval: durationpb.New(b.MinInterval), MinReceive: durationpb.New(b.MinReceive), Multiplier: uint32(b.Multiplier),
+		RemoteMinInterval: durationpb.New(b.RemoteMinInterval), RemoteMinReceive: durationpb.New(b.RemoteMinReceive), RemoteMultiplier: uint32(b.RemoteMultiplier),
+		Interval: durationpb.New(b.Interval), DetectionTime: durationpb.New(b.Detection),
+		Discriminator: b.Discr, RemoteDiscriminator: b.RemoteDiscr, RemoteControlPlaneIndependent: b.RemoteIndependent,
+		Ups: b.Ups, Failures: b.Failures, LastFailure: b.LastFailure,
+		PacketsSent: b.Sent, PacketsReceived: b.Received, PacketsMissed: b.Missed, Problem: b.Problem,
+	}
+}
+
 func neighborDetail(n NeighborDetail) *pb.GetNeighborResponse {
 	c := n.Counters
 	m := &pb.NeighborDetail{
@@ -171,6 +184,9 @@ func neighborDetail(n NeighborDetail) *pb.GetNeighborResponse {
 			FourOctetAsn: g.AS4, ExtendedMessages: g.ExtMsg, ExtendedNextHop: g.ExtNH,
 			RouteRefresh: g.Refresh, EnhancedRefresh: g.EnhancedRefresh, Role: g.Role,
 		}
+	}
+	if n.BFD != nil {
+		m.Bfd = bfdSession(*n.BFD)
 	}
 	return &pb.GetNeighborResponse{Neighbor: neighbor(n.Neighbor), Detail: m}
 }

@@ -21,6 +21,7 @@ var readOnly = map[string]bool{
 	holdfastv1connect.HoldfastGetVersionProcedure:        true,
 	holdfastv1connect.HoldfastGetSummaryProcedure:        true,
 	holdfastv1connect.HoldfastGetMemoryProcedure:         true,
+	holdfastv1connect.HoldfastListBfdProcedure:           true,
 	holdfastv1connect.HoldfastListNextHopsProcedure:      true,
 	holdfastv1connect.HoldfastGetRPKIProcedure:           true,
 	holdfastv1connect.HoldfastListNeighborsProcedure:     true,

@@ -53,6 +53,8 @@ type Router interface {
 	Policies(ctx context.Context, name string) ([]Policy, error)
 	TestPolicy(ctx context.Context, t PolicyTest) (PolicyResult, error)
 	Memory(ctx context.Context) (Memory, error)
+	// BFD returns the sessions of BFD, by the name of the neighbor.
+	BFD(ctx context.Context) ([]BFD, error)
 	// NextHops returns the next hops that paths have; tracked is false where they
 	// are not followed.
 	NextHops(ctx context.Context) (hops []NextHop, tracked bool, err error)
@@ -254,6 +256,30 @@ type NeighborDetail struct {
 	Configured Timers
 
 	Counters Counters
+	BFD      *BFD // nil if it is not watched
+}
+
+// BFD is a session of BFD (RFC 5880).
+type BFD struct {
+	Neighbor                string
+	Address                 netip.Addr
+	Multihop                bool
+	State, RemoteState      uint8 // by the numbers of RFC 5880 section 4.1
+	Diag, RemoteDiag        uint8 // likewise
+	Since                   time.Time
+	MinInterval, MinReceive time.Duration // as configured
+	Multiplier              uint8
+	// As the neighbor says.
+	RemoteMinInterval, RemoteMinReceive time.Duration
+	RemoteMultiplier                    uint8
+	// In use: between our packets, and how long the neighbor may be silent.
+	Interval, Detection    time.Duration
+	Discr, RemoteDiscr     uint32
+	RemoteIndependent      bool // its BFD goes on when its BGP restarts
+	Ups, Failures          uint64
+	LastFailure            string
+	Sent, Received, Missed uint64
+	Problem                string // why packets cannot be sent
 }
 
 // Timers of a session; zero is off.

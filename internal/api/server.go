@@ -115,6 +115,13 @@ func (s *server) GetMemory(ctx context.Context, _ *connect.Request[pb.GetMemoryR
 	return answer(v, err, memory)
 }
 
+func (s *server) ListBfd(ctx context.Context, _ *connect.Request[pb.ListBfdRequest]) (*connect.Response[pb.ListBfdResponse], error) {
+	v, err := s.r.BFD(ctx)
+	return answer(v, err, func(v []BFD) *pb.ListBfdResponse {
+		return &pb.ListBfdResponse{Sessions: each(v, bfdSession)}
+	})
+}
+
 func (s *server) ListNextHops(ctx context.Context, _ *connect.Request[pb.ListNextHopsRequest]) (*connect.Response[pb.ListNextHopsResponse], error) {
 	v, tracked, err := s.r.NextHops(ctx)
 	return answer(v, err, func(v []NextHop) *pb.ListNextHopsResponse {

@@ -111,14 +111,14 @@ func (d *Driver) Close() {
 	_ = unix.Close(d.wake)
 }
 
-// Status is that of a session; false if there is none.
-func (d *Driver) Status(name string) (Status, bool) {
-	for _, s := range d.sessions() {
-		if s.Name == name {
-			return s.load(), true
-		}
+// All are the sessions, by name.
+func (d *Driver) All() []Status {
+	running := d.sessions()
+	all := make([]Status, len(running))
+	for i, s := range running {
+		all[i] = s.load()
 	}
-	return Status{}, false
+	return all
 }
 
 // Discarded counts packets that were none, or for no session.

@@ -19,7 +19,7 @@ import (
 
 func (a *app) showCommand() *cobra.Command {
 	return parent("show", "Look at the running router",
-		a.showSummary(), a.showNeighbors(), a.showNeighbor(), a.showRoutes(), a.showPolicy(), a.showAnnouncements(), a.showNextHops(), a.showRPKI(), a.showMemory())
+		a.showSummary(), a.showNeighbors(), a.showNeighbor(), a.showRoutes(), a.showPolicy(), a.showAnnouncements(), a.showNextHops(), a.showRPKI(), a.showBFD(), a.showMemory())
 }
 
 func (a *app) showSummary() *cobra.Command {
@@ -84,6 +84,18 @@ func (a *app) showPolicy() *cobra.Command {
 			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {
 				m, err := r.ListPolicies(ctx, connect.NewRequest(&pb.ListPoliciesRequest{Policy: strings.Join(args, "")}))
 				return show(m, err, a.view().Policies)
+			})
+		},
+	}
+}
+
+func (a *app) showBFD() *cobra.Command {
+	return &cobra.Command{
+		Use: "bfd", Short: "The neighbors that BFD watches", Args: between(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.ask(c.Context(), func(ctx context.Context, r *api.Client) error {
+				m, err := r.ListBfd(ctx, connect.NewRequest(&pb.ListBfdRequest{}))
+				return show(m, err, a.view().BFD)
 			})
 		},
 	}

@@ -15,6 +15,7 @@ import (
 
 	"holdfast/internal/api"
 	pb "holdfast/internal/api/holdfastv1"
+	"holdfast/internal/bfd"
 	"holdfast/internal/config"
 	"holdfast/internal/engine"
 	"holdfast/internal/session"
@@ -145,6 +146,11 @@ func BenchmarkScrape(b *testing.B) {
 	quiet := slog.New(slog.DiscardHandler)
 	d := &daemon{ids: &numbers{}, engine: engine.New(quiet), started: time.Now()}
 	d.sessions = session.New(d.engine, quiet)
+	var err error
+	if d.bfd, err = bfd.NewDriver(quiet, d.bfdChanged); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(d.bfd.Close)
 	b.Cleanup(func() { d.sessions.Close("") })
 	cfg, diags := config.Parse("bench.hcl", []byte(text.String()))
 	if diags.HasErrors() {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"holdfast/internal/api"
+	"holdfast/internal/bfd"
 	"holdfast/internal/config"
 	"holdfast/internal/engine"
 	"holdfast/internal/kernel"
@@ -39,6 +40,8 @@ type router struct {
 	id         func(*config.Neighbor) packet.ID
 	// tables are the names of all tables that there have been, by their numbers.
 	tables func() []string
+	// bfd are the sessions of BFD, by the name of the neighbor.
+	bfd func() []bfd.Status
 	// onLinks is who the kernel knows on its links.
 	onLinks func() ([]kernel.Neighbor, error)
 	// compile tries whether a configuration could run.

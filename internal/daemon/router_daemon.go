@@ -8,7 +8,7 @@ func newRouter(d *daemon) *router {
 		engine: d.engine, sessions: d.sessions, configPath: d.ConfigPath, started: d.started,
 		current: d.current, configured: d.configuredOnly, id: d.id, reload: d.reload,
 		takeDown: d.takeDown, enable: d.enable, shutdown: d.shutdown, downed: d.downed, announcements: &d.announcements,
-		tables: d.tables, onLinks: d.onLinks, vrps: d.vrps,
+		tables: d.tables, onLinks: d.onLinks, vrps: d.vrps, bfd: d.bfd.All,
 		compile: func(cfg *config.Config) error {
 			d.mu.Lock()
 			ids := d.ids.clone()

@@ -42,11 +42,14 @@ func (r *router) details(ctx context.Context) ([]api.NeighborDetail, error) {
 		return nil, err
 	}
 	cfg, _, _ := r.current()
+	bfds := r.bfd()
 	all := make([]api.NeighborDetail, 0, len(cfg.Neighbors))
 	for _, n := range cfg.Neighbors {
 		id := r.id(n)
 		st, _ := r.sessions.Status(id)
-		all = append(all, neighborDetail(n, &st, states[id]))
+		out := neighborDetail(n, &st, states[id])
+		out.BFD = watched(bfds, n.Name)
+		all = append(all, out)
 	}
 	return all, nil
 }
@@ -61,6 +64,7 @@ func (r *router) Neighbor(ctx context.Context, name string) (api.NeighborDetail,
 	st, _ := r.sessions.Status(id)
 	out := neighborDetail(n, &st, state)
 	out.Neighbor = r.withDown(out.Neighbor)
+	out.BFD = watched(r.bfd(), n.Name)
 	return out, err
 }
 

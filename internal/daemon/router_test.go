@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"holdfast/internal/api"
+	"holdfast/internal/bfd"
 	"holdfast/internal/config"
 	"holdfast/internal/engine"
 	"holdfast/internal/fsm"
@@ -177,6 +178,7 @@ func newBench(t *testing.T) *bench {
 	began := time.Now()
 	b.router = &router{
 		tables:  func() []string { return []string{config.MainTable} },
+		bfd:     func() []bfd.Status { return nil },
 		onLinks: func() ([]kernel.Neighbor, error) { return nil, nil },
 		engine:  e, sessions: b, configPath: path, started: began,
 		current:    func() (*config.Config, uint64, time.Time) { return b.cfg, 1, began },

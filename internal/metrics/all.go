@@ -126,6 +126,18 @@ func all() []metric {
 			return float64(n.Counters.Queued)
 		})},
 
+		{"holdfast_neighbor_bfd_up", "1 if BFD is up; only where it watches a neighbor.", gauge, neighbor, bfds(func(b *api.BFD) float64 { return truth(b.State == 3) })},
+		{"holdfast_neighbor_bfd_failures_total", "How often BFD has taken the neighbor for dead.", counter, neighbor, bfds(func(b *api.BFD) float64 { return float64(b.Failures) })},
+		{"holdfast_neighbor_bfd_packets_total", "Packets of BFD: sent, received, and those of the neighbor that did not come while it was up.", counter, []string{"neighbor", "kind"}, func(f *Figures, set setter) {
+			for _, n := range f.Neighbors {
+				if b := n.BFD; b != nil {
+					set(float64(b.Sent), n.Name, "sent")
+					set(float64(b.Received), n.Name, "received")
+					set(float64(b.Missed), n.Name, "missed")
+				}
+			}
+		}},
+
 		{"holdfast_table_prefixes", "Prefixes with a best path.", gauge, tableLabels(), tables(func(t *Table) float64 { return float64(t.Prefixes) })},
 		{"holdfast_table_paths", "Paths, rejected ones included.", gauge, tableLabels(), tables(func(t *Table) float64 { return float64(t.Paths) })},
 		{"holdfast_kernel_routes", "Routes of the table that are in the kernel.", gauge, tableLabels(), tables(func(t *Table) float64 { return float64(t.Installed) })},
@@ -216,6 +228,17 @@ func sources(of func(s *api.RPKISource, set func(float64))) func(*Figures, sette
 		for i := range f.RPKI.Sources {
 			s := &f.RPKI.Sources[i]
 			of(s, func(v float64) { set(v, s.Name) })
+		}
+	}
+}
+
+// bfds is a value of every neighbor that BFD watches.
+func bfds(of func(*api.BFD) float64) func(*Figures, setter) {
+	return func(f *Figures, set setter) {
+		for _, n := range f.Neighbors {
+			if n.BFD != nil {
+				set(of(n.BFD), n.Name)
+			}
 		}
 	}
 }

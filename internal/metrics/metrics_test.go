@@ -41,6 +41,7 @@ func figures() *Figures {
 			Out:      api.MessageCounts{Open: 4, Update: 8, Bytes: 900},
 			Sessions: 3, TreatAsWithdraw: 7, Discarded: 8, Unsendable: 9, Queued: 10,
 		},
+		BFD: &api.BFD{State: 3, Failures: 2, Sent: 20, Received: 30, Missed: 4},
 	}
 	b := api.NeighborDetail{Neighbor: api.Neighbor{Name: "shop \"x\"\n", Address: netip.MustParseAddr("fe80::1%eth0"), ASN: 64700,
 		State: api.Active, Shutdown: true, Held: true, Pending: true}}
@@ -104,6 +105,9 @@ func TestScrape(t *testing.T) {
 		`holdfast_neighbor_info{address="192.0.2.9",asn="64601",group="transit",neighbor="transit-a"} 1`,
 		`holdfast_neighbor_info{address="fe80::1%eth0",asn="64700",group="",neighbor="shop \"x\"\n"} 1`,
 		`holdfast_neighbor_up{neighbor="transit-a"} 1`,
+		`holdfast_neighbor_bfd_up{neighbor="transit-a"} 1`,
+		`holdfast_neighbor_bfd_failures_total{neighbor="transit-a"} 2`,
+		`holdfast_neighbor_bfd_packets_total{kind="missed",neighbor="transit-a"} 4`,
 		`holdfast_neighbor_up{neighbor="shop \"x\"\n"} 0`,
 		`holdfast_neighbor_state{neighbor="transit-a"} 6`,
 		`holdfast_neighbor_state{neighbor="shop \"x\"\n"} 3`,

@@ -79,7 +79,7 @@ func (h *human) Neighbor(m *pb.GetNeighborResponse) error {
 	if err := h.print(&b); err != nil {
 		return err
 	}
-	for _, section := range []*table{h.prefixes(n), h.timers(d), h.capabilities(d), h.counters(d)} {
+	for _, section := range []*table{h.prefixes(n), h.timers(d), h.bfd(d.Bfd), h.capabilities(d), h.counters(d)} {
 		if len(section.rows) == 1 {
 			continue // headings over nothing
 		}

@@ -60,6 +60,7 @@ func (v *jsonView) Lookup(m *pb.LookupResponse) error                 { return v
 func (v *jsonView) Explain(m *pb.ExplainResponse) error               { return v.write(m) }
 func (v *jsonView) Policies(m *pb.ListPoliciesResponse) error         { return v.write(m) }
 func (v *jsonView) PolicyTest(m *pb.TestPolicyResponse) error         { return v.write(m) }
+func (v *jsonView) BFD(m *pb.ListBfdResponse) error                   { return v.write(m) }
 func (v *jsonView) NextHops(m *pb.ListNextHopsResponse, _ bool) error { return v.write(m) }
 func (v *jsonView) RPKI(m *pb.GetRPKIResponse, _ *pb.GetRPKIRequest) error {
 	return v.write(m)

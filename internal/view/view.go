@@ -27,6 +27,7 @@ type View interface {
 	Explain(*pb.ExplainResponse) error
 	Policies(*pb.ListPoliciesResponse) error
 	PolicyTest(*pb.TestPolicyResponse) error
+	BFD(*pb.ListBfdResponse) error
 	NextHops(m *pb.ListNextHopsResponse, unreachable bool) error // unreachable: only those were asked for
 	RPKI(m *pb.GetRPKIResponse, asked *pb.GetRPKIRequest) error
 	Memory(*pb.GetMemoryResponse) error

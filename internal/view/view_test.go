@@ -162,6 +162,7 @@ func TestGolden(t *testing.T) {
 	sources := call(t, c.GetRPKI, &pb.GetRPKIRequest{})
 	asked := []*pb.GetRPKIRequest{{Prefix: "198.51.100.0/24", Asn: 64700}, {Prefix: "198.51.100.0/24"}, {Prefix: "10.0.0.0/8", Asn: 1}}
 	valid, covered := call(t, c.GetRPKI, asked[0]), call(t, c.GetRPKI, asked[1])
+	watched := call(t, c.ListBfd, &pb.ListBfdRequest{})
 	hops := call(t, c.ListNextHops, &pb.ListNextHopsRequest{})
 	announcements := call(t, c.ListAnnouncements, &pb.ListAnnouncementsRequest{})
 	traced := traceOf(t, c)
@@ -199,6 +200,8 @@ func TestGolden(t *testing.T) {
 		"rpki-valid":         func(v view.View) error { return v.RPKI(valid, asked[0]) },
 		"rpki-prefix":        func(v view.View) error { return v.RPKI(covered, asked[1]) },
 		"rpki-uncovered":     func(v view.View) error { return v.RPKI(&pb.GetRPKIResponse{State: "unknown"}, asked[2]) },
+		"bfd":                func(v view.View) error { return v.BFD(watched) },
+		"bfd-none":           func(v view.View) error { return v.BFD(&pb.ListBfdResponse{}) },
 		"nexthops":           func(v view.View) error { return v.NextHops(hops, false) },
 		"nexthops-untracked": func(v view.View) error { return v.NextHops(&pb.ListNextHopsResponse{Untracked: true}, false) },
 		"nexthops-reachable": func(v view.View) error { return v.NextHops(&pb.ListNextHopsResponse{}, true) },

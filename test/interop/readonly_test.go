@@ -34,7 +34,7 @@ var trials = map[string]struct {
 	args    string
 }{
 	"show summary": {looks, ""}, "show neighbors": {looks, ""}, "show neighbor": {looks, "n"}, "show routes": {looks, ""},
-	"show policy": {looks, ""}, "show memory": {looks, ""}, "show nexthops": {looks, ""}, "show rpki": {looks, ""},
+	"show policy": {looks, ""}, "show memory": {looks, ""}, "show nexthops": {looks, ""}, "show rpki": {looks, ""}, "show bfd": {looks, ""},
 	"lookup": {looks, "203.0.113.1"}, "explain": {looks, "203.0.113.0/24"}, "version": {looks, ""}, "trace": {looks, "n --for 1s"}, "monitor": {watches, ""},
 	"test policy": {looks, "all 203.0.113.0/24"},
 

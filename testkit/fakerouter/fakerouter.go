@@ -103,6 +103,9 @@ func (r *Router) Neighbor(_ context.Context, name string) (api.NeighborDetail, e
 func find(name string) (api.NeighborDetail, error) {
 	for _, n := range neighbors {
 		if n.Name == name || n.Address.String() == name {
+			if i := slices.IndexFunc(bfd, func(b api.BFD) bool { return b.Neighbor == n.Name }); i >= 0 {
+				n.BFD = &bfd[i]
+			}
 			return n, nil
 		}
 	}
@@ -312,6 +315,25 @@ func (r *Router) RPKI(_ context.Context, p *prefix.Prefix, origin uint32) (api.R
 	}
 	return out, r.Fail
 }
+
+// bfd is one session that is up and one that is down.
+var bfd = []api.BFD{
+	{
+		Neighbor: "core-1", Address: netip.MustParseAddr("198.51.100.1"), Multihop: true, State: 1, RemoteState: 1, Diag: 1, Since: Now.Add(-42 * time.Second),
+		MinInterval: 300 * time.Millisecond, MinReceive: 300 * time.Millisecond, Multiplier: 3, Interval: time.Second, Discr: 0x1f00a1,
+		Ups: 2, Failures: 2, LastFailure: "no BFD packet for 900ms", Sent: 1200, Received: 1100, Missed: 12,
+	},
+	{
+		Neighbor: "transit-a", Address: netip.MustParseAddr("192.0.2.9"), State: 3, RemoteState: 3, Since: Now.Add(-26 * time.Hour),
+		MinInterval: 300 * time.Millisecond, MinReceive: 300 * time.Millisecond, Multiplier: 3,
+		RemoteMinInterval: 100 * time.Millisecond, RemoteMinReceive: 50 * time.Millisecond, RemoteMultiplier: 5,
+		Interval: 300 * time.Millisecond, Detection: 1500 * time.Millisecond, Discr: 0x2e9d0b11, RemoteDiscr: 7, RemoteIndependent: true,
+		Ups: 1, Sent: 356_000, Received: 356_100,
+	},
+}
+
+// BFD has two sessions.
+func (r *Router) BFD(context.Context) ([]api.BFD, error) { return bfd, r.Fail }
 
 // NextHops has one of each kind.
 func (r *Router) NextHops(context.Context) ([]api.NextHop, bool, error) {

@@ -368,6 +368,61 @@ func (SegmentType) EnumDescriptor() ([]byte, []int) {
 	return file_holdfast_proto_rawDescGZIP(), []int{5}
 }
 
+type BfdState int32
+
+const (
+	BfdState_BFD_STATE_UNSPECIFIED BfdState = 0
+	BfdState_BFD_STATE_ADMIN_DOWN  BfdState = 1
+	BfdState_BFD_STATE_DOWN        BfdState = 2
+	BfdState_BFD_STATE_INIT        BfdState = 3
+	BfdState_BFD_STATE_UP          BfdState = 4
+)
+
+// Enum value maps for BfdState.
+var (
+	BfdState_name = map[int32]string{
+		0: "BFD_STATE_UNSPECIFIED",
+		1: "BFD_STATE_ADMIN_DOWN",
+		2: "BFD_STATE_DOWN",
+		3: "BFD_STATE_INIT",
+		4: "BFD_STATE_UP",
+	}
+	BfdState_value = map[string]int32{
+		"BFD_STATE_UNSPECIFIED": 0,
+		"BFD_STATE_ADMIN_DOWN":  1,
+		"BFD_STATE_DOWN":        2,
+		"BFD_STATE_INIT":        3,
+		"BFD_STATE_UP":          4,
+	}
+)
+
+func (x BfdState) Enum() *BfdState {
+	p := new(BfdState)
+	*p = x
+	return p
+}
+
+func (x BfdState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (BfdState) Descriptor() protoreflect.EnumDescriptor {
+	return file_holdfast_proto_enumTypes[6].Descriptor()
+}
+
+func (BfdState) Type() protoreflect.EnumType {
+	return &file_holdfast_proto_enumTypes[6]
+}
+
+func (x BfdState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use BfdState.Descriptor instead.
+func (BfdState) EnumDescriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{6}
+}
+
 type RouteView int32
 
 const (
@@ -409,11 +464,11 @@ func (x RouteView) String() string {
 }
 
 func (RouteView) Descriptor() protoreflect.EnumDescriptor {
-	return file_holdfast_proto_enumTypes[6].Descriptor()
+	return file_holdfast_proto_enumTypes[7].Descriptor()
 }
 
 func (RouteView) Type() protoreflect.EnumType {
-	return &file_holdfast_proto_enumTypes[6]
+	return &file_holdfast_proto_enumTypes[7]
 }
 
 func (x RouteView) Number() protoreflect.EnumNumber {
@@ -422,7 +477,7 @@ func (x RouteView) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RouteView.Descriptor instead.
 func (RouteView) EnumDescriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{6}
+	return file_holdfast_proto_rawDescGZIP(), []int{7}
 }
 
 type PrefixMatch int32
@@ -458,11 +513,11 @@ func (x PrefixMatch) String() string {
 }
 
 func (PrefixMatch) Descriptor() protoreflect.EnumDescriptor {
-	return file_holdfast_proto_enumTypes[7].Descriptor()
+	return file_holdfast_proto_enumTypes[8].Descriptor()
 }
 
 func (PrefixMatch) Type() protoreflect.EnumType {
-	return &file_holdfast_proto_enumTypes[7]
+	return &file_holdfast_proto_enumTypes[8]
 }
 
 func (x PrefixMatch) Number() protoreflect.EnumNumber {
@@ -471,7 +526,7 @@ func (x PrefixMatch) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PrefixMatch.Descriptor instead.
 func (PrefixMatch) EnumDescriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{7}
+	return file_holdfast_proto_rawDescGZIP(), []int{8}
 }
 
 type EventKind int32
@@ -519,11 +574,11 @@ func (x EventKind) String() string {
 }
 
 func (EventKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_holdfast_proto_enumTypes[8].Descriptor()
+	return file_holdfast_proto_enumTypes[9].Descriptor()
 }
 
 func (EventKind) Type() protoreflect.EnumType {
-	return &file_holdfast_proto_enumTypes[8]
+	return &file_holdfast_proto_enumTypes[9]
 }
 
 func (x EventKind) Number() protoreflect.EnumNumber {
@@ -532,7 +587,7 @@ func (x EventKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventKind.Descriptor instead.
 func (EventKind) EnumDescriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{8}
+	return file_holdfast_proto_rawDescGZIP(), []int{9}
 }
 
 type RuleAction int32
@@ -571,11 +626,11 @@ func (x RuleAction) String() string {
 }
 
 func (RuleAction) Descriptor() protoreflect.EnumDescriptor {
-	return file_holdfast_proto_enumTypes[9].Descriptor()
+	return file_holdfast_proto_enumTypes[10].Descriptor()
 }
 
 func (RuleAction) Type() protoreflect.EnumType {
-	return &file_holdfast_proto_enumTypes[9]
+	return &file_holdfast_proto_enumTypes[10]
 }
 
 func (x RuleAction) Number() protoreflect.EnumNumber {
@@ -584,7 +639,7 @@ func (x RuleAction) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RuleAction.Descriptor instead.
 func (RuleAction) EnumDescriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{9}
+	return file_holdfast_proto_rawDescGZIP(), []int{10}
 }
 
 type ClearMode int32
@@ -626,11 +681,11 @@ func (x ClearMode) String() string {
 }
 
 func (ClearMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_holdfast_proto_enumTypes[10].Descriptor()
+	return file_holdfast_proto_enumTypes[11].Descriptor()
 }
 
 func (ClearMode) Type() protoreflect.EnumType {
-	return &file_holdfast_proto_enumTypes[10]
+	return &file_holdfast_proto_enumTypes[11]
 }
 
 func (x ClearMode) Number() protoreflect.EnumNumber {
@@ -639,7 +694,7 @@ func (x ClearMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ClearMode.Descriptor instead.
 func (ClearMode) EnumDescriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{10}
+	return file_holdfast_proto_rawDescGZIP(), []int{11}
 }
 
 type ChangeKind int32
@@ -678,11 +733,11 @@ func (x ChangeKind) String() string {
 }
 
 func (ChangeKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_holdfast_proto_enumTypes[11].Descriptor()
+	return file_holdfast_proto_enumTypes[12].Descriptor()
 }
 
 func (ChangeKind) Type() protoreflect.EnumType {
-	return &file_holdfast_proto_enumTypes[11]
+	return &file_holdfast_proto_enumTypes[12]
 }
 
 func (x ChangeKind) Number() protoreflect.EnumNumber {
@@ -691,7 +746,7 @@ func (x ChangeKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ChangeKind.Descriptor instead.
 func (ChangeKind) EnumDescriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{11}
+	return file_holdfast_proto_rawDescGZIP(), []int{12}
 }
 
 type Severity int32
@@ -727,11 +782,11 @@ func (x Severity) String() string {
 }
 
 func (Severity) Descriptor() protoreflect.EnumDescriptor {
-	return file_holdfast_proto_enumTypes[12].Descriptor()
+	return file_holdfast_proto_enumTypes[13].Descriptor()
 }
 
 func (Severity) Type() protoreflect.EnumType {
-	return &file_holdfast_proto_enumTypes[12]
+	return &file_holdfast_proto_enumTypes[13]
 }
 
 func (x Severity) Number() protoreflect.EnumNumber {
@@ -740,7 +795,7 @@ func (x Severity) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Severity.Descriptor instead.
 func (Severity) EnumDescriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{12}
+	return file_holdfast_proto_rawDescGZIP(), []int{13}
 }
 
 type ShutdownPhase int32
@@ -782,11 +837,11 @@ func (x ShutdownPhase) String() string {
 }
 
 func (ShutdownPhase) Descriptor() protoreflect.EnumDescriptor {
-	return file_holdfast_proto_enumTypes[13].Descriptor()
+	return file_holdfast_proto_enumTypes[14].Descriptor()
 }
 
 func (ShutdownPhase) Type() protoreflect.EnumType {
-	return &file_holdfast_proto_enumTypes[13]
+	return &file_holdfast_proto_enumTypes[14]
 }
 
 func (x ShutdownPhase) Number() protoreflect.EnumNumber {
@@ -795,7 +850,7 @@ func (x ShutdownPhase) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ShutdownPhase.Descriptor instead.
 func (ShutdownPhase) EnumDescriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{13}
+	return file_holdfast_proto_rawDescGZIP(), []int{14}
 }
 
 // Position is a place in the configuration.
@@ -2486,6 +2541,342 @@ func (x *RpkiSource) GetError() string {
 	return ""
 }
 
+type ListBfdRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBfdRequest) Reset() {
+	*x = ListBfdRequest{}
+	mi := &file_holdfast_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBfdRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBfdRequest) ProtoMessage() {}
+
+func (x *ListBfdRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBfdRequest.ProtoReflect.Descriptor instead.
+func (*ListBfdRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{21}
+}
+
+type ListBfdResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sessions      []*BfdSession          `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBfdResponse) Reset() {
+	*x = ListBfdResponse{}
+	mi := &file_holdfast_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBfdResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBfdResponse) ProtoMessage() {}
+
+func (x *ListBfdResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBfdResponse.ProtoReflect.Descriptor instead.
+func (*ListBfdResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListBfdResponse) GetSessions() []*BfdSession {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+// BfdSession is BFD with a neighbor (RFC 5880).
+type BfdSession struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Neighbor string                 `protobuf:"bytes,1,opt,name=neighbor,proto3" json:"neighbor,omitempty"`
+	Address  string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// RFC 5883.
+	Multihop    bool     `protobuf:"varint,3,opt,name=multihop,proto3" json:"multihop,omitempty"`
+	State       BfdState `protobuf:"varint,4,opt,name=state,proto3,enum=holdfast.v1.BfdState" json:"state,omitempty"`
+	RemoteState BfdState `protobuf:"varint,5,opt,name=remote_state,json=remoteState,proto3,enum=holdfast.v1.BfdState" json:"remote_state,omitempty"`
+	// Why each end has last gone down, by the numbers of RFC 5880 section 4.1.
+	Diagnostic       uint32                 `protobuf:"varint,6,opt,name=diagnostic,proto3" json:"diagnostic,omitempty"`
+	RemoteDiagnostic uint32                 `protobuf:"varint,7,opt,name=remote_diagnostic,json=remoteDiagnostic,proto3" json:"remote_diagnostic,omitempty"`
+	Since            *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=since,proto3" json:"since,omitempty"`
+	// What is configured here.
+	MinInterval *durationpb.Duration `protobuf:"bytes,9,opt,name=min_interval,json=minInterval,proto3" json:"min_interval,omitempty"`
+	MinReceive  *durationpb.Duration `protobuf:"bytes,10,opt,name=min_receive,json=minReceive,proto3" json:"min_receive,omitempty"`
+	Multiplier  uint32               `protobuf:"varint,11,opt,name=multiplier,proto3" json:"multiplier,omitempty"`
+	// What the neighbor says.
+	RemoteMinInterval *durationpb.Duration `protobuf:"bytes,12,opt,name=remote_min_interval,json=remoteMinInterval,proto3" json:"remote_min_interval,omitempty"`
+	RemoteMinReceive  *durationpb.Duration `protobuf:"bytes,13,opt,name=remote_min_receive,json=remoteMinReceive,proto3" json:"remote_min_receive,omitempty"`
+	RemoteMultiplier  uint32               `protobuf:"varint,14,opt,name=remote_multiplier,json=remoteMultiplier,proto3" json:"remote_multiplier,omitempty"`
+	// In use: between our packets, 0 if none are wanted; and how long the neighbor
+	// may be silent.
+	Interval            *durationpb.Duration `protobuf:"bytes,15,opt,name=interval,proto3" json:"interval,omitempty"`
+	DetectionTime       *durationpb.Duration `protobuf:"bytes,16,opt,name=detection_time,json=detectionTime,proto3" json:"detection_time,omitempty"`
+	Discriminator       uint32               `protobuf:"varint,17,opt,name=discriminator,proto3" json:"discriminator,omitempty"`
+	RemoteDiscriminator uint32               `protobuf:"varint,18,opt,name=remote_discriminator,json=remoteDiscriminator,proto3" json:"remote_discriminator,omitempty"`
+	// The neighbor's BFD goes on when its BGP restarts (the C bit).
+	RemoteControlPlaneIndependent bool `protobuf:"varint,19,opt,name=remote_control_plane_independent,json=remoteControlPlaneIndependent,proto3" json:"remote_control_plane_independent,omitempty"`
+	// How often it came up, and how often it failed.
+	Ups      uint64 `protobuf:"varint,20,opt,name=ups,proto3" json:"ups,omitempty"`
+	Failures uint64 `protobuf:"varint,21,opt,name=failures,proto3" json:"failures,omitempty"`
+	// Why it failed the last time.
+	LastFailure     string `protobuf:"bytes,22,opt,name=last_failure,json=lastFailure,proto3" json:"last_failure,omitempty"`
+	PacketsSent     uint64 `protobuf:"varint,23,opt,name=packets_sent,json=packetsSent,proto3" json:"packets_sent,omitempty"`
+	PacketsReceived uint64 `protobuf:"varint,24,opt,name=packets_received,json=packetsReceived,proto3" json:"packets_received,omitempty"`
+	// Of the neighbor's packets, those that did not come while it was up.
+	PacketsMissed uint64 `protobuf:"varint,25,opt,name=packets_missed,json=packetsMissed,proto3" json:"packets_missed,omitempty"`
+	// Why packets cannot be sent.
+	Problem       string `protobuf:"bytes,26,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BfdSession) Reset() {
+	*x = BfdSession{}
+	mi := &file_holdfast_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BfdSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BfdSession) ProtoMessage() {}
+
+func (x *BfdSession) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BfdSession.ProtoReflect.Descriptor instead.
+func (*BfdSession) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *BfdSession) GetNeighbor() string {
+	if x != nil {
+		return x.Neighbor
+	}
+	return ""
+}
+
+func (x *BfdSession) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *BfdSession) GetMultihop() bool {
+	if x != nil {
+		return x.Multihop
+	}
+	return false
+}
+
+func (x *BfdSession) GetState() BfdState {
+	if x != nil {
+		return x.State
+	}
+	return BfdState_BFD_STATE_UNSPECIFIED
+}
+
+func (x *BfdSession) GetRemoteState() BfdState {
+	if x != nil {
+		return x.RemoteState
+	}
+	return BfdState_BFD_STATE_UNSPECIFIED
+}
+
+func (x *BfdSession) GetDiagnostic() uint32 {
+	if x != nil {
+		return x.Diagnostic
+	}
+	return 0
+}
+
+func (x *BfdSession) GetRemoteDiagnostic() uint32 {
+	if x != nil {
+		return x.RemoteDiagnostic
+	}
+	return 0
+}
+
+func (x *BfdSession) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *BfdSession) GetMinInterval() *durationpb.Duration {
+	if x != nil {
+		return x.MinInterval
+	}
+	return nil
+}
+
+func (x *BfdSession) GetMinReceive() *durationpb.Duration {
+	if x != nil {
+		return x.MinReceive
+	}
+	return nil
+}
+
+func (x *BfdSession) GetMultiplier() uint32 {
+	if x != nil {
+		return x.Multiplier
+	}
+	return 0
+}
+
+func (x *BfdSession) GetRemoteMinInterval() *durationpb.Duration {
+	if x != nil {
+		return x.RemoteMinInterval
+	}
+	return nil
+}
+
+func (x *BfdSession) GetRemoteMinReceive() *durationpb.Duration {
+	if x != nil {
+		return x.RemoteMinReceive
+	}
+	return nil
+}
+
+func (x *BfdSession) GetRemoteMultiplier() uint32 {
+	if x != nil {
+		return x.RemoteMultiplier
+	}
+	return 0
+}
+
+func (x *BfdSession) GetInterval() *durationpb.Duration {
+	if x != nil {
+		return x.Interval
+	}
+	return nil
+}
+
+func (x *BfdSession) GetDetectionTime() *durationpb.Duration {
+	if x != nil {
+		return x.DetectionTime
+	}
+	return nil
+}
+
+func (x *BfdSession) GetDiscriminator() uint32 {
+	if x != nil {
+		return x.Discriminator
+	}
+	return 0
+}
+
+func (x *BfdSession) GetRemoteDiscriminator() uint32 {
+	if x != nil {
+		return x.RemoteDiscriminator
+	}
+	return 0
+}
+
+func (x *BfdSession) GetRemoteControlPlaneIndependent() bool {
+	if x != nil {
+		return x.RemoteControlPlaneIndependent
+	}
+	return false
+}
+
+func (x *BfdSession) GetUps() uint64 {
+	if x != nil {
+		return x.Ups
+	}
+	return 0
+}
+
+func (x *BfdSession) GetFailures() uint64 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *BfdSession) GetLastFailure() string {
+	if x != nil {
+		return x.LastFailure
+	}
+	return ""
+}
+
+func (x *BfdSession) GetPacketsSent() uint64 {
+	if x != nil {
+		return x.PacketsSent
+	}
+	return 0
+}
+
+func (x *BfdSession) GetPacketsReceived() uint64 {
+	if x != nil {
+		return x.PacketsReceived
+	}
+	return 0
+}
+
+func (x *BfdSession) GetPacketsMissed() uint64 {
+	if x != nil {
+		return x.PacketsMissed
+	}
+	return 0
+}
+
+func (x *BfdSession) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
 type GetMemoryRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2494,7 +2885,7 @@ type GetMemoryRequest struct {
 
 func (x *GetMemoryRequest) Reset() {
 	*x = GetMemoryRequest{}
-	mi := &file_holdfast_proto_msgTypes[21]
+	mi := &file_holdfast_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2506,7 +2897,7 @@ func (x *GetMemoryRequest) String() string {
 func (*GetMemoryRequest) ProtoMessage() {}
 
 func (x *GetMemoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[21]
+	mi := &file_holdfast_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2519,7 +2910,7 @@ func (x *GetMemoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMemoryRequest.ProtoReflect.Descriptor instead.
 func (*GetMemoryRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{21}
+	return file_holdfast_proto_rawDescGZIP(), []int{24}
 }
 
 type GetMemoryResponse struct {
@@ -2534,7 +2925,7 @@ type GetMemoryResponse struct {
 
 func (x *GetMemoryResponse) Reset() {
 	*x = GetMemoryResponse{}
-	mi := &file_holdfast_proto_msgTypes[22]
+	mi := &file_holdfast_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2546,7 +2937,7 @@ func (x *GetMemoryResponse) String() string {
 func (*GetMemoryResponse) ProtoMessage() {}
 
 func (x *GetMemoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[22]
+	mi := &file_holdfast_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2559,7 +2950,7 @@ func (x *GetMemoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMemoryResponse.ProtoReflect.Descriptor instead.
 func (*GetMemoryResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{22}
+	return file_holdfast_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetMemoryResponse) GetItems() []*MemoryItem {
@@ -2601,7 +2992,7 @@ type MemoryItem struct {
 
 func (x *MemoryItem) Reset() {
 	*x = MemoryItem{}
-	mi := &file_holdfast_proto_msgTypes[23]
+	mi := &file_holdfast_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2613,7 +3004,7 @@ func (x *MemoryItem) String() string {
 func (*MemoryItem) ProtoMessage() {}
 
 func (x *MemoryItem) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[23]
+	mi := &file_holdfast_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2626,7 +3017,7 @@ func (x *MemoryItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemoryItem.ProtoReflect.Descriptor instead.
 func (*MemoryItem) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{23}
+	return file_holdfast_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *MemoryItem) GetName() string {
@@ -2658,7 +3049,7 @@ type ListNeighborsRequest struct {
 
 func (x *ListNeighborsRequest) Reset() {
 	*x = ListNeighborsRequest{}
-	mi := &file_holdfast_proto_msgTypes[24]
+	mi := &file_holdfast_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2670,7 +3061,7 @@ func (x *ListNeighborsRequest) String() string {
 func (*ListNeighborsRequest) ProtoMessage() {}
 
 func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[24]
+	mi := &file_holdfast_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2683,7 +3074,7 @@ func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*ListNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{24}
+	return file_holdfast_proto_rawDescGZIP(), []int{27}
 }
 
 type ListNeighborsResponse struct {
@@ -2695,7 +3086,7 @@ type ListNeighborsResponse struct {
 
 func (x *ListNeighborsResponse) Reset() {
 	*x = ListNeighborsResponse{}
-	mi := &file_holdfast_proto_msgTypes[25]
+	mi := &file_holdfast_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2707,7 +3098,7 @@ func (x *ListNeighborsResponse) String() string {
 func (*ListNeighborsResponse) ProtoMessage() {}
 
 func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[25]
+	mi := &file_holdfast_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2720,7 +3111,7 @@ func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsResponse.ProtoReflect.Descriptor instead.
 func (*ListNeighborsResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{25}
+	return file_holdfast_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListNeighborsResponse) GetNeighbors() []*Neighbor {
@@ -2739,7 +3130,7 @@ type GetNeighborRequest struct {
 
 func (x *GetNeighborRequest) Reset() {
 	*x = GetNeighborRequest{}
-	mi := &file_holdfast_proto_msgTypes[26]
+	mi := &file_holdfast_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2751,7 +3142,7 @@ func (x *GetNeighborRequest) String() string {
 func (*GetNeighborRequest) ProtoMessage() {}
 
 func (x *GetNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[26]
+	mi := &file_holdfast_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2764,7 +3155,7 @@ func (x *GetNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNeighborRequest.ProtoReflect.Descriptor instead.
 func (*GetNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{26}
+	return file_holdfast_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetNeighborRequest) GetNeighbor() string {
@@ -2784,7 +3175,7 @@ type GetNeighborResponse struct {
 
 func (x *GetNeighborResponse) Reset() {
 	*x = GetNeighborResponse{}
-	mi := &file_holdfast_proto_msgTypes[27]
+	mi := &file_holdfast_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2796,7 +3187,7 @@ func (x *GetNeighborResponse) String() string {
 func (*GetNeighborResponse) ProtoMessage() {}
 
 func (x *GetNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[27]
+	mi := &file_holdfast_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2809,7 +3200,7 @@ func (x *GetNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNeighborResponse.ProtoReflect.Descriptor instead.
 func (*GetNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{27}
+	return file_holdfast_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetNeighborResponse) GetNeighbor() *Neighbor {
@@ -2865,7 +3256,7 @@ type Neighbor struct {
 
 func (x *Neighbor) Reset() {
 	*x = Neighbor{}
-	mi := &file_holdfast_proto_msgTypes[28]
+	mi := &file_holdfast_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2877,7 +3268,7 @@ func (x *Neighbor) String() string {
 func (*Neighbor) ProtoMessage() {}
 
 func (x *Neighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[28]
+	mi := &file_holdfast_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2890,7 +3281,7 @@ func (x *Neighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbor.ProtoReflect.Descriptor instead.
 func (*Neighbor) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{28}
+	return file_holdfast_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Neighbor) GetName() string {
@@ -3062,7 +3453,7 @@ type Down struct {
 
 func (x *Down) Reset() {
 	*x = Down{}
-	mi := &file_holdfast_proto_msgTypes[29]
+	mi := &file_holdfast_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3074,7 +3465,7 @@ func (x *Down) String() string {
 func (*Down) ProtoMessage() {}
 
 func (x *Down) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[29]
+	mi := &file_holdfast_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3087,7 +3478,7 @@ func (x *Down) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Down.ProtoReflect.Descriptor instead.
 func (*Down) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{29}
+	return file_holdfast_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Down) GetReason() string {
@@ -3139,7 +3530,7 @@ type NeighborFamily struct {
 
 func (x *NeighborFamily) Reset() {
 	*x = NeighborFamily{}
-	mi := &file_holdfast_proto_msgTypes[30]
+	mi := &file_holdfast_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3151,7 +3542,7 @@ func (x *NeighborFamily) String() string {
 func (*NeighborFamily) ProtoMessage() {}
 
 func (x *NeighborFamily) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[30]
+	mi := &file_holdfast_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3164,7 +3555,7 @@ func (x *NeighborFamily) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborFamily.ProtoReflect.Descriptor instead.
 func (*NeighborFamily) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{30}
+	return file_holdfast_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *NeighborFamily) GetFamily() Family {
@@ -3259,7 +3650,7 @@ type PrefixLimit struct {
 
 func (x *PrefixLimit) Reset() {
 	*x = PrefixLimit{}
-	mi := &file_holdfast_proto_msgTypes[31]
+	mi := &file_holdfast_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3271,7 +3662,7 @@ func (x *PrefixLimit) String() string {
 func (*PrefixLimit) ProtoMessage() {}
 
 func (x *PrefixLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[31]
+	mi := &file_holdfast_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3284,7 +3675,7 @@ func (x *PrefixLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrefixLimit.ProtoReflect.Descriptor instead.
 func (*PrefixLimit) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{31}
+	return file_holdfast_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PrefixLimit) GetMax() uint64 {
@@ -3333,7 +3724,7 @@ type Reset struct {
 
 func (x *Reset) Reset() {
 	*x = Reset{}
-	mi := &file_holdfast_proto_msgTypes[32]
+	mi := &file_holdfast_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3345,7 +3736,7 @@ func (x *Reset) String() string {
 func (*Reset) ProtoMessage() {}
 
 func (x *Reset) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[32]
+	mi := &file_holdfast_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3358,7 +3749,7 @@ func (x *Reset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reset.ProtoReflect.Descriptor instead.
 func (*Reset) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{32}
+	return file_holdfast_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Reset) GetAt() *timestamppb.Timestamp {
@@ -3399,7 +3790,7 @@ type Notification struct {
 
 func (x *Notification) Reset() {
 	*x = Notification{}
-	mi := &file_holdfast_proto_msgTypes[33]
+	mi := &file_holdfast_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3411,7 +3802,7 @@ func (x *Notification) String() string {
 func (*Notification) ProtoMessage() {}
 
 func (x *Notification) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[33]
+	mi := &file_holdfast_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3424,7 +3815,7 @@ func (x *Notification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notification.ProtoReflect.Descriptor instead.
 func (*Notification) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{33}
+	return file_holdfast_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Notification) GetSent() bool {
@@ -3482,7 +3873,7 @@ type Capability struct {
 
 func (x *Capability) Reset() {
 	*x = Capability{}
-	mi := &file_holdfast_proto_msgTypes[34]
+	mi := &file_holdfast_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3494,7 +3885,7 @@ func (x *Capability) String() string {
 func (*Capability) ProtoMessage() {}
 
 func (x *Capability) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[34]
+	mi := &file_holdfast_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3507,7 +3898,7 @@ func (x *Capability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capability.ProtoReflect.Descriptor instead.
 func (*Capability) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{34}
+	return file_holdfast_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Capability) GetCode() uint32 {
@@ -3550,7 +3941,7 @@ type Timers struct {
 
 func (x *Timers) Reset() {
 	*x = Timers{}
-	mi := &file_holdfast_proto_msgTypes[35]
+	mi := &file_holdfast_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3562,7 +3953,7 @@ func (x *Timers) String() string {
 func (*Timers) ProtoMessage() {}
 
 func (x *Timers) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[35]
+	mi := &file_holdfast_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3575,7 +3966,7 @@ func (x *Timers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timers.ProtoReflect.Descriptor instead.
 func (*Timers) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{35}
+	return file_holdfast_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Timers) GetHold() *durationpb.Duration {
@@ -3627,7 +4018,7 @@ type Negotiated struct {
 
 func (x *Negotiated) Reset() {
 	*x = Negotiated{}
-	mi := &file_holdfast_proto_msgTypes[36]
+	mi := &file_holdfast_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3639,7 +4030,7 @@ func (x *Negotiated) String() string {
 func (*Negotiated) ProtoMessage() {}
 
 func (x *Negotiated) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[36]
+	mi := &file_holdfast_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3652,7 +4043,7 @@ func (x *Negotiated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Negotiated.ProtoReflect.Descriptor instead.
 func (*Negotiated) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{36}
+	return file_holdfast_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Negotiated) GetTimers() *Timers {
@@ -3739,7 +4130,7 @@ type MessageCounts struct {
 
 func (x *MessageCounts) Reset() {
 	*x = MessageCounts{}
-	mi := &file_holdfast_proto_msgTypes[37]
+	mi := &file_holdfast_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3751,7 +4142,7 @@ func (x *MessageCounts) String() string {
 func (*MessageCounts) ProtoMessage() {}
 
 func (x *MessageCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[37]
+	mi := &file_holdfast_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3764,7 +4155,7 @@ func (x *MessageCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageCounts.ProtoReflect.Descriptor instead.
 func (*MessageCounts) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{37}
+	return file_holdfast_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *MessageCounts) GetOpen() uint64 {
@@ -3824,7 +4215,7 @@ type NeighborCounters struct {
 
 func (x *NeighborCounters) Reset() {
 	*x = NeighborCounters{}
-	mi := &file_holdfast_proto_msgTypes[38]
+	mi := &file_holdfast_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3836,7 +4227,7 @@ func (x *NeighborCounters) String() string {
 func (*NeighborCounters) ProtoMessage() {}
 
 func (x *NeighborCounters) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[38]
+	mi := &file_holdfast_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3849,7 +4240,7 @@ func (x *NeighborCounters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborCounters.ProtoReflect.Descriptor instead.
 func (*NeighborCounters) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{38}
+	return file_holdfast_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *NeighborCounters) GetIn() *MessageCounts {
@@ -3921,13 +4312,15 @@ type NeighborDetail struct {
 	// When a session was last established, and when one last ended.
 	LastEstablished *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=last_established,json=lastEstablished,proto3" json:"last_established,omitempty"`
 	LastDown        *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=last_down,json=lastDown,proto3" json:"last_down,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Absent if the neighbor is not watched by BFD now.
+	Bfd           *BfdSession `protobuf:"bytes,17,opt,name=bfd,proto3" json:"bfd,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *NeighborDetail) Reset() {
 	*x = NeighborDetail{}
-	mi := &file_holdfast_proto_msgTypes[39]
+	mi := &file_holdfast_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3939,7 +4332,7 @@ func (x *NeighborDetail) String() string {
 func (*NeighborDetail) ProtoMessage() {}
 
 func (x *NeighborDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[39]
+	mi := &file_holdfast_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3952,7 +4345,7 @@ func (x *NeighborDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborDetail.ProtoReflect.Descriptor instead.
 func (*NeighborDetail) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{39}
+	return file_holdfast_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *NeighborDetail) GetLocal() string {
@@ -4067,6 +4460,13 @@ func (x *NeighborDetail) GetLastDown() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *NeighborDetail) GetBfd() *BfdSession {
+	if x != nil {
+		return x.Bfd
+	}
+	return nil
+}
+
 // RouteQuery selects routes: all that it says must hold.
 type RouteQuery struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -4090,7 +4490,7 @@ type RouteQuery struct {
 
 func (x *RouteQuery) Reset() {
 	*x = RouteQuery{}
-	mi := &file_holdfast_proto_msgTypes[40]
+	mi := &file_holdfast_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4102,7 +4502,7 @@ func (x *RouteQuery) String() string {
 func (*RouteQuery) ProtoMessage() {}
 
 func (x *RouteQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[40]
+	mi := &file_holdfast_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4115,7 +4515,7 @@ func (x *RouteQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteQuery.ProtoReflect.Descriptor instead.
 func (*RouteQuery) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{40}
+	return file_holdfast_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RouteQuery) GetView() RouteView {
@@ -4198,7 +4598,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_holdfast_proto_msgTypes[41]
+	mi := &file_holdfast_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4210,7 +4610,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[41]
+	mi := &file_holdfast_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4223,7 +4623,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{41}
+	return file_holdfast_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListRoutesRequest) GetQuery() *RouteQuery {
@@ -4249,7 +4649,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_holdfast_proto_msgTypes[42]
+	mi := &file_holdfast_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4261,7 +4661,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[42]
+	mi := &file_holdfast_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4274,7 +4674,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{42}
+	return file_holdfast_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*Route {
@@ -4293,7 +4693,7 @@ type CountRoutesRequest struct {
 
 func (x *CountRoutesRequest) Reset() {
 	*x = CountRoutesRequest{}
-	mi := &file_holdfast_proto_msgTypes[43]
+	mi := &file_holdfast_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4305,7 +4705,7 @@ func (x *CountRoutesRequest) String() string {
 func (*CountRoutesRequest) ProtoMessage() {}
 
 func (x *CountRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[43]
+	mi := &file_holdfast_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4318,7 +4718,7 @@ func (x *CountRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountRoutesRequest.ProtoReflect.Descriptor instead.
 func (*CountRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{43}
+	return file_holdfast_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *CountRoutesRequest) GetQuery() *RouteQuery {
@@ -4338,7 +4738,7 @@ type CountRoutesResponse struct {
 
 func (x *CountRoutesResponse) Reset() {
 	*x = CountRoutesResponse{}
-	mi := &file_holdfast_proto_msgTypes[44]
+	mi := &file_holdfast_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4350,7 +4750,7 @@ func (x *CountRoutesResponse) String() string {
 func (*CountRoutesResponse) ProtoMessage() {}
 
 func (x *CountRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[44]
+	mi := &file_holdfast_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4363,7 +4763,7 @@ func (x *CountRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountRoutesResponse.ProtoReflect.Descriptor instead.
 func (*CountRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{44}
+	return file_holdfast_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *CountRoutesResponse) GetPrefixes() uint64 {
@@ -4390,7 +4790,7 @@ type LookupRequest struct {
 
 func (x *LookupRequest) Reset() {
 	*x = LookupRequest{}
-	mi := &file_holdfast_proto_msgTypes[45]
+	mi := &file_holdfast_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4402,7 +4802,7 @@ func (x *LookupRequest) String() string {
 func (*LookupRequest) ProtoMessage() {}
 
 func (x *LookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[45]
+	mi := &file_holdfast_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4415,7 +4815,7 @@ func (x *LookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
 func (*LookupRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{45}
+	return file_holdfast_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *LookupRequest) GetAddress() string {
@@ -4442,7 +4842,7 @@ type LookupResponse struct {
 
 func (x *LookupResponse) Reset() {
 	*x = LookupResponse{}
-	mi := &file_holdfast_proto_msgTypes[46]
+	mi := &file_holdfast_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4454,7 +4854,7 @@ func (x *LookupResponse) String() string {
 func (*LookupResponse) ProtoMessage() {}
 
 func (x *LookupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[46]
+	mi := &file_holdfast_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4467,7 +4867,7 @@ func (x *LookupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupResponse.ProtoReflect.Descriptor instead.
 func (*LookupResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{46}
+	return file_holdfast_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *LookupResponse) GetPrefix() string {
@@ -4496,7 +4896,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_holdfast_proto_msgTypes[47]
+	mi := &file_holdfast_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4508,7 +4908,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[47]
+	mi := &file_holdfast_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4521,7 +4921,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{47}
+	return file_holdfast_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ExplainRequest) GetPrefix() string {
@@ -4559,7 +4959,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_holdfast_proto_msgTypes[48]
+	mi := &file_holdfast_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4571,7 +4971,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[48]
+	mi := &file_holdfast_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4584,7 +4984,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{48}
+	return file_holdfast_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ExplainResponse) GetPrefix() string {
@@ -4634,7 +5034,7 @@ type Sending struct {
 
 func (x *Sending) Reset() {
 	*x = Sending{}
-	mi := &file_holdfast_proto_msgTypes[49]
+	mi := &file_holdfast_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4646,7 +5046,7 @@ func (x *Sending) String() string {
 func (*Sending) ProtoMessage() {}
 
 func (x *Sending) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[49]
+	mi := &file_holdfast_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4659,7 +5059,7 @@ func (x *Sending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sending.ProtoReflect.Descriptor instead.
 func (*Sending) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{49}
+	return file_holdfast_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Sending) GetNeighbor() string {
@@ -4720,7 +5120,7 @@ type Candidate struct {
 
 func (x *Candidate) Reset() {
 	*x = Candidate{}
-	mi := &file_holdfast_proto_msgTypes[50]
+	mi := &file_holdfast_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4732,7 +5132,7 @@ func (x *Candidate) String() string {
 func (*Candidate) ProtoMessage() {}
 
 func (x *Candidate) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[50]
+	mi := &file_holdfast_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4745,7 +5145,7 @@ func (x *Candidate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Candidate.ProtoReflect.Descriptor instead.
 func (*Candidate) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{50}
+	return file_holdfast_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Candidate) GetRoute() *Route {
@@ -4790,7 +5190,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_holdfast_proto_msgTypes[51]
+	mi := &file_holdfast_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4802,7 +5202,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[51]
+	mi := &file_holdfast_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4815,7 +5215,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{51}
+	return file_holdfast_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Decision) GetStep() uint32 {
@@ -4863,7 +5263,7 @@ type MonitorRequest struct {
 
 func (x *MonitorRequest) Reset() {
 	*x = MonitorRequest{}
-	mi := &file_holdfast_proto_msgTypes[52]
+	mi := &file_holdfast_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4875,7 +5275,7 @@ func (x *MonitorRequest) String() string {
 func (*MonitorRequest) ProtoMessage() {}
 
 func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[52]
+	mi := &file_holdfast_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4888,7 +5288,7 @@ func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorRequest.ProtoReflect.Descriptor instead.
 func (*MonitorRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{52}
+	return file_holdfast_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *MonitorRequest) GetNeighbor() string {
@@ -4928,7 +5328,7 @@ type MonitorResponse struct {
 
 func (x *MonitorResponse) Reset() {
 	*x = MonitorResponse{}
-	mi := &file_holdfast_proto_msgTypes[53]
+	mi := &file_holdfast_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4940,7 +5340,7 @@ func (x *MonitorResponse) String() string {
 func (*MonitorResponse) ProtoMessage() {}
 
 func (x *MonitorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[53]
+	mi := &file_holdfast_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4953,7 +5353,7 @@ func (x *MonitorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorResponse.ProtoReflect.Descriptor instead.
 func (*MonitorResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{53}
+	return file_holdfast_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *MonitorResponse) GetEvents() []*Event {
@@ -4989,7 +5389,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_holdfast_proto_msgTypes[54]
+	mi := &file_holdfast_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5001,7 +5401,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[54]
+	mi := &file_holdfast_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5014,7 +5414,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{54}
+	return file_holdfast_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Event) GetAt() *timestamppb.Timestamp {
@@ -5111,7 +5511,7 @@ type ListPoliciesRequest struct {
 
 func (x *ListPoliciesRequest) Reset() {
 	*x = ListPoliciesRequest{}
-	mi := &file_holdfast_proto_msgTypes[55]
+	mi := &file_holdfast_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5123,7 +5523,7 @@ func (x *ListPoliciesRequest) String() string {
 func (*ListPoliciesRequest) ProtoMessage() {}
 
 func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[55]
+	mi := &file_holdfast_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5136,7 +5536,7 @@ func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesRequest.ProtoReflect.Descriptor instead.
 func (*ListPoliciesRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{55}
+	return file_holdfast_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListPoliciesRequest) GetPolicy() string {
@@ -5155,7 +5555,7 @@ type ListPoliciesResponse struct {
 
 func (x *ListPoliciesResponse) Reset() {
 	*x = ListPoliciesResponse{}
-	mi := &file_holdfast_proto_msgTypes[56]
+	mi := &file_holdfast_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5167,7 +5567,7 @@ func (x *ListPoliciesResponse) String() string {
 func (*ListPoliciesResponse) ProtoMessage() {}
 
 func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[56]
+	mi := &file_holdfast_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5180,7 +5580,7 @@ func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesResponse.ProtoReflect.Descriptor instead.
 func (*ListPoliciesResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{56}
+	return file_holdfast_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListPoliciesResponse) GetPolicies() []*Policy {
@@ -5207,7 +5607,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_holdfast_proto_msgTypes[57]
+	mi := &file_holdfast_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5219,7 +5619,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[57]
+	mi := &file_holdfast_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5232,7 +5632,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{57}
+	return file_holdfast_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Policy) GetName() string {
@@ -5298,7 +5698,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_holdfast_proto_msgTypes[58]
+	mi := &file_holdfast_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5310,7 +5710,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[58]
+	mi := &file_holdfast_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5323,7 +5723,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{58}
+	return file_holdfast_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *PolicyRule) GetName() string {
@@ -5386,7 +5786,7 @@ type TestPolicyRequest struct {
 
 func (x *TestPolicyRequest) Reset() {
 	*x = TestPolicyRequest{}
-	mi := &file_holdfast_proto_msgTypes[59]
+	mi := &file_holdfast_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5398,7 +5798,7 @@ func (x *TestPolicyRequest) String() string {
 func (*TestPolicyRequest) ProtoMessage() {}
 
 func (x *TestPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[59]
+	mi := &file_holdfast_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5411,7 +5811,7 @@ func (x *TestPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestPolicyRequest.ProtoReflect.Descriptor instead.
 func (*TestPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{59}
+	return file_holdfast_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *TestPolicyRequest) GetPolicy() string {
@@ -5476,7 +5876,7 @@ type TestPolicyResponse struct {
 
 func (x *TestPolicyResponse) Reset() {
 	*x = TestPolicyResponse{}
-	mi := &file_holdfast_proto_msgTypes[60]
+	mi := &file_holdfast_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5488,7 +5888,7 @@ func (x *TestPolicyResponse) String() string {
 func (*TestPolicyResponse) ProtoMessage() {}
 
 func (x *TestPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[60]
+	mi := &file_holdfast_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5501,7 +5901,7 @@ func (x *TestPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestPolicyResponse.ProtoReflect.Descriptor instead.
 func (*TestPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{60}
+	return file_holdfast_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *TestPolicyResponse) GetAccepted() bool {
@@ -5554,7 +5954,7 @@ type PolicyStep struct {
 
 func (x *PolicyStep) Reset() {
 	*x = PolicyStep{}
-	mi := &file_holdfast_proto_msgTypes[61]
+	mi := &file_holdfast_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5566,7 +5966,7 @@ func (x *PolicyStep) String() string {
 func (*PolicyStep) ProtoMessage() {}
 
 func (x *PolicyStep) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[61]
+	mi := &file_holdfast_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5579,7 +5979,7 @@ func (x *PolicyStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyStep.ProtoReflect.Descriptor instead.
 func (*PolicyStep) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{61}
+	return file_holdfast_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *PolicyStep) GetRule() *RuleRef {
@@ -5629,7 +6029,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_holdfast_proto_msgTypes[62]
+	mi := &file_holdfast_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5641,7 +6041,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[62]
+	mi := &file_holdfast_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5654,7 +6054,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{62}
+	return file_holdfast_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Finding) GetText() string {
@@ -5683,7 +6083,7 @@ type ClearNeighborsRequest struct {
 
 func (x *ClearNeighborsRequest) Reset() {
 	*x = ClearNeighborsRequest{}
-	mi := &file_holdfast_proto_msgTypes[63]
+	mi := &file_holdfast_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5695,7 +6095,7 @@ func (x *ClearNeighborsRequest) String() string {
 func (*ClearNeighborsRequest) ProtoMessage() {}
 
 func (x *ClearNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[63]
+	mi := &file_holdfast_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5708,7 +6108,7 @@ func (x *ClearNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*ClearNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{63}
+	return file_holdfast_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ClearNeighborsRequest) GetNeighbor() string {
@@ -5741,7 +6141,7 @@ type ClearNeighborsResponse struct {
 
 func (x *ClearNeighborsResponse) Reset() {
 	*x = ClearNeighborsResponse{}
-	mi := &file_holdfast_proto_msgTypes[64]
+	mi := &file_holdfast_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5753,7 +6153,7 @@ func (x *ClearNeighborsResponse) String() string {
 func (*ClearNeighborsResponse) ProtoMessage() {}
 
 func (x *ClearNeighborsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[64]
+	mi := &file_holdfast_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5766,7 +6166,7 @@ func (x *ClearNeighborsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearNeighborsResponse.ProtoReflect.Descriptor instead.
 func (*ClearNeighborsResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{64}
+	return file_holdfast_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ClearNeighborsResponse) GetNeighbors() []string {
@@ -5789,7 +6189,7 @@ type DownNeighborRequest struct {
 
 func (x *DownNeighborRequest) Reset() {
 	*x = DownNeighborRequest{}
-	mi := &file_holdfast_proto_msgTypes[65]
+	mi := &file_holdfast_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5801,7 +6201,7 @@ func (x *DownNeighborRequest) String() string {
 func (*DownNeighborRequest) ProtoMessage() {}
 
 func (x *DownNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[65]
+	mi := &file_holdfast_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5814,7 +6214,7 @@ func (x *DownNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownNeighborRequest.ProtoReflect.Descriptor instead.
 func (*DownNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{65}
+	return file_holdfast_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *DownNeighborRequest) GetNeighbor() string {
@@ -5846,7 +6246,7 @@ type DownNeighborResponse struct {
 
 func (x *DownNeighborResponse) Reset() {
 	*x = DownNeighborResponse{}
-	mi := &file_holdfast_proto_msgTypes[66]
+	mi := &file_holdfast_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5858,7 +6258,7 @@ func (x *DownNeighborResponse) String() string {
 func (*DownNeighborResponse) ProtoMessage() {}
 
 func (x *DownNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[66]
+	mi := &file_holdfast_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5871,7 +6271,7 @@ func (x *DownNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownNeighborResponse.ProtoReflect.Descriptor instead.
 func (*DownNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{66}
+	return file_holdfast_proto_rawDescGZIP(), []int{69}
 }
 
 type EnableNeighborRequest struct {
@@ -5883,7 +6283,7 @@ type EnableNeighborRequest struct {
 
 func (x *EnableNeighborRequest) Reset() {
 	*x = EnableNeighborRequest{}
-	mi := &file_holdfast_proto_msgTypes[67]
+	mi := &file_holdfast_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5895,7 +6295,7 @@ func (x *EnableNeighborRequest) String() string {
 func (*EnableNeighborRequest) ProtoMessage() {}
 
 func (x *EnableNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[67]
+	mi := &file_holdfast_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5908,7 +6308,7 @@ func (x *EnableNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableNeighborRequest.ProtoReflect.Descriptor instead.
 func (*EnableNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{67}
+	return file_holdfast_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *EnableNeighborRequest) GetNeighbor() string {
@@ -5926,7 +6326,7 @@ type EnableNeighborResponse struct {
 
 func (x *EnableNeighborResponse) Reset() {
 	*x = EnableNeighborResponse{}
-	mi := &file_holdfast_proto_msgTypes[68]
+	mi := &file_holdfast_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5938,7 +6338,7 @@ func (x *EnableNeighborResponse) String() string {
 func (*EnableNeighborResponse) ProtoMessage() {}
 
 func (x *EnableNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[68]
+	mi := &file_holdfast_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5951,7 +6351,7 @@ func (x *EnableNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableNeighborResponse.ProtoReflect.Descriptor instead.
 func (*EnableNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{68}
+	return file_holdfast_proto_rawDescGZIP(), []int{71}
 }
 
 type TraceNeighborRequest struct {
@@ -5963,7 +6363,7 @@ type TraceNeighborRequest struct {
 
 func (x *TraceNeighborRequest) Reset() {
 	*x = TraceNeighborRequest{}
-	mi := &file_holdfast_proto_msgTypes[69]
+	mi := &file_holdfast_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5975,7 +6375,7 @@ func (x *TraceNeighborRequest) String() string {
 func (*TraceNeighborRequest) ProtoMessage() {}
 
 func (x *TraceNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[69]
+	mi := &file_holdfast_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5988,7 +6388,7 @@ func (x *TraceNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceNeighborRequest.ProtoReflect.Descriptor instead.
 func (*TraceNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{69}
+	return file_holdfast_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *TraceNeighborRequest) GetNeighbor() string {
@@ -6007,7 +6407,7 @@ type TraceNeighborResponse struct {
 
 func (x *TraceNeighborResponse) Reset() {
 	*x = TraceNeighborResponse{}
-	mi := &file_holdfast_proto_msgTypes[70]
+	mi := &file_holdfast_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6019,7 +6419,7 @@ func (x *TraceNeighborResponse) String() string {
 func (*TraceNeighborResponse) ProtoMessage() {}
 
 func (x *TraceNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[70]
+	mi := &file_holdfast_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6032,7 +6432,7 @@ func (x *TraceNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceNeighborResponse.ProtoReflect.Descriptor instead.
 func (*TraceNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{70}
+	return file_holdfast_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *TraceNeighborResponse) GetEvents() []*TraceEvent {
@@ -6067,7 +6467,7 @@ type TraceEvent struct {
 
 func (x *TraceEvent) Reset() {
 	*x = TraceEvent{}
-	mi := &file_holdfast_proto_msgTypes[71]
+	mi := &file_holdfast_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6079,7 +6479,7 @@ func (x *TraceEvent) String() string {
 func (*TraceEvent) ProtoMessage() {}
 
 func (x *TraceEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[71]
+	mi := &file_holdfast_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6092,7 +6492,7 @@ func (x *TraceEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceEvent.ProtoReflect.Descriptor instead.
 func (*TraceEvent) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{71}
+	return file_holdfast_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *TraceEvent) GetAt() *timestamppb.Timestamp {
@@ -6185,7 +6585,7 @@ type Announcement struct {
 
 func (x *Announcement) Reset() {
 	*x = Announcement{}
-	mi := &file_holdfast_proto_msgTypes[72]
+	mi := &file_holdfast_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6197,7 +6597,7 @@ func (x *Announcement) String() string {
 func (*Announcement) ProtoMessage() {}
 
 func (x *Announcement) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[72]
+	mi := &file_holdfast_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6210,7 +6610,7 @@ func (x *Announcement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Announcement.ProtoReflect.Descriptor instead.
 func (*Announcement) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{72}
+	return file_holdfast_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *Announcement) GetPrefix() string {
@@ -6296,7 +6696,7 @@ type AnnounceRequest struct {
 
 func (x *AnnounceRequest) Reset() {
 	*x = AnnounceRequest{}
-	mi := &file_holdfast_proto_msgTypes[73]
+	mi := &file_holdfast_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6308,7 +6708,7 @@ func (x *AnnounceRequest) String() string {
 func (*AnnounceRequest) ProtoMessage() {}
 
 func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[73]
+	mi := &file_holdfast_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6321,7 +6721,7 @@ func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceRequest.ProtoReflect.Descriptor instead.
 func (*AnnounceRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{73}
+	return file_holdfast_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *AnnounceRequest) GetAnnouncements() []*Announcement {
@@ -6346,7 +6746,7 @@ type AnnounceResponse struct {
 
 func (x *AnnounceResponse) Reset() {
 	*x = AnnounceResponse{}
-	mi := &file_holdfast_proto_msgTypes[74]
+	mi := &file_holdfast_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6358,7 +6758,7 @@ func (x *AnnounceResponse) String() string {
 func (*AnnounceResponse) ProtoMessage() {}
 
 func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[74]
+	mi := &file_holdfast_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6371,7 +6771,7 @@ func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceResponse.ProtoReflect.Descriptor instead.
 func (*AnnounceResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{74}
+	return file_holdfast_proto_rawDescGZIP(), []int{77}
 }
 
 type WithdrawRequest struct {
@@ -6385,7 +6785,7 @@ type WithdrawRequest struct {
 
 func (x *WithdrawRequest) Reset() {
 	*x = WithdrawRequest{}
-	mi := &file_holdfast_proto_msgTypes[75]
+	mi := &file_holdfast_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6397,7 +6797,7 @@ func (x *WithdrawRequest) String() string {
 func (*WithdrawRequest) ProtoMessage() {}
 
 func (x *WithdrawRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[75]
+	mi := &file_holdfast_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6410,7 +6810,7 @@ func (x *WithdrawRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawRequest.ProtoReflect.Descriptor instead.
 func (*WithdrawRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{75}
+	return file_holdfast_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *WithdrawRequest) GetPrefixes() []string {
@@ -6440,7 +6840,7 @@ type WithdrawResponse struct {
 
 func (x *WithdrawResponse) Reset() {
 	*x = WithdrawResponse{}
-	mi := &file_holdfast_proto_msgTypes[76]
+	mi := &file_holdfast_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6452,7 +6852,7 @@ func (x *WithdrawResponse) String() string {
 func (*WithdrawResponse) ProtoMessage() {}
 
 func (x *WithdrawResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[76]
+	mi := &file_holdfast_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6465,7 +6865,7 @@ func (x *WithdrawResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawResponse.ProtoReflect.Descriptor instead.
 func (*WithdrawResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{76}
+	return file_holdfast_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *WithdrawResponse) GetWithdrawn() []string {
@@ -6490,7 +6890,7 @@ type ListAnnouncementsRequest struct {
 
 func (x *ListAnnouncementsRequest) Reset() {
 	*x = ListAnnouncementsRequest{}
-	mi := &file_holdfast_proto_msgTypes[77]
+	mi := &file_holdfast_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6502,7 +6902,7 @@ func (x *ListAnnouncementsRequest) String() string {
 func (*ListAnnouncementsRequest) ProtoMessage() {}
 
 func (x *ListAnnouncementsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[77]
+	mi := &file_holdfast_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6515,7 +6915,7 @@ func (x *ListAnnouncementsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAnnouncementsRequest.ProtoReflect.Descriptor instead.
 func (*ListAnnouncementsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{77}
+	return file_holdfast_proto_rawDescGZIP(), []int{80}
 }
 
 type ListAnnouncementsResponse struct {
@@ -6527,7 +6927,7 @@ type ListAnnouncementsResponse struct {
 
 func (x *ListAnnouncementsResponse) Reset() {
 	*x = ListAnnouncementsResponse{}
-	mi := &file_holdfast_proto_msgTypes[78]
+	mi := &file_holdfast_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6539,7 +6939,7 @@ func (x *ListAnnouncementsResponse) String() string {
 func (*ListAnnouncementsResponse) ProtoMessage() {}
 
 func (x *ListAnnouncementsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[78]
+	mi := &file_holdfast_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6552,7 +6952,7 @@ func (x *ListAnnouncementsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAnnouncementsResponse.ProtoReflect.Descriptor instead.
 func (*ListAnnouncementsResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{78}
+	return file_holdfast_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ListAnnouncementsResponse) GetAnnouncements() []*Announcement {
@@ -6570,7 +6970,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_holdfast_proto_msgTypes[79]
+	mi := &file_holdfast_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6582,7 +6982,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[79]
+	mi := &file_holdfast_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6595,7 +6995,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{79}
+	return file_holdfast_proto_rawDescGZIP(), []int{82}
 }
 
 type ReloadResponse struct {
@@ -6611,7 +7011,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_holdfast_proto_msgTypes[80]
+	mi := &file_holdfast_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6623,7 +7023,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[80]
+	mi := &file_holdfast_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6636,7 +7036,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{80}
+	return file_holdfast_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ReloadResponse) GetRevision() uint64 {
@@ -6686,7 +7086,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_holdfast_proto_msgTypes[81]
+	mi := &file_holdfast_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6698,7 +7098,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[81]
+	mi := &file_holdfast_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6711,7 +7111,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{81}
+	return file_holdfast_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *Change) GetKind() ChangeKind {
@@ -6750,7 +7150,7 @@ type CheckConfigRequest struct {
 
 func (x *CheckConfigRequest) Reset() {
 	*x = CheckConfigRequest{}
-	mi := &file_holdfast_proto_msgTypes[82]
+	mi := &file_holdfast_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6762,7 +7162,7 @@ func (x *CheckConfigRequest) String() string {
 func (*CheckConfigRequest) ProtoMessage() {}
 
 func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[82]
+	mi := &file_holdfast_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6775,7 +7175,7 @@ func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigRequest.ProtoReflect.Descriptor instead.
 func (*CheckConfigRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{82}
+	return file_holdfast_proto_rawDescGZIP(), []int{85}
 }
 
 type CheckConfigResponse struct {
@@ -6789,7 +7189,7 @@ type CheckConfigResponse struct {
 
 func (x *CheckConfigResponse) Reset() {
 	*x = CheckConfigResponse{}
-	mi := &file_holdfast_proto_msgTypes[83]
+	mi := &file_holdfast_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6801,7 +7201,7 @@ func (x *CheckConfigResponse) String() string {
 func (*CheckConfigResponse) ProtoMessage() {}
 
 func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[83]
+	mi := &file_holdfast_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6814,7 +7214,7 @@ func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigResponse.ProtoReflect.Descriptor instead.
 func (*CheckConfigResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{83}
+	return file_holdfast_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *CheckConfigResponse) GetConfigPath() string {
@@ -6853,7 +7253,7 @@ type Diagnostic struct {
 
 func (x *Diagnostic) Reset() {
 	*x = Diagnostic{}
-	mi := &file_holdfast_proto_msgTypes[84]
+	mi := &file_holdfast_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6865,7 +7265,7 @@ func (x *Diagnostic) String() string {
 func (*Diagnostic) ProtoMessage() {}
 
 func (x *Diagnostic) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[84]
+	mi := &file_holdfast_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6878,7 +7278,7 @@ func (x *Diagnostic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Diagnostic.ProtoReflect.Descriptor instead.
 func (*Diagnostic) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{84}
+	return file_holdfast_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *Diagnostic) GetSeverity() Severity {
@@ -6936,7 +7336,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_holdfast_proto_msgTypes[85]
+	mi := &file_holdfast_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6948,7 +7348,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[85]
+	mi := &file_holdfast_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6961,7 +7361,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{85}
+	return file_holdfast_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *ShutdownRequest) GetDrain() *durationpb.Duration {
@@ -6992,7 +7392,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_holdfast_proto_msgTypes[86]
+	mi := &file_holdfast_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7004,7 +7404,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[86]
+	mi := &file_holdfast_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7017,7 +7417,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{86}
+	return file_holdfast_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *ShutdownResponse) GetPhase() ShutdownPhase {
@@ -7212,7 +7612,44 @@ const file_holdfast_proto_rawDesc = "" +
 	" \x01(\rR\bvrpsIpv6\x124\n" +
 	"\aupdated\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\aupdated\x124\n" +
 	"\aexpires\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12\x14\n" +
-	"\x05error\x18\r \x01(\tR\x05error\"\x12\n" +
+	"\x05error\x18\r \x01(\tR\x05error\"\x10\n" +
+	"\x0eListBfdRequest\"F\n" +
+	"\x0fListBfdResponse\x123\n" +
+	"\bsessions\x18\x01 \x03(\v2\x17.holdfast.v1.BfdSessionR\bsessions\"\x9a\t\n" +
+	"\n" +
+	"BfdSession\x12\x1a\n" +
+	"\bneighbor\x18\x01 \x01(\tR\bneighbor\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1a\n" +
+	"\bmultihop\x18\x03 \x01(\bR\bmultihop\x12+\n" +
+	"\x05state\x18\x04 \x01(\x0e2\x15.holdfast.v1.BfdStateR\x05state\x128\n" +
+	"\fremote_state\x18\x05 \x01(\x0e2\x15.holdfast.v1.BfdStateR\vremoteState\x12\x1e\n" +
+	"\n" +
+	"diagnostic\x18\x06 \x01(\rR\n" +
+	"diagnostic\x12+\n" +
+	"\x11remote_diagnostic\x18\a \x01(\rR\x10remoteDiagnostic\x120\n" +
+	"\x05since\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12<\n" +
+	"\fmin_interval\x18\t \x01(\v2\x19.google.protobuf.DurationR\vminInterval\x12:\n" +
+	"\vmin_receive\x18\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"minReceive\x12\x1e\n" +
+	"\n" +
+	"multiplier\x18\v \x01(\rR\n" +
+	"multiplier\x12I\n" +
+	"\x13remote_min_interval\x18\f \x01(\v2\x19.google.protobuf.DurationR\x11remoteMinInterval\x12G\n" +
+	"\x12remote_min_receive\x18\r \x01(\v2\x19.google.protobuf.DurationR\x10remoteMinReceive\x12+\n" +
+	"\x11remote_multiplier\x18\x0e \x01(\rR\x10remoteMultiplier\x125\n" +
+	"\binterval\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\binterval\x12@\n" +
+	"\x0edetection_time\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\rdetectionTime\x12$\n" +
+	"\rdiscriminator\x18\x11 \x01(\rR\rdiscriminator\x121\n" +
+	"\x14remote_discriminator\x18\x12 \x01(\rR\x13remoteDiscriminator\x12G\n" +
+	" remote_control_plane_independent\x18\x13 \x01(\bR\x1dremoteControlPlaneIndependent\x12\x10\n" +
+	"\x03ups\x18\x14 \x01(\x04R\x03ups\x12\x1a\n" +
+	"\bfailures\x18\x15 \x01(\x04R\bfailures\x12!\n" +
+	"\flast_failure\x18\x16 \x01(\tR\vlastFailure\x12!\n" +
+	"\fpackets_sent\x18\x17 \x01(\x04R\vpacketsSent\x12)\n" +
+	"\x10packets_received\x18\x18 \x01(\x04R\x0fpacketsReceived\x12%\n" +
+	"\x0epackets_missed\x18\x19 \x01(\x04R\rpacketsMissed\x12\x18\n" +
+	"\aproblem\x18\x1a \x01(\tR\aproblem\"\x12\n" +
 	"\x10GetMemoryRequest\"\x9e\x01\n" +
 	"\x11GetMemoryResponse\x12-\n" +
 	"\x05items\x18\x01 \x03(\v2\x17.holdfast.v1.MemoryItemR\x05items\x12\x1d\n" +
@@ -7338,7 +7775,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\n" +
 	"unsendable\x18\x06 \x01(\x04R\n" +
 	"unsendable\x12\x16\n" +
-	"\x06queued\x18\a \x01(\x04R\x06queued\"\xbe\x05\n" +
+	"\x06queued\x18\a \x01(\x04R\x06queued\"\xe9\x05\n" +
 	"\x0eNeighborDetail\x12\x14\n" +
 	"\x05local\x18\x01 \x01(\tR\x05local\x12\x16\n" +
 	"\x06remote\x18\x02 \x01(\tR\x06remote\x12\x18\n" +
@@ -7358,7 +7795,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x11configured_timers\x18\r \x01(\v2\x13.holdfast.v1.TimersR\x10configuredTimers\x129\n" +
 	"\bcounters\x18\x0e \x01(\v2\x1d.holdfast.v1.NeighborCountersR\bcounters\x12E\n" +
 	"\x10last_established\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\x0flastEstablished\x127\n" +
-	"\tlast_down\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\blastDown\"\xe1\x02\n" +
+	"\tlast_down\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\blastDown\x12)\n" +
+	"\x03bfd\x18\x11 \x01(\v2\x17.holdfast.v1.BfdSessionR\x03bfd\"\xe1\x02\n" +
 	"\n" +
 	"RouteQuery\x12*\n" +
 	"\x04view\x18\x01 \x01(\x0e2\x16.holdfast.v1.RouteViewR\x04view\x12+\n" +
@@ -7621,7 +8059,13 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x10SEGMENT_TYPE_SET\x10\x01\x12\x19\n" +
 	"\x15SEGMENT_TYPE_SEQUENCE\x10\x02\x12 \n" +
 	"\x1cSEGMENT_TYPE_CONFED_SEQUENCE\x10\x03\x12\x1b\n" +
-	"\x17SEGMENT_TYPE_CONFED_SET\x10\x04*\x89\x01\n" +
+	"\x17SEGMENT_TYPE_CONFED_SET\x10\x04*y\n" +
+	"\bBfdState\x12\x19\n" +
+	"\x15BFD_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14BFD_STATE_ADMIN_DOWN\x10\x01\x12\x12\n" +
+	"\x0eBFD_STATE_DOWN\x10\x02\x12\x12\n" +
+	"\x0eBFD_STATE_INIT\x10\x03\x12\x10\n" +
+	"\fBFD_STATE_UP\x10\x04*\x89\x01\n" +
 	"\tRouteView\x12\x1a\n" +
 	"\x16ROUTE_VIEW_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fROUTE_VIEW_BEST\x10\x01\x12\x17\n" +
@@ -7665,13 +8109,14 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x1aSHUTDOWN_PHASE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17SHUTDOWN_PHASE_DRAINING\x10\x01\x12\x1a\n" +
 	"\x16SHUTDOWN_PHASE_LEAVING\x10\x02\x12\x17\n" +
-	"\x13SHUTDOWN_PHASE_GONE\x10\x032\xbc\x0f\n" +
+	"\x13SHUTDOWN_PHASE_GONE\x10\x032\x84\x10\n" +
 	"\bHoldfast\x12O\n" +
 	"\n" +
 	"GetVersion\x12\x1e.holdfast.v1.GetVersionRequest\x1a\x1f.holdfast.v1.GetVersionResponse\"\x00\x12O\n" +
 	"\n" +
 	"GetSummary\x12\x1e.holdfast.v1.GetSummaryRequest\x1a\x1f.holdfast.v1.GetSummaryResponse\"\x00\x12L\n" +
-	"\tGetMemory\x12\x1d.holdfast.v1.GetMemoryRequest\x1a\x1e.holdfast.v1.GetMemoryResponse\"\x00\x12U\n" +
+	"\tGetMemory\x12\x1d.holdfast.v1.GetMemoryRequest\x1a\x1e.holdfast.v1.GetMemoryResponse\"\x00\x12F\n" +
+	"\aListBfd\x12\x1b.holdfast.v1.ListBfdRequest\x1a\x1c.holdfast.v1.ListBfdResponse\"\x00\x12U\n" +
 	"\fListNextHops\x12 .holdfast.v1.ListNextHopsRequest\x1a!.holdfast.v1.ListNextHopsResponse\"\x00\x12F\n" +
 	"\aGetRPKI\x12\x1b.holdfast.v1.GetRPKIRequest\x1a\x1c.holdfast.v1.GetRPKIResponse\"\x00\x12X\n" +
 	"\rListNeighbors\x12!.holdfast.v1.ListNeighborsRequest\x1a\".holdfast.v1.ListNeighborsResponse\"\x00\x12R\n" +
@@ -7708,8 +8153,8 @@ func file_holdfast_proto_rawDescGZIP() []byte {
 	return file_holdfast_proto_rawDescData
 }
 
-var file_holdfast_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
-var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
+var file_holdfast_proto_enumTypes = make([]protoimpl.EnumInfo, 15)
+var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 90)
 var file_holdfast_proto_goTypes = []any{
 	(Family)(0),                       // 0: holdfast.v1.Family
 	(SessionState)(0),                 // 1: holdfast.v1.SessionState
@@ -7717,270 +8162,287 @@ var file_holdfast_proto_goTypes = []any{
 	(RouteStatus)(0),                  // 3: holdfast.v1.RouteStatus
 	(Origin)(0),                       // 4: holdfast.v1.Origin
 	(SegmentType)(0),                  // 5: holdfast.v1.SegmentType
-	(RouteView)(0),                    // 6: holdfast.v1.RouteView
-	(PrefixMatch)(0),                  // 7: holdfast.v1.PrefixMatch
-	(EventKind)(0),                    // 8: holdfast.v1.EventKind
-	(RuleAction)(0),                   // 9: holdfast.v1.RuleAction
-	(ClearMode)(0),                    // 10: holdfast.v1.ClearMode
-	(ChangeKind)(0),                   // 11: holdfast.v1.ChangeKind
-	(Severity)(0),                     // 12: holdfast.v1.Severity
-	(ShutdownPhase)(0),                // 13: holdfast.v1.ShutdownPhase
-	(*Position)(nil),                  // 14: holdfast.v1.Position
-	(*RuleRef)(nil),                   // 15: holdfast.v1.RuleRef
-	(*AsPathSegment)(nil),             // 16: holdfast.v1.AsPathSegment
-	(*LargeCommunity)(nil),            // 17: holdfast.v1.LargeCommunity
-	(*Aggregator)(nil),                // 18: holdfast.v1.Aggregator
-	(*Attribute)(nil),                 // 19: holdfast.v1.Attribute
-	(*Attributes)(nil),                // 20: holdfast.v1.Attributes
-	(*Route)(nil),                     // 21: holdfast.v1.Route
-	(*Vrp)(nil),                       // 22: holdfast.v1.Vrp
-	(*GetVersionRequest)(nil),         // 23: holdfast.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),        // 24: holdfast.v1.GetVersionResponse
-	(*GetSummaryRequest)(nil),         // 25: holdfast.v1.GetSummaryRequest
-	(*GetSummaryResponse)(nil),        // 26: holdfast.v1.GetSummaryResponse
-	(*TableSummary)(nil),              // 27: holdfast.v1.TableSummary
-	(*ListNextHopsRequest)(nil),       // 28: holdfast.v1.ListNextHopsRequest
-	(*ListNextHopsResponse)(nil),      // 29: holdfast.v1.ListNextHopsResponse
-	(*NextHop)(nil),                   // 30: holdfast.v1.NextHop
-	(*NextHopWay)(nil),                // 31: holdfast.v1.NextHopWay
-	(*GetRPKIRequest)(nil),            // 32: holdfast.v1.GetRPKIRequest
-	(*GetRPKIResponse)(nil),           // 33: holdfast.v1.GetRPKIResponse
-	(*RpkiSource)(nil),                // 34: holdfast.v1.RpkiSource
-	(*GetMemoryRequest)(nil),          // 35: holdfast.v1.GetMemoryRequest
-	(*GetMemoryResponse)(nil),         // 36: holdfast.v1.GetMemoryResponse
-	(*MemoryItem)(nil),                // 37: holdfast.v1.MemoryItem
-	(*ListNeighborsRequest)(nil),      // 38: holdfast.v1.ListNeighborsRequest
-	(*ListNeighborsResponse)(nil),     // 39: holdfast.v1.ListNeighborsResponse
-	(*GetNeighborRequest)(nil),        // 40: holdfast.v1.GetNeighborRequest
-	(*GetNeighborResponse)(nil),       // 41: holdfast.v1.GetNeighborResponse
-	(*Neighbor)(nil),                  // 42: holdfast.v1.Neighbor
-	(*Down)(nil),                      // 43: holdfast.v1.Down
-	(*NeighborFamily)(nil),            // 44: holdfast.v1.NeighborFamily
-	(*PrefixLimit)(nil),               // 45: holdfast.v1.PrefixLimit
-	(*Reset)(nil),                     // 46: holdfast.v1.Reset
-	(*Notification)(nil),              // 47: holdfast.v1.Notification
-	(*Capability)(nil),                // 48: holdfast.v1.Capability
-	(*Timers)(nil),                    // 49: holdfast.v1.Timers
-	(*Negotiated)(nil),                // 50: holdfast.v1.Negotiated
-	(*MessageCounts)(nil),             // 51: holdfast.v1.MessageCounts
-	(*NeighborCounters)(nil),          // 52: holdfast.v1.NeighborCounters
-	(*NeighborDetail)(nil),            // 53: holdfast.v1.NeighborDetail
-	(*RouteQuery)(nil),                // 54: holdfast.v1.RouteQuery
-	(*ListRoutesRequest)(nil),         // 55: holdfast.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),        // 56: holdfast.v1.ListRoutesResponse
-	(*CountRoutesRequest)(nil),        // 57: holdfast.v1.CountRoutesRequest
-	(*CountRoutesResponse)(nil),       // 58: holdfast.v1.CountRoutesResponse
-	(*LookupRequest)(nil),             // 59: holdfast.v1.LookupRequest
-	(*LookupResponse)(nil),            // 60: holdfast.v1.LookupResponse
-	(*ExplainRequest)(nil),            // 61: holdfast.v1.ExplainRequest
-	(*ExplainResponse)(nil),           // 62: holdfast.v1.ExplainResponse
-	(*Sending)(nil),                   // 63: holdfast.v1.Sending
-	(*Candidate)(nil),                 // 64: holdfast.v1.Candidate
-	(*Decision)(nil),                  // 65: holdfast.v1.Decision
-	(*MonitorRequest)(nil),            // 66: holdfast.v1.MonitorRequest
-	(*MonitorResponse)(nil),           // 67: holdfast.v1.MonitorResponse
-	(*Event)(nil),                     // 68: holdfast.v1.Event
-	(*ListPoliciesRequest)(nil),       // 69: holdfast.v1.ListPoliciesRequest
-	(*ListPoliciesResponse)(nil),      // 70: holdfast.v1.ListPoliciesResponse
-	(*Policy)(nil),                    // 71: holdfast.v1.Policy
-	(*PolicyRule)(nil),                // 72: holdfast.v1.PolicyRule
-	(*TestPolicyRequest)(nil),         // 73: holdfast.v1.TestPolicyRequest
-	(*TestPolicyResponse)(nil),        // 74: holdfast.v1.TestPolicyResponse
-	(*PolicyStep)(nil),                // 75: holdfast.v1.PolicyStep
-	(*Finding)(nil),                   // 76: holdfast.v1.Finding
-	(*ClearNeighborsRequest)(nil),     // 77: holdfast.v1.ClearNeighborsRequest
-	(*ClearNeighborsResponse)(nil),    // 78: holdfast.v1.ClearNeighborsResponse
-	(*DownNeighborRequest)(nil),       // 79: holdfast.v1.DownNeighborRequest
-	(*DownNeighborResponse)(nil),      // 80: holdfast.v1.DownNeighborResponse
-	(*EnableNeighborRequest)(nil),     // 81: holdfast.v1.EnableNeighborRequest
-	(*EnableNeighborResponse)(nil),    // 82: holdfast.v1.EnableNeighborResponse
-	(*TraceNeighborRequest)(nil),      // 83: holdfast.v1.TraceNeighborRequest
-	(*TraceNeighborResponse)(nil),     // 84: holdfast.v1.TraceNeighborResponse
-	(*TraceEvent)(nil),                // 85: holdfast.v1.TraceEvent
-	(*Announcement)(nil),              // 86: holdfast.v1.Announcement
-	(*AnnounceRequest)(nil),           // 87: holdfast.v1.AnnounceRequest
-	(*AnnounceResponse)(nil),          // 88: holdfast.v1.AnnounceResponse
-	(*WithdrawRequest)(nil),           // 89: holdfast.v1.WithdrawRequest
-	(*WithdrawResponse)(nil),          // 90: holdfast.v1.WithdrawResponse
-	(*ListAnnouncementsRequest)(nil),  // 91: holdfast.v1.ListAnnouncementsRequest
-	(*ListAnnouncementsResponse)(nil), // 92: holdfast.v1.ListAnnouncementsResponse
-	(*ReloadRequest)(nil),             // 93: holdfast.v1.ReloadRequest
-	(*ReloadResponse)(nil),            // 94: holdfast.v1.ReloadResponse
-	(*Change)(nil),                    // 95: holdfast.v1.Change
-	(*CheckConfigRequest)(nil),        // 96: holdfast.v1.CheckConfigRequest
-	(*CheckConfigResponse)(nil),       // 97: holdfast.v1.CheckConfigResponse
-	(*Diagnostic)(nil),                // 98: holdfast.v1.Diagnostic
-	(*ShutdownRequest)(nil),           // 99: holdfast.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),          // 100: holdfast.v1.ShutdownResponse
-	(*timestamppb.Timestamp)(nil),     // 101: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 102: google.protobuf.Duration
+	(BfdState)(0),                     // 6: holdfast.v1.BfdState
+	(RouteView)(0),                    // 7: holdfast.v1.RouteView
+	(PrefixMatch)(0),                  // 8: holdfast.v1.PrefixMatch
+	(EventKind)(0),                    // 9: holdfast.v1.EventKind
+	(RuleAction)(0),                   // 10: holdfast.v1.RuleAction
+	(ClearMode)(0),                    // 11: holdfast.v1.ClearMode
+	(ChangeKind)(0),                   // 12: holdfast.v1.ChangeKind
+	(Severity)(0),                     // 13: holdfast.v1.Severity
+	(ShutdownPhase)(0),                // 14: holdfast.v1.ShutdownPhase
+	(*Position)(nil),                  // 15: holdfast.v1.Position
+	(*RuleRef)(nil),                   // 16: holdfast.v1.RuleRef
+	(*AsPathSegment)(nil),             // 17: holdfast.v1.AsPathSegment
+	(*LargeCommunity)(nil),            // 18: holdfast.v1.LargeCommunity
+	(*Aggregator)(nil),                // 19: holdfast.v1.Aggregator
+	(*Attribute)(nil),                 // 20: holdfast.v1.Attribute
+	(*Attributes)(nil),                // 21: holdfast.v1.Attributes
+	(*Route)(nil),                     // 22: holdfast.v1.Route
+	(*Vrp)(nil),                       // 23: holdfast.v1.Vrp
+	(*GetVersionRequest)(nil),         // 24: holdfast.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),        // 25: holdfast.v1.GetVersionResponse
+	(*GetSummaryRequest)(nil),         // 26: holdfast.v1.GetSummaryRequest
+	(*GetSummaryResponse)(nil),        // 27: holdfast.v1.GetSummaryResponse
+	(*TableSummary)(nil),              // 28: holdfast.v1.TableSummary
+	(*ListNextHopsRequest)(nil),       // 29: holdfast.v1.ListNextHopsRequest
+	(*ListNextHopsResponse)(nil),      // 30: holdfast.v1.ListNextHopsResponse
+	(*NextHop)(nil),                   // 31: holdfast.v1.NextHop
+	(*NextHopWay)(nil),                // 32: holdfast.v1.NextHopWay
+	(*GetRPKIRequest)(nil),            // 33: holdfast.v1.GetRPKIRequest
+	(*GetRPKIResponse)(nil),           // 34: holdfast.v1.GetRPKIResponse
+	(*RpkiSource)(nil),                // 35: holdfast.v1.RpkiSource
+	(*ListBfdRequest)(nil),            // 36: holdfast.v1.ListBfdRequest
+	(*ListBfdResponse)(nil),           // 37: holdfast.v1.ListBfdResponse
+	(*BfdSession)(nil),                // 38: holdfast.v1.BfdSession
+	(*GetMemoryRequest)(nil),          // 39: holdfast.v1.GetMemoryRequest
+	(*GetMemoryResponse)(nil),         // 40: holdfast.v1.GetMemoryResponse
+	(*MemoryItem)(nil),                // 41: holdfast.v1.MemoryItem
+	(*ListNeighborsRequest)(nil),      // 42: holdfast.v1.ListNeighborsRequest
+	(*ListNeighborsResponse)(nil),     // 43: holdfast.v1.ListNeighborsResponse
+	(*GetNeighborRequest)(nil),        // 44: holdfast.v1.GetNeighborRequest
+	(*GetNeighborResponse)(nil),       // 45: holdfast.v1.GetNeighborResponse
+	(*Neighbor)(nil),                  // 46: holdfast.v1.Neighbor
+	(*Down)(nil),                      // 47: holdfast.v1.Down
+	(*NeighborFamily)(nil),            // 48: holdfast.v1.NeighborFamily
+	(*PrefixLimit)(nil),               // 49: holdfast.v1.PrefixLimit
+	(*Reset)(nil),                     // 50: holdfast.v1.Reset
+	(*Notification)(nil),              // 51: holdfast.v1.Notification
+	(*Capability)(nil),                // 52: holdfast.v1.Capability
+	(*Timers)(nil),                    // 53: holdfast.v1.Timers
+	(*Negotiated)(nil),                // 54: holdfast.v1.Negotiated
+	(*MessageCounts)(nil),             // 55: holdfast.v1.MessageCounts
+	(*NeighborCounters)(nil),          // 56: holdfast.v1.NeighborCounters
+	(*NeighborDetail)(nil),            // 57: holdfast.v1.NeighborDetail
+	(*RouteQuery)(nil),                // 58: holdfast.v1.RouteQuery
+	(*ListRoutesRequest)(nil),         // 59: holdfast.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),        // 60: holdfast.v1.ListRoutesResponse
+	(*CountRoutesRequest)(nil),        // 61: holdfast.v1.CountRoutesRequest
+	(*CountRoutesResponse)(nil),       // 62: holdfast.v1.CountRoutesResponse
+	(*LookupRequest)(nil),             // 63: holdfast.v1.LookupRequest
+	(*LookupResponse)(nil),            // 64: holdfast.v1.LookupResponse
+	(*ExplainRequest)(nil),            // 65: holdfast.v1.ExplainRequest
+	(*ExplainResponse)(nil),           // 66: holdfast.v1.ExplainResponse
+	(*Sending)(nil),                   // 67: holdfast.v1.Sending
+	(*Candidate)(nil),                 // 68: holdfast.v1.Candidate
+	(*Decision)(nil),                  // 69: holdfast.v1.Decision
+	(*MonitorRequest)(nil),            // 70: holdfast.v1.MonitorRequest
+	(*MonitorResponse)(nil),           // 71: holdfast.v1.MonitorResponse
+	(*Event)(nil),                     // 72: holdfast.v1.Event
+	(*ListPoliciesRequest)(nil),       // 73: holdfast.v1.ListPoliciesRequest
+	(*ListPoliciesResponse)(nil),      // 74: holdfast.v1.ListPoliciesResponse
+	(*Policy)(nil),                    // 75: holdfast.v1.Policy
+	(*PolicyRule)(nil),                // 76: holdfast.v1.PolicyRule
+	(*TestPolicyRequest)(nil),         // 77: holdfast.v1.TestPolicyRequest
+	(*TestPolicyResponse)(nil),        // 78: holdfast.v1.TestPolicyResponse
+	(*PolicyStep)(nil),                // 79: holdfast.v1.PolicyStep
+	(*Finding)(nil),                   // 80: holdfast.v1.Finding
+	(*ClearNeighborsRequest)(nil),     // 81: holdfast.v1.ClearNeighborsRequest
+	(*ClearNeighborsResponse)(nil),    // 82: holdfast.v1.ClearNeighborsResponse
+	(*DownNeighborRequest)(nil),       // 83: holdfast.v1.DownNeighborRequest
+	(*DownNeighborResponse)(nil),      // 84: holdfast.v1.DownNeighborResponse
+	(*EnableNeighborRequest)(nil),     // 85: holdfast.v1.EnableNeighborRequest
+	(*EnableNeighborResponse)(nil),    // 86: holdfast.v1.EnableNeighborResponse
+	(*TraceNeighborRequest)(nil),      // 87: holdfast.v1.TraceNeighborRequest
+	(*TraceNeighborResponse)(nil),     // 88: holdfast.v1.TraceNeighborResponse
+	(*TraceEvent)(nil),                // 89: holdfast.v1.TraceEvent
+	(*Announcement)(nil),              // 90: holdfast.v1.Announcement
+	(*AnnounceRequest)(nil),           // 91: holdfast.v1.AnnounceRequest
+	(*AnnounceResponse)(nil),          // 92: holdfast.v1.AnnounceResponse
+	(*WithdrawRequest)(nil),           // 93: holdfast.v1.WithdrawRequest
+	(*WithdrawResponse)(nil),          // 94: holdfast.v1.WithdrawResponse
+	(*ListAnnouncementsRequest)(nil),  // 95: holdfast.v1.ListAnnouncementsRequest
+	(*ListAnnouncementsResponse)(nil), // 96: holdfast.v1.ListAnnouncementsResponse
+	(*ReloadRequest)(nil),             // 97: holdfast.v1.ReloadRequest
+	(*ReloadResponse)(nil),            // 98: holdfast.v1.ReloadResponse
+	(*Change)(nil),                    // 99: holdfast.v1.Change
+	(*CheckConfigRequest)(nil),        // 100: holdfast.v1.CheckConfigRequest
+	(*CheckConfigResponse)(nil),       // 101: holdfast.v1.CheckConfigResponse
+	(*Diagnostic)(nil),                // 102: holdfast.v1.Diagnostic
+	(*ShutdownRequest)(nil),           // 103: holdfast.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),          // 104: holdfast.v1.ShutdownResponse
+	(*timestamppb.Timestamp)(nil),     // 105: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 106: google.protobuf.Duration
 }
 var file_holdfast_proto_depIdxs = []int32{
-	14,  // 0: holdfast.v1.RuleRef.position:type_name -> holdfast.v1.Position
+	15,  // 0: holdfast.v1.RuleRef.position:type_name -> holdfast.v1.Position
 	5,   // 1: holdfast.v1.AsPathSegment.type:type_name -> holdfast.v1.SegmentType
 	4,   // 2: holdfast.v1.Attributes.origin:type_name -> holdfast.v1.Origin
-	16,  // 3: holdfast.v1.Attributes.as_path:type_name -> holdfast.v1.AsPathSegment
-	17,  // 4: holdfast.v1.Attributes.large_communities:type_name -> holdfast.v1.LargeCommunity
-	18,  // 5: holdfast.v1.Attributes.aggregator:type_name -> holdfast.v1.Aggregator
-	19,  // 6: holdfast.v1.Attributes.other:type_name -> holdfast.v1.Attribute
+	17,  // 3: holdfast.v1.Attributes.as_path:type_name -> holdfast.v1.AsPathSegment
+	18,  // 4: holdfast.v1.Attributes.large_communities:type_name -> holdfast.v1.LargeCommunity
+	19,  // 5: holdfast.v1.Attributes.aggregator:type_name -> holdfast.v1.Aggregator
+	20,  // 6: holdfast.v1.Attributes.other:type_name -> holdfast.v1.Attribute
 	0,   // 7: holdfast.v1.Route.family:type_name -> holdfast.v1.Family
 	2,   // 8: holdfast.v1.Route.source:type_name -> holdfast.v1.RouteSource
 	3,   // 9: holdfast.v1.Route.status:type_name -> holdfast.v1.RouteStatus
-	15,  // 10: holdfast.v1.Route.rule:type_name -> holdfast.v1.RuleRef
-	20,  // 11: holdfast.v1.Route.attributes:type_name -> holdfast.v1.Attributes
-	101, // 12: holdfast.v1.Route.learned:type_name -> google.protobuf.Timestamp
-	101, // 13: holdfast.v1.GetSummaryResponse.started:type_name -> google.protobuf.Timestamp
-	101, // 14: holdfast.v1.GetSummaryResponse.configured:type_name -> google.protobuf.Timestamp
-	27,  // 15: holdfast.v1.GetSummaryResponse.tables:type_name -> holdfast.v1.TableSummary
+	16,  // 10: holdfast.v1.Route.rule:type_name -> holdfast.v1.RuleRef
+	21,  // 11: holdfast.v1.Route.attributes:type_name -> holdfast.v1.Attributes
+	105, // 12: holdfast.v1.Route.learned:type_name -> google.protobuf.Timestamp
+	105, // 13: holdfast.v1.GetSummaryResponse.started:type_name -> google.protobuf.Timestamp
+	105, // 14: holdfast.v1.GetSummaryResponse.configured:type_name -> google.protobuf.Timestamp
+	28,  // 15: holdfast.v1.GetSummaryResponse.tables:type_name -> holdfast.v1.TableSummary
 	0,   // 16: holdfast.v1.TableSummary.family:type_name -> holdfast.v1.Family
-	30,  // 17: holdfast.v1.ListNextHopsResponse.next_hops:type_name -> holdfast.v1.NextHop
-	31,  // 18: holdfast.v1.NextHop.ways:type_name -> holdfast.v1.NextHopWay
-	34,  // 19: holdfast.v1.GetRPKIResponse.sources:type_name -> holdfast.v1.RpkiSource
-	22,  // 20: holdfast.v1.GetRPKIResponse.covering:type_name -> holdfast.v1.Vrp
-	101, // 21: holdfast.v1.RpkiSource.since:type_name -> google.protobuf.Timestamp
-	101, // 22: holdfast.v1.RpkiSource.updated:type_name -> google.protobuf.Timestamp
-	101, // 23: holdfast.v1.RpkiSource.expires:type_name -> google.protobuf.Timestamp
-	37,  // 24: holdfast.v1.GetMemoryResponse.items:type_name -> holdfast.v1.MemoryItem
-	42,  // 25: holdfast.v1.ListNeighborsResponse.neighbors:type_name -> holdfast.v1.Neighbor
-	42,  // 26: holdfast.v1.GetNeighborResponse.neighbor:type_name -> holdfast.v1.Neighbor
-	53,  // 27: holdfast.v1.GetNeighborResponse.detail:type_name -> holdfast.v1.NeighborDetail
-	1,   // 28: holdfast.v1.Neighbor.state:type_name -> holdfast.v1.SessionState
-	101, // 29: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
-	44,  // 30: holdfast.v1.Neighbor.families:type_name -> holdfast.v1.NeighborFamily
-	46,  // 31: holdfast.v1.Neighbor.last_reset:type_name -> holdfast.v1.Reset
-	43,  // 32: holdfast.v1.Neighbor.down:type_name -> holdfast.v1.Down
-	101, // 33: holdfast.v1.Down.since:type_name -> google.protobuf.Timestamp
-	101, // 34: holdfast.v1.Down.until:type_name -> google.protobuf.Timestamp
-	0,   // 35: holdfast.v1.NeighborFamily.family:type_name -> holdfast.v1.Family
-	45,  // 36: holdfast.v1.NeighborFamily.limit:type_name -> holdfast.v1.PrefixLimit
-	102, // 37: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
-	101, // 38: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
-	47,  // 39: holdfast.v1.Reset.notification:type_name -> holdfast.v1.Notification
-	102, // 40: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
-	102, // 41: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
-	102, // 42: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
-	102, // 43: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
-	49,  // 44: holdfast.v1.Negotiated.timers:type_name -> holdfast.v1.Timers
-	0,   // 45: holdfast.v1.Negotiated.families:type_name -> holdfast.v1.Family
-	0,   // 46: holdfast.v1.Negotiated.add_path_receive:type_name -> holdfast.v1.Family
-	0,   // 47: holdfast.v1.Negotiated.add_path_send:type_name -> holdfast.v1.Family
-	51,  // 48: holdfast.v1.NeighborCounters.in:type_name -> holdfast.v1.MessageCounts
-	51,  // 49: holdfast.v1.NeighborCounters.out:type_name -> holdfast.v1.MessageCounts
-	48,  // 50: holdfast.v1.NeighborDetail.capabilities_sent:type_name -> holdfast.v1.Capability
-	48,  // 51: holdfast.v1.NeighborDetail.capabilities_received:type_name -> holdfast.v1.Capability
-	50,  // 52: holdfast.v1.NeighborDetail.negotiated:type_name -> holdfast.v1.Negotiated
-	49,  // 53: holdfast.v1.NeighborDetail.configured_timers:type_name -> holdfast.v1.Timers
-	52,  // 54: holdfast.v1.NeighborDetail.counters:type_name -> holdfast.v1.NeighborCounters
-	101, // 55: holdfast.v1.NeighborDetail.last_established:type_name -> google.protobuf.Timestamp
-	101, // 56: holdfast.v1.NeighborDetail.last_down:type_name -> google.protobuf.Timestamp
-	6,   // 57: holdfast.v1.RouteQuery.view:type_name -> holdfast.v1.RouteView
-	0,   // 58: holdfast.v1.RouteQuery.family:type_name -> holdfast.v1.Family
-	7,   // 59: holdfast.v1.RouteQuery.match:type_name -> holdfast.v1.PrefixMatch
-	54,  // 60: holdfast.v1.ListRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
-	21,  // 61: holdfast.v1.ListRoutesResponse.routes:type_name -> holdfast.v1.Route
-	54,  // 62: holdfast.v1.CountRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
-	21,  // 63: holdfast.v1.LookupResponse.routes:type_name -> holdfast.v1.Route
-	64,  // 64: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
-	63,  // 65: holdfast.v1.ExplainResponse.sending:type_name -> holdfast.v1.Sending
-	63,  // 66: holdfast.v1.ExplainResponse.also_sent:type_name -> holdfast.v1.Sending
-	15,  // 67: holdfast.v1.Sending.rule:type_name -> holdfast.v1.RuleRef
-	20,  // 68: holdfast.v1.Sending.attributes:type_name -> holdfast.v1.Attributes
-	21,  // 69: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
-	65,  // 70: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
-	76,  // 71: holdfast.v1.Candidate.findings:type_name -> holdfast.v1.Finding
-	22,  // 72: holdfast.v1.Candidate.covering:type_name -> holdfast.v1.Vrp
-	68,  // 73: holdfast.v1.MonitorResponse.events:type_name -> holdfast.v1.Event
-	101, // 74: holdfast.v1.Event.at:type_name -> google.protobuf.Timestamp
-	8,   // 75: holdfast.v1.Event.kind:type_name -> holdfast.v1.EventKind
-	0,   // 76: holdfast.v1.Event.family:type_name -> holdfast.v1.Family
-	21,  // 77: holdfast.v1.Event.old:type_name -> holdfast.v1.Route
-	21,  // 78: holdfast.v1.Event.new:type_name -> holdfast.v1.Route
-	71,  // 79: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
-	14,  // 80: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
-	72,  // 81: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
-	14,  // 82: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
-	9,   // 83: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
-	20,  // 84: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
-	2,   // 85: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
-	75,  // 86: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
-	20,  // 87: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
-	20,  // 88: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
-	15,  // 89: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
-	9,   // 90: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
-	76,  // 91: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
-	14,  // 92: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
-	10,  // 93: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
-	102, // 94: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
-	85,  // 95: holdfast.v1.TraceNeighborResponse.events:type_name -> holdfast.v1.TraceEvent
-	101, // 96: holdfast.v1.TraceEvent.at:type_name -> google.protobuf.Timestamp
-	101, // 97: holdfast.v1.Announcement.since:type_name -> google.protobuf.Timestamp
-	101, // 98: holdfast.v1.Announcement.until:type_name -> google.protobuf.Timestamp
-	86,  // 99: holdfast.v1.AnnounceRequest.announcements:type_name -> holdfast.v1.Announcement
-	102, // 100: holdfast.v1.AnnounceRequest.lifetime:type_name -> google.protobuf.Duration
-	86,  // 101: holdfast.v1.ListAnnouncementsResponse.announcements:type_name -> holdfast.v1.Announcement
-	95,  // 102: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
-	11,  // 103: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
-	14,  // 104: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
-	95,  // 105: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
-	98,  // 106: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
-	12,  // 107: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
-	14,  // 108: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
-	102, // 109: holdfast.v1.ShutdownRequest.drain:type_name -> google.protobuf.Duration
-	13,  // 110: holdfast.v1.ShutdownResponse.phase:type_name -> holdfast.v1.ShutdownPhase
-	102, // 111: holdfast.v1.ShutdownResponse.left:type_name -> google.protobuf.Duration
-	23,  // 112: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
-	25,  // 113: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
-	35,  // 114: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
-	28,  // 115: holdfast.v1.Holdfast.ListNextHops:input_type -> holdfast.v1.ListNextHopsRequest
-	32,  // 116: holdfast.v1.Holdfast.GetRPKI:input_type -> holdfast.v1.GetRPKIRequest
-	38,  // 117: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
-	40,  // 118: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
-	55,  // 119: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
-	57,  // 120: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
-	59,  // 121: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
-	61,  // 122: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
-	66,  // 123: holdfast.v1.Holdfast.Monitor:input_type -> holdfast.v1.MonitorRequest
-	69,  // 124: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
-	73,  // 125: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
-	77,  // 126: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
-	79,  // 127: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
-	81,  // 128: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
-	83,  // 129: holdfast.v1.Holdfast.TraceNeighbor:input_type -> holdfast.v1.TraceNeighborRequest
-	87,  // 130: holdfast.v1.Holdfast.Announce:input_type -> holdfast.v1.AnnounceRequest
-	89,  // 131: holdfast.v1.Holdfast.Withdraw:input_type -> holdfast.v1.WithdrawRequest
-	91,  // 132: holdfast.v1.Holdfast.ListAnnouncements:input_type -> holdfast.v1.ListAnnouncementsRequest
-	93,  // 133: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
-	96,  // 134: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
-	99,  // 135: holdfast.v1.Holdfast.Shutdown:input_type -> holdfast.v1.ShutdownRequest
-	24,  // 136: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
-	26,  // 137: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
-	36,  // 138: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
-	29,  // 139: holdfast.v1.Holdfast.ListNextHops:output_type -> holdfast.v1.ListNextHopsResponse
-	33,  // 140: holdfast.v1.Holdfast.GetRPKI:output_type -> holdfast.v1.GetRPKIResponse
-	39,  // 141: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
-	41,  // 142: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
-	56,  // 143: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
-	58,  // 144: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
-	60,  // 145: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
-	62,  // 146: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
-	67,  // 147: holdfast.v1.Holdfast.Monitor:output_type -> holdfast.v1.MonitorResponse
-	70,  // 148: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
-	74,  // 149: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
-	78,  // 150: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
-	80,  // 151: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
-	82,  // 152: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
-	84,  // 153: holdfast.v1.Holdfast.TraceNeighbor:output_type -> holdfast.v1.TraceNeighborResponse
-	88,  // 154: holdfast.v1.Holdfast.Announce:output_type -> holdfast.v1.AnnounceResponse
-	90,  // 155: holdfast.v1.Holdfast.Withdraw:output_type -> holdfast.v1.WithdrawResponse
-	92,  // 156: holdfast.v1.Holdfast.ListAnnouncements:output_type -> holdfast.v1.ListAnnouncementsResponse
-	94,  // 157: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
-	97,  // 158: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
-	100, // 159: holdfast.v1.Holdfast.Shutdown:output_type -> holdfast.v1.ShutdownResponse
-	136, // [136:160] is the sub-list for method output_type
-	112, // [112:136] is the sub-list for method input_type
-	112, // [112:112] is the sub-list for extension type_name
-	112, // [112:112] is the sub-list for extension extendee
-	0,   // [0:112] is the sub-list for field type_name
+	31,  // 17: holdfast.v1.ListNextHopsResponse.next_hops:type_name -> holdfast.v1.NextHop
+	32,  // 18: holdfast.v1.NextHop.ways:type_name -> holdfast.v1.NextHopWay
+	35,  // 19: holdfast.v1.GetRPKIResponse.sources:type_name -> holdfast.v1.RpkiSource
+	23,  // 20: holdfast.v1.GetRPKIResponse.covering:type_name -> holdfast.v1.Vrp
+	105, // 21: holdfast.v1.RpkiSource.since:type_name -> google.protobuf.Timestamp
+	105, // 22: holdfast.v1.RpkiSource.updated:type_name -> google.protobuf.Timestamp
+	105, // 23: holdfast.v1.RpkiSource.expires:type_name -> google.protobuf.Timestamp
+	38,  // 24: holdfast.v1.ListBfdResponse.sessions:type_name -> holdfast.v1.BfdSession
+	6,   // 25: holdfast.v1.BfdSession.state:type_name -> holdfast.v1.BfdState
+	6,   // 26: holdfast.v1.BfdSession.remote_state:type_name -> holdfast.v1.BfdState
+	105, // 27: holdfast.v1.BfdSession.since:type_name -> google.protobuf.Timestamp
+	106, // 28: holdfast.v1.BfdSession.min_interval:type_name -> google.protobuf.Duration
+	106, // 29: holdfast.v1.BfdSession.min_receive:type_name -> google.protobuf.Duration
+	106, // 30: holdfast.v1.BfdSession.remote_min_interval:type_name -> google.protobuf.Duration
+	106, // 31: holdfast.v1.BfdSession.remote_min_receive:type_name -> google.protobuf.Duration
+	106, // 32: holdfast.v1.BfdSession.interval:type_name -> google.protobuf.Duration
+	106, // 33: holdfast.v1.BfdSession.detection_time:type_name -> google.protobuf.Duration
+	41,  // 34: holdfast.v1.GetMemoryResponse.items:type_name -> holdfast.v1.MemoryItem
+	46,  // 35: holdfast.v1.ListNeighborsResponse.neighbors:type_name -> holdfast.v1.Neighbor
+	46,  // 36: holdfast.v1.GetNeighborResponse.neighbor:type_name -> holdfast.v1.Neighbor
+	57,  // 37: holdfast.v1.GetNeighborResponse.detail:type_name -> holdfast.v1.NeighborDetail
+	1,   // 38: holdfast.v1.Neighbor.state:type_name -> holdfast.v1.SessionState
+	105, // 39: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
+	48,  // 40: holdfast.v1.Neighbor.families:type_name -> holdfast.v1.NeighborFamily
+	50,  // 41: holdfast.v1.Neighbor.last_reset:type_name -> holdfast.v1.Reset
+	47,  // 42: holdfast.v1.Neighbor.down:type_name -> holdfast.v1.Down
+	105, // 43: holdfast.v1.Down.since:type_name -> google.protobuf.Timestamp
+	105, // 44: holdfast.v1.Down.until:type_name -> google.protobuf.Timestamp
+	0,   // 45: holdfast.v1.NeighborFamily.family:type_name -> holdfast.v1.Family
+	49,  // 46: holdfast.v1.NeighborFamily.limit:type_name -> holdfast.v1.PrefixLimit
+	106, // 47: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
+	105, // 48: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
+	51,  // 49: holdfast.v1.Reset.notification:type_name -> holdfast.v1.Notification
+	106, // 50: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
+	106, // 51: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
+	106, // 52: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
+	106, // 53: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
+	53,  // 54: holdfast.v1.Negotiated.timers:type_name -> holdfast.v1.Timers
+	0,   // 55: holdfast.v1.Negotiated.families:type_name -> holdfast.v1.Family
+	0,   // 56: holdfast.v1.Negotiated.add_path_receive:type_name -> holdfast.v1.Family
+	0,   // 57: holdfast.v1.Negotiated.add_path_send:type_name -> holdfast.v1.Family
+	55,  // 58: holdfast.v1.NeighborCounters.in:type_name -> holdfast.v1.MessageCounts
+	55,  // 59: holdfast.v1.NeighborCounters.out:type_name -> holdfast.v1.MessageCounts
+	52,  // 60: holdfast.v1.NeighborDetail.capabilities_sent:type_name -> holdfast.v1.Capability
+	52,  // 61: holdfast.v1.NeighborDetail.capabilities_received:type_name -> holdfast.v1.Capability
+	54,  // 62: holdfast.v1.NeighborDetail.negotiated:type_name -> holdfast.v1.Negotiated
+	53,  // 63: holdfast.v1.NeighborDetail.configured_timers:type_name -> holdfast.v1.Timers
+	56,  // 64: holdfast.v1.NeighborDetail.counters:type_name -> holdfast.v1.NeighborCounters
+	105, // 65: holdfast.v1.NeighborDetail.last_established:type_name -> google.protobuf.Timestamp
+	105, // 66: holdfast.v1.NeighborDetail.last_down:type_name -> google.protobuf.Timestamp
+	38,  // 67: holdfast.v1.NeighborDetail.bfd:type_name -> holdfast.v1.BfdSession
+	7,   // 68: holdfast.v1.RouteQuery.view:type_name -> holdfast.v1.RouteView
+	0,   // 69: holdfast.v1.RouteQuery.family:type_name -> holdfast.v1.Family
+	8,   // 70: holdfast.v1.RouteQuery.match:type_name -> holdfast.v1.PrefixMatch
+	58,  // 71: holdfast.v1.ListRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
+	22,  // 72: holdfast.v1.ListRoutesResponse.routes:type_name -> holdfast.v1.Route
+	58,  // 73: holdfast.v1.CountRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
+	22,  // 74: holdfast.v1.LookupResponse.routes:type_name -> holdfast.v1.Route
+	68,  // 75: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
+	67,  // 76: holdfast.v1.ExplainResponse.sending:type_name -> holdfast.v1.Sending
+	67,  // 77: holdfast.v1.ExplainResponse.also_sent:type_name -> holdfast.v1.Sending
+	16,  // 78: holdfast.v1.Sending.rule:type_name -> holdfast.v1.RuleRef
+	21,  // 79: holdfast.v1.Sending.attributes:type_name -> holdfast.v1.Attributes
+	22,  // 80: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
+	69,  // 81: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
+	80,  // 82: holdfast.v1.Candidate.findings:type_name -> holdfast.v1.Finding
+	23,  // 83: holdfast.v1.Candidate.covering:type_name -> holdfast.v1.Vrp
+	72,  // 84: holdfast.v1.MonitorResponse.events:type_name -> holdfast.v1.Event
+	105, // 85: holdfast.v1.Event.at:type_name -> google.protobuf.Timestamp
+	9,   // 86: holdfast.v1.Event.kind:type_name -> holdfast.v1.EventKind
+	0,   // 87: holdfast.v1.Event.family:type_name -> holdfast.v1.Family
+	22,  // 88: holdfast.v1.Event.old:type_name -> holdfast.v1.Route
+	22,  // 89: holdfast.v1.Event.new:type_name -> holdfast.v1.Route
+	75,  // 90: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
+	15,  // 91: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
+	76,  // 92: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
+	15,  // 93: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
+	10,  // 94: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
+	21,  // 95: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
+	2,   // 96: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
+	79,  // 97: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
+	21,  // 98: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
+	21,  // 99: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
+	16,  // 100: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
+	10,  // 101: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
+	80,  // 102: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
+	15,  // 103: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
+	11,  // 104: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
+	106, // 105: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
+	89,  // 106: holdfast.v1.TraceNeighborResponse.events:type_name -> holdfast.v1.TraceEvent
+	105, // 107: holdfast.v1.TraceEvent.at:type_name -> google.protobuf.Timestamp
+	105, // 108: holdfast.v1.Announcement.since:type_name -> google.protobuf.Timestamp
+	105, // 109: holdfast.v1.Announcement.until:type_name -> google.protobuf.Timestamp
+	90,  // 110: holdfast.v1.AnnounceRequest.announcements:type_name -> holdfast.v1.Announcement
+	106, // 111: holdfast.v1.AnnounceRequest.lifetime:type_name -> google.protobuf.Duration
+	90,  // 112: holdfast.v1.ListAnnouncementsResponse.announcements:type_name -> holdfast.v1.Announcement
+	99,  // 113: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
+	12,  // 114: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
+	15,  // 115: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
+	99,  // 116: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
+	102, // 117: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
+	13,  // 118: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
+	15,  // 119: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
+	106, // 120: holdfast.v1.ShutdownRequest.drain:type_name -> google.protobuf.Duration
+	14,  // 121: holdfast.v1.ShutdownResponse.phase:type_name -> holdfast.v1.ShutdownPhase
+	106, // 122: holdfast.v1.ShutdownResponse.left:type_name -> google.protobuf.Duration
+	24,  // 123: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
+	26,  // 124: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
+	39,  // 125: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
+	36,  // 126: holdfast.v1.Holdfast.ListBfd:input_type -> holdfast.v1.ListBfdRequest
+	29,  // 127: holdfast.v1.Holdfast.ListNextHops:input_type -> holdfast.v1.ListNextHopsRequest
+	33,  // 128: holdfast.v1.Holdfast.GetRPKI:input_type -> holdfast.v1.GetRPKIRequest
+	42,  // 129: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
+	44,  // 130: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
+	59,  // 131: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
+	61,  // 132: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
+	63,  // 133: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
+	65,  // 134: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
+	70,  // 135: holdfast.v1.Holdfast.Monitor:input_type -> holdfast.v1.MonitorRequest
+	73,  // 136: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
+	77,  // 137: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
+	81,  // 138: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
+	83,  // 139: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
+	85,  // 140: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
+	87,  // 141: holdfast.v1.Holdfast.TraceNeighbor:input_type -> holdfast.v1.TraceNeighborRequest
+	91,  // 142: holdfast.v1.Holdfast.Announce:input_type -> holdfast.v1.AnnounceRequest
+	93,  // 143: holdfast.v1.Holdfast.Withdraw:input_type -> holdfast.v1.WithdrawRequest
+	95,  // 144: holdfast.v1.Holdfast.ListAnnouncements:input_type -> holdfast.v1.ListAnnouncementsRequest
+	97,  // 145: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
+	100, // 146: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
+	103, // 147: holdfast.v1.Holdfast.Shutdown:input_type -> holdfast.v1.ShutdownRequest
+	25,  // 148: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
+	27,  // 149: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
+	40,  // 150: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
+	37,  // 151: holdfast.v1.Holdfast.ListBfd:output_type -> holdfast.v1.ListBfdResponse
+	30,  // 152: holdfast.v1.Holdfast.ListNextHops:output_type -> holdfast.v1.ListNextHopsResponse
+	34,  // 153: holdfast.v1.Holdfast.GetRPKI:output_type -> holdfast.v1.GetRPKIResponse
+	43,  // 154: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
+	45,  // 155: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
+	60,  // 156: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
+	62,  // 157: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
+	64,  // 158: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
+	66,  // 159: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
+	71,  // 160: holdfast.v1.Holdfast.Monitor:output_type -> holdfast.v1.MonitorResponse
+	74,  // 161: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
+	78,  // 162: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
+	82,  // 163: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
+	84,  // 164: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
+	86,  // 165: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
+	88,  // 166: holdfast.v1.Holdfast.TraceNeighbor:output_type -> holdfast.v1.TraceNeighborResponse
+	92,  // 167: holdfast.v1.Holdfast.Announce:output_type -> holdfast.v1.AnnounceResponse
+	94,  // 168: holdfast.v1.Holdfast.Withdraw:output_type -> holdfast.v1.WithdrawResponse
+	96,  // 169: holdfast.v1.Holdfast.ListAnnouncements:output_type -> holdfast.v1.ListAnnouncementsResponse
+	98,  // 170: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
+	101, // 171: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
+	104, // 172: holdfast.v1.Holdfast.Shutdown:output_type -> holdfast.v1.ShutdownResponse
+	148, // [148:173] is the sub-list for method output_type
+	123, // [123:148] is the sub-list for method input_type
+	123, // [123:123] is the sub-list for extension type_name
+	123, // [123:123] is the sub-list for extension extendee
+	0,   // [0:123] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_proto_init() }
@@ -7990,15 +8452,15 @@ func file_holdfast_proto_init() {
 	}
 	file_holdfast_proto_msgTypes[6].OneofWrappers = []any{}
 	file_holdfast_proto_msgTypes[13].OneofWrappers = []any{}
-	file_holdfast_proto_msgTypes[40].OneofWrappers = []any{}
-	file_holdfast_proto_msgTypes[72].OneofWrappers = []any{}
+	file_holdfast_proto_msgTypes[43].OneofWrappers = []any{}
+	file_holdfast_proto_msgTypes[75].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_proto_rawDesc), len(file_holdfast_proto_rawDesc)),
-			NumEnums:      14,
-			NumMessages:   87,
+			NumEnums:      15,
+			NumMessages:   90,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

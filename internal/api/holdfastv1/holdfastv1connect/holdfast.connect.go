@@ -42,6 +42,8 @@ const (
 	HoldfastGetSummaryProcedure = "/holdfast.v1.Holdfast/GetSummary"
 	// HoldfastGetMemoryProcedure is the fully-qualified name of the Holdfast's GetMemory RPC.
 	HoldfastGetMemoryProcedure = "/holdfast.v1.Holdfast/GetMemory"
+	// HoldfastListBfdProcedure is the fully-qualified name of the Holdfast's ListBfd RPC.
+	HoldfastListBfdProcedure = "/holdfast.v1.Holdfast/ListBfd"
 	// HoldfastListNextHopsProcedure is the fully-qualified name of the Holdfast's ListNextHops RPC.
 	HoldfastListNextHopsProcedure = "/holdfast.v1.Holdfast/ListNextHops"
 	// HoldfastGetRPKIProcedure is the fully-qualified name of the Holdfast's GetRPKI RPC.
@@ -92,6 +94,7 @@ type HoldfastClient interface {
 	GetVersion(context.Context, *connect.Request[holdfastv1.GetVersionRequest]) (*connect.Response[holdfastv1.GetVersionResponse], error)
 	GetSummary(context.Context, *connect.Request[holdfastv1.GetSummaryRequest]) (*connect.Response[holdfastv1.GetSummaryResponse], error)
 	GetMemory(context.Context, *connect.Request[holdfastv1.GetMemoryRequest]) (*connect.Response[holdfastv1.GetMemoryResponse], error)
+	ListBfd(context.Context, *connect.Request[holdfastv1.ListBfdRequest]) (*connect.Response[holdfastv1.ListBfdResponse], error)
 	ListNextHops(context.Context, *connect.Request[holdfastv1.ListNextHopsRequest]) (*connect.Response[holdfastv1.ListNextHopsResponse], error)
 	// GetRPKI returns the sources of VRPs, and what they say of a route.
 	GetRPKI(context.Context, *connect.Request[holdfastv1.GetRPKIRequest]) (*connect.Response[holdfastv1.GetRPKIResponse], error)
@@ -161,6 +164,12 @@ func NewHoldfastClient(httpClient connect.HTTPClient, baseURL string, opts ...co
 			httpClient,
 			baseURL+HoldfastGetMemoryProcedure,
 			connect.WithSchema(holdfastMethods.ByName("GetMemory")),
+			connect.WithClientOptions(opts...),
+		),
+		listBfd: connect.NewClient[holdfastv1.ListBfdRequest, holdfastv1.ListBfdResponse](
+			httpClient,
+			baseURL+HoldfastListBfdProcedure,
+			connect.WithSchema(holdfastMethods.ByName("ListBfd")),
 			connect.WithClientOptions(opts...),
 		),
 		listNextHops: connect.NewClient[holdfastv1.ListNextHopsRequest, holdfastv1.ListNextHopsResponse](
@@ -297,6 +306,7 @@ type holdfastClient struct {
 	getVersion        *connect.Client[holdfastv1.GetVersionRequest, holdfastv1.GetVersionResponse]
 	getSummary        *connect.Client[holdfastv1.GetSummaryRequest, holdfastv1.GetSummaryResponse]
 	getMemory         *connect.Client[holdfastv1.GetMemoryRequest, holdfastv1.GetMemoryResponse]
+	listBfd           *connect.Client[holdfastv1.ListBfdRequest, holdfastv1.ListBfdResponse]
 	listNextHops      *connect.Client[holdfastv1.ListNextHopsRequest, holdfastv1.ListNextHopsResponse]
 	getRPKI           *connect.Client[holdfastv1.GetRPKIRequest, holdfastv1.GetRPKIResponse]
 	listNeighbors     *connect.Client[holdfastv1.ListNeighborsRequest, holdfastv1.ListNeighborsResponse]
@@ -333,6 +343,11 @@ func (c *holdfastClient) GetSummary(ctx context.Context, req *connect.Request[ho
 // GetMemory calls holdfast.v1.Holdfast.GetMemory.
 func (c *holdfastClient) GetMemory(ctx context.Context, req *connect.Request[holdfastv1.GetMemoryRequest]) (*connect.Response[holdfastv1.GetMemoryResponse], error) {
 	return c.getMemory.CallUnary(ctx, req)
+}
+
+// ListBfd calls holdfast.v1.Holdfast.ListBfd.
+func (c *holdfastClient) ListBfd(ctx context.Context, req *connect.Request[holdfastv1.ListBfdRequest]) (*connect.Response[holdfastv1.ListBfdResponse], error) {
+	return c.listBfd.CallUnary(ctx, req)
 }
 
 // ListNextHops calls holdfast.v1.Holdfast.ListNextHops.
@@ -445,6 +460,7 @@ type HoldfastHandler interface {
 	GetVersion(context.Context, *connect.Request[holdfastv1.GetVersionRequest]) (*connect.Response[holdfastv1.GetVersionResponse], error)
 	GetSummary(context.Context, *connect.Request[holdfastv1.GetSummaryRequest]) (*connect.Response[holdfastv1.GetSummaryResponse], error)
 	GetMemory(context.Context, *connect.Request[holdfastv1.GetMemoryRequest]) (*connect.Response[holdfastv1.GetMemoryResponse], error)
+	ListBfd(context.Context, *connect.Request[holdfastv1.ListBfdRequest]) (*connect.Response[holdfastv1.ListBfdResponse], error)
 	ListNextHops(context.Context, *connect.Request[holdfastv1.ListNextHopsRequest]) (*connect.Response[holdfastv1.ListNextHopsResponse], error)
 	// GetRPKI returns the sources of VRPs, and what they say of a route.
 	GetRPKI(context.Context, *connect.Request[holdfastv1.GetRPKIRequest]) (*connect.Response[holdfastv1.GetRPKIResponse], error)
@@ -510,6 +526,12 @@ func NewHoldfastHandler(svc HoldfastHandler, opts ...connect.HandlerOption) (str
 		HoldfastGetMemoryProcedure,
 		svc.GetMemory,
 		connect.WithSchema(holdfastMethods.ByName("GetMemory")),
+		connect.WithHandlerOptions(opts...),
+	)
+	holdfastListBfdHandler := connect.NewUnaryHandler(
+		HoldfastListBfdProcedure,
+		svc.ListBfd,
+		connect.WithSchema(holdfastMethods.ByName("ListBfd")),
 		connect.WithHandlerOptions(opts...),
 	)
 	holdfastListNextHopsHandler := connect.NewUnaryHandler(
@@ -646,6 +668,8 @@ func NewHoldfastHandler(svc HoldfastHandler, opts ...connect.HandlerOption) (str
 			holdfastGetSummaryHandler.ServeHTTP(w, r)
 		case HoldfastGetMemoryProcedure:
 			holdfastGetMemoryHandler.ServeHTTP(w, r)
+		case HoldfastListBfdProcedure:
+			holdfastListBfdHandler.ServeHTTP(w, r)
 		case HoldfastListNextHopsProcedure:
 			holdfastListNextHopsHandler.ServeHTTP(w, r)
 		case HoldfastGetRPKIProcedure:
@@ -707,6 +731,10 @@ func (UnimplementedHoldfastHandler) GetSummary(context.Context, *connect.Request
 
 func (UnimplementedHoldfastHandler) GetMemory(context.Context, *connect.Request[holdfastv1.GetMemoryRequest]) (*connect.Response[holdfastv1.GetMemoryResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.Holdfast.GetMemory is not implemented"))
+}
+
+func (UnimplementedHoldfastHandler) ListBfd(context.Context, *connect.Request[holdfastv1.ListBfdRequest]) (*connect.Response[holdfastv1.ListBfdResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.Holdfast.ListBfd is not implemented"))
 }
 
 func (UnimplementedHoldfastHandler) ListNextHops(context.Context, *connect.Request[holdfastv1.ListNextHopsRequest]) (*connect.Response[holdfastv1.ListNextHopsResponse], error) {
