@@ -331,3 +331,29 @@ func TestTwo(t *testing.T) {
 		t.Errorf("the neighbor was turned off: %v, %v, %v", m.state, m.remoteState, m.diag)
 	}
 }
+
+// TestAdminDownIsNoFailure: what either side ends on purpose does not count (RFC
+// 5882 section 3.2).
+func TestAdminDownIsNoFailure(t *testing.T) {
+	for _, c := range []struct {
+		what  string
+		do    func(m *Machine)
+		downs uint64
+	}{
+		{"the neighbor is turned off", func(m *Machine) {
+			m.Receive(ms, &Packet{State: AdminDown, Diag: DiagAdminDown, Multiplier: 3, My: 7, Your: 1, DesiredMinTx: time.Second, RequiredMinRx: 300 * ms})
+		}, 0},
+		{"we are turned off", func(m *Machine) { m.Stop(ms) }, 0},
+		{"the neighbor is down", func(m *Machine) {
+			m.Receive(ms, &Packet{State: Down, Diag: DiagExpired, Multiplier: 3, My: 7, Your: 1, DesiredMinTx: time.Second, RequiredMinRx: 300 * ms})
+		}, 1},
+		{"the neighbor is silent", func(m *Machine) { m.Tick(time.Second) }, 1},
+	} {
+		s := &session{machine: machine(t, Up)}
+		s.show()
+		c.do(s.machine)
+		if told := s.show(); s.load().Downs != c.downs || told != (c.downs > 0) {
+			t.Errorf("%s: %d failures, told: %v", c.what, s.load().Downs, told)
+		}
+	}
+}

@@ -65,6 +65,10 @@ func (b *bird) text() string {
 	p := func(format string, args ...any) { fmt.Fprintf(&s, format+"\n", args...) }
 	c := b.config
 	p("log stderr all;\nrouter id %s;\nprotocol device {}", c.ID)
+	const timers = "interval 300 ms; multiplier 3;"
+	if slices.ContainsFunc(c.Sessions, func(s Session) bool { return s.BFD }) {
+		p("protocol bfd {\n interface \"*\" { %s };\n multihop { %[1]s };\n}", timers)
+	}
 	// A static protocol has one route of a prefix.
 	var rounds [][]Route
 	for _, r := range c.Routes {
@@ -110,6 +114,12 @@ func (b *bird) text() string {
 		}
 		if n.Password != "" {
 			p(" password %q;", n.Password)
+		}
+		if n.BFD {
+			p(" bfd on;")
+		}
+		if n.Multihop > 0 {
+			p(" multihop %d;", n.Multihop)
 		}
 		if n.GTSM {
 			p(" ttl security on;")

@@ -57,6 +57,9 @@ func startFRR(n *Node, c Config) Router {
 		_, err := os.Stat(api)
 		return err
 	})
+	if slices.ContainsFunc(c.Sessions, func(s Session) bool { return s.BFD }) {
+		n.Start("bfdd", n.Command(dir+"bfdd", append(args("bfdd", n.Write("bfdd.conf", "")), "--bfdctl", filepath.Join(n.Dir, "bfdd.sock"))...))
+	}
 	f.proc = n.Start("bgpd", n.Command(dir+"bgpd", args("bgpd", n.Write("bgpd.conf", ""))...))
 	Await(t, Patience, "answer of FRR", func() error {
 		if err := f.proc.Running(); err != nil {
@@ -110,7 +113,12 @@ func (f *frr) text() string {
 			p(" neighbor %s remote-as %d\n neighbor %[1]s update-source %[3]s", peer, n.AS, n.Local)
 		}
 		p(" neighbor %s timers %d %d\n neighbor %[1]s timers connect 1", peer, max(1, n.holdTime()/3), n.holdTime())
-		if n.AS != c.AS && n.Interface == "" {
+		if n.BFD {
+			p(" neighbor %s bfd 3 300 300", peer)
+		}
+		if n.Multihop > 0 {
+			p(" neighbor %s ebgp-multihop %d", peer, n.Multihop)
+		} else if n.AS != c.AS && n.Interface == "" {
 			p(" neighbor %s disable-connected-check", peer)
 		}
 		if n.Passive {

@@ -328,6 +328,12 @@ func (h *HoldfastRouter) text() string {
 		if n.GTSM {
 			p("  ttl_security = 1")
 		}
+		if n.BFD {
+			p("  bfd = true")
+		}
+		if n.Multihop > 0 {
+			p("  multihop = %d", n.Multihop)
+		}
 		if n.AddPath {
 			p("  add_path = \"receive\"")
 		} else if n.PathsIn {

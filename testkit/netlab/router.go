@@ -36,6 +36,8 @@ type Session struct {
 	PathsIn    bool
 	ExtNextHop bool   // IPv4 routes with IPv6 next hops over an IPv6 session
 	AS2        bool   // without four-byte AS numbers
+	BFD        bool   // 300 ms, three times (BIRD, FRR and holdfast)
+	Multihop   int    // how many hops away the neighbor may be; 0: directly connected
 	Interface  string // instead of the addresses: the neighbor is found there
 	// Restart: graceful restart, for those that need to be told.
 	Restart bool
