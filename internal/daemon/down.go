@@ -37,7 +37,7 @@ func (d *daemon) downed(name string) (e down, ok bool) {
 // an operator keeps it down.
 func (d *daemon) sessionOf(n *config.Neighbor) session.Neighbor {
 	s := sessionNeighbor(n, d.id(n))
-	s.Machine.Restart.Restarting, s.Machine.Restart.Forwarding = d.restarts.going, d.restarts.forwarding
+	s.Machine.Restart.Restarting, s.Machine.Restart.Forwarding = d.restarts.going.Load(), d.restarts.forwarding
 	if e, ok := d.downed(n.Name); ok && !s.Shutdown {
 		s.Shutdown, s.ShutdownMessage = true, e.Reason
 	}

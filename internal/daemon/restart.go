@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -61,8 +62,8 @@ type restarts struct {
 
 	// going: neighbors are told that we have restarted (the R bit of RFC 4724).
 	// forwarding says by which families packets went on meanwhile (the F bit).
-	// Both are for who holds daemon.applying.
-	going      bool
+	// Both are set by who holds daemon.applying.
+	going      atomic.Bool
 	forwarding [prefix.Families]bool
 
 	mu      sync.Mutex // for what follows
@@ -131,13 +132,16 @@ func (d *daemon) revive(cfg *config.Config, kernel []fib.Route) *engine.Deferral
 	for i := range kernel {
 		has[kernel[i].Prefix.Family] = true
 	}
-	r.going = true
+	r.going.Store(true)
 	for f := range prefix.Family(prefix.Families) {
 		r.forwarding[f] = d.kernel == nil || has[f] || !slices.Contains(last.Kernel, f.String())
 	}
 	// Our End-of-RIB comes before they lose patience.
 	end := max(min(patience*3/4-gone, staleFor), time.Second)
-	await := slices.DeleteFunc(slices.Clone(last.Up), func(name string) bool { return configured(cfg, name) == nil && !mayCome(cfg, name) })
+	await := slices.DeleteFunc(slices.Clone(last.Up), func(name string) bool {
+		n := configured(cfg, name)
+		return n == nil && !mayCome(cfg, name) || n != nil && n.Shutdown
+	})
 	d.Log.Info("the router has restarted: nothing is announced until neighbors have sent their routes", "event", events.RestartBegun,
 		"ended", cmp.Or(last.Ended, "without a word"), "version", last.Version, "gone", gone.Round(time.Millisecond), "neighbors", len(await), "at_most", end.Round(time.Second))
 	seconds := func(d time.Duration) uint32 { return uint32((d + time.Second - 1) / time.Second) }
@@ -192,7 +196,7 @@ func (d *daemon) takeNote(ended string) {
 	if deferring { // whoever comes after us now begins where we did
 		now.Alive = r.earlier.Alive
 		now.Up = append(now.Up, r.earlier.Up...)
-	} else {
+	} else if ended == "" && r.going.Load() {
 		d.endRestart()
 	}
 	slices.Sort(now.Up)
@@ -214,10 +218,7 @@ func (d *daemon) takeNote(ended string) {
 func (d *daemon) endRestart() {
 	d.applying.Lock()
 	defer d.applying.Unlock()
-	if !d.restarts.going {
-		return
-	}
-	d.restarts.going = false
+	d.restarts.going.Store(false)
 	cfg, _, _ := d.current()
 	for _, n := range cfg.Neighbors {
 		_ = d.sessions.Set(d.sessionOf(n)) // its other settings are those that it has

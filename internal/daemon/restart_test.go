@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"holdfast/internal/fib"
+	"holdfast/internal/kernel"
 	"holdfast/internal/prefix"
 	"holdfast/internal/wire"
 )
@@ -276,4 +278,43 @@ func TestHandOver(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 	})
+}
+
+// TestForwarding: neighbors are told that packets went on where kernel routes are
+// there, or where there were none and none were needed.
+func TestForwarding(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		kernel bool
+		had    []string
+		has    []fib.Route
+		want   [prefix.Families]bool
+	}{
+		{"nothing to forward by", false, nil, nil, [prefix.Families]bool{true, true}},
+		{"all is there", true, []string{"ipv4", "ipv6"}, []fib.Route{{Prefix: prefix.MustParse("10.0.0.0/8")}, {Prefix: prefix.MustParse("2001:db8::/32")}}, [prefix.Families]bool{true, true}},
+		{"one family is gone", true, []string{"ipv4", "ipv6"}, []fib.Route{{Prefix: prefix.MustParse("2001:db8::/32")}}, [prefix.Families]bool{false, true}},
+		{"there was one family", true, []string{"ipv4"}, []fib.Route{{Prefix: prefix.MustParse("10.0.0.0/8")}}, [prefix.Families]bool{true, true}},
+		{"there has never been any", true, nil, nil, [prefix.Families]bool{true, true}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l, _ := newLAN(t, t.TempDir())
+			l.configure(restartText)
+			r := &l.restarts
+			r.earlier, r.found = r.here, true
+			r.earlier.Alive, r.earlier.Kernel, r.earlier.Up = uptime(), c.had, []string{"a", "b", "c", "lan/10.0.0.1"}
+			if c.kernel {
+				l.kernel = &kernel.Kernel{}
+				defer func() { l.kernel = nil }()
+			}
+			cfg := l.configuredOnly()
+			configured(cfg, "b").Shutdown = true
+			d := l.revive(cfg, c.has)
+			if d == nil || r.forwarding != c.want || !r.going.Load() {
+				t.Fatalf("%s: %v, forwarding %v, want %v", c.name, d, r.forwarding, c.want)
+			}
+			if fmt.Sprint(d.Await) != "[a]" || d.End < 44 || d.End > 45 || d.Come != 30 {
+				t.Errorf("%s: %+v", c.name, d)
+			}
+		})
+	}
 }

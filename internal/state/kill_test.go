@@ -30,6 +30,14 @@ func writeUntilKilled(path string) {
 		os.Exit(1)
 	}
 	var all sync.WaitGroup
+	all.Go(func() {
+		for n := 1; ; n++ {
+			if err := NoteOf[entry](d, "note").Write(entry{N: n}); err != nil {
+				fmt.Println("cannot note", err)
+				os.Exit(1)
+			}
+		}
+	})
 	for w := range writers {
 		all.Go(func() {
 			key := fmt.Sprint("writer ", w)
@@ -94,7 +102,10 @@ func TestKill(t *testing.T) {
 				t.Errorf("round %d: writer %d has %d, was acknowledged %d", round, w, e.N, n)
 			}
 		}
-		if got := names(t, path); got != "things.json version" || strings.Contains(log.String(), "aside") {
+		if e, found, err := NoteOf[entry](d, "note").Read(); err != nil || found && e.N == 0 {
+			t.Errorf("round %d: noted is %v, %v", round, e, err)
+		}
+		if got := strings.ReplaceAll(names(t, path), "note.json ", ""); got != "things.json version" || strings.Contains(log.String(), "aside") {
 			t.Errorf("round %d: there are %s; the log says %s", round, got, log)
 		}
 		d.Close()
