@@ -55,12 +55,11 @@ policy "to-exchange" {
 # theirs. Communities that steer what they do with our routes are set in the
 # policy: ask the exchange for its list.
 group "route-servers" {
-  asn              = 64505
-  local_role       = "rs-client"
-  enforce_first_as = false
-  import           = [policy.careful, policy.from-route-server]
-  export           = policy.to-exchange
-  max_prefixes     = 400000
+  asn          = 64505
+  local_role   = "rs-client"
+  import       = [policy.careful, policy.from-route-server]
+  export       = policy.to-exchange
+  max_prefixes = 400000
 }
 
 neighbor "rs1-v4" {

@@ -15,7 +15,7 @@ func (r *reader) actions(b *hclsyntax.Block) policy.Actions {
 	r.unlabeled(b)
 	a := policy.Actions{Pos: pos(b.TypeRange)}
 	decode(r, setActions, "set block", b.DefRange(), b.Body, &a)
-	if a.Prepend.ASN != 0 && a.Prepend.Count == 0 {
+	if (a.Prepend.ASN != 0 || a.PrependFirst) && a.Prepend.Count == 0 {
 		r.errorf(b.DefRange(), "add prepend = 1", "prepend_asn does nothing without prepend")
 	}
 	return a
@@ -41,7 +41,25 @@ var setActions = schema[policy.Actions]{arguments: []argument[policy.Actions]{
 	},
 	oneCommunitySet("add_communities", func(a *policy.Actions) **policy.CommunitySet { return &a.AddCommunities }),
 	plain("prepend", number[uint8](1, 32), func(a *policy.Actions) *uint8 { return &a.Prepend.Count }, isZero),
-	plain("prepend_asn", asNumber, func(a *policy.Actions) *uint32 { return &a.Prepend.ASN }, isZero),
+	{
+		name: "prepend_asn",
+		read: func(v value, to *policy.Actions) {
+			if s, ok := v.text(); ok && s == "first" {
+				to.PrependFirst = true
+			} else if asn, ok := asNumber.read(v); ok {
+				to.Prepend.ASN = asn
+			}
+		},
+		write: func(from *policy.Actions) string {
+			switch {
+			case from.PrependFirst:
+				return quote("first")
+			case from.Prepend.ASN != 0:
+				return asNumber.write(from.Prepend.ASN)
+			}
+			return ""
+		},
+	},
 	plain("next_hop", setNextHop, func(a *policy.Actions) *policy.NextHop { return &a.NextHop }, isZero),
 	optional("origin", origin, func(a *policy.Actions) **uint8 { return &a.Origin }),
 	optional("weight", number[uint32](0, math.MaxUint32), func(a *policy.Actions) **uint32 { return &a.Weight }),

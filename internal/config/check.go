@@ -25,10 +25,12 @@ func (r *reader) check() {
 	for _, o := range r.cfg.Originates {
 		r.checkOnce("originate "+quote(o.Name), o.Pos, len("originate"), o.Policy)
 		r.checkOwn("originate "+quote(o.Name), o.Pos, len("originate"), o.Policy)
+		r.checkOwnSet("originate "+quote(o.Name), o.Set)
 	}
 	for _, a := range r.cfg.Aggregates {
 		r.checkOnce("aggregate "+quote(a.Name), a.Pos, len("aggregate"), a.Policy)
 		r.checkOwn("aggregate "+quote(a.Name), a.Pos, len("aggregate"), a.Policy)
+		r.checkOwnSet("aggregate "+quote(a.Name), a.Set)
 	}
 	for _, t := range r.cfg.Tables {
 		r.checkOwn("table "+quote(t.Name), t.Pos, len("table"), t.Install)
@@ -353,13 +355,16 @@ func (r *reader) checkSlots(n *Neighbor, own *party) {
 					continue
 				}
 				said[name] = true
-				for _, kind := range slots(p) {
+				for _, slot := range slots(p) {
 					has, fix := n.Prefixes != nil, "add prefixes = prefix_set.NAME"
-					if kind == policy.CondASPathOrigin {
+					switch slot {
+					case slotOriginASNs:
 						has, fix = n.OriginASNs != nil, "add origin_asns = as_set.NAME"
+					case slotASN:
+						continue // every neighbor has one
 					}
 					if !has {
-						r.errorf(own.head, fix, "neighbor %s does not say what %s is, for which policy %s asks", quote(n.Name), slotName(kind), quote(name))
+						r.errorf(own.head, fix, "neighbor %s does not say what %s is, for which policy %s asks", quote(n.Name), slot, quote(name))
 					}
 				}
 				if i < len(chain)-1 && slices.ContainsFunc(p.Rules, func(rule policy.Rule) bool { return endsAll(&rule) }) {
@@ -387,34 +392,60 @@ func (r *reader) checkOwn(what string, at Pos, width int, chain []string) {
 	r.checkDiscards(what, r.at(at, width), chain)
 	for _, name := range chain {
 		if p := r.cfg.policiesByName[name]; p != nil && len(slots(p)) > 0 {
-			r.errorf(r.at(at, width), "use a policy that names its sets", "%s: policy %s asks for what a neighbor has (%s), and here is no neighbor", what, quote(name), slotName(slots(p)[0]))
+			r.errorf(r.at(at, width), "use a policy that names its sets", "%s: policy %s asks for what a neighbor has (%s), and here is no neighbor", what, quote(name), slots(p)[0])
 		}
 	}
 }
 
-func slotName(k policy.Kind) string {
-	if k == policy.CondASPathOrigin {
-		return "neighbor.origin_asns"
+// checkOwnSet refuses a set block that asks a neighbor where there is none.
+func (r *reader) checkOwnSet(what string, set policy.Actions) {
+	if asks := slots(&policy.Policy{Rules: []policy.Rule{{Set: set}}}); len(asks) > 0 {
+		r.errorf(r.at(set.Pos, len("set")), "write the number", "%s: %s is what a neighbor has, and here is no neighbor", what, asks[0])
 	}
-	return "neighbor.prefixes"
 }
 
-// slots are the kinds of conditions that ask for a slot in a policy.
-func slots(p *policy.Policy) []policy.Kind {
-	var kinds []policy.Kind
+// What policies may ask a neighbor for.
+const (
+	slotPrefixes   = "neighbor.prefixes"
+	slotOriginASNs = "neighbor.origin_asns"
+	slotASN        = "neighbor.asn" // inside communities
+)
+
+// slots are what a policy asks for.
+func slots(p *policy.Policy) []string {
+	var names []string
+	add := func(name string) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	inCommunities := func(sets ...*policy.CommunitySet) {
+		for _, s := range sets {
+			if s != nil && s.Slot() != "" {
+				add(slotASN)
+			}
+		}
+	}
 	var visit func(all []policy.Match)
 	visit = func(all []policy.Match) {
 		for _, m := range all {
 			for _, c := range m.Conditions {
-				if c.Slot && !slices.Contains(kinds, c.Kind) {
-					kinds = append(kinds, c.Kind)
+				switch {
+				case !c.Slot:
+				case c.Kind == policy.CondASPathOrigin:
+					add(slotOriginASNs)
+				default:
+					add(slotPrefixes)
 				}
+				inCommunities(c.Communities...)
 			}
 			visit(m.Not)
 		}
 	}
 	for _, rule := range p.Rules {
 		visit(rule.Match)
+		inCommunities(rule.Set.RemoveCommunities...)
+		inCommunities(rule.Set.ReplaceCommunities, rule.Set.AddCommunities)
 	}
-	return kinds
+	return names
 }

@@ -32,7 +32,7 @@ func TestPolicy(cfg *config.Config, vrps *rpki.Table, t api.PolicyTest) (api.Pol
 			return api.PolicyResult{}, api.NotFound("there is no neighbor %q", name)
 		}
 		// The slots are those of the other side of the session.
-		ctx.Neighbor, ctx.Prefixes, ctx.OriginASNs = n.Name, n.Prefixes, n.OriginASNs
+		ctx.Neighbor, ctx.Prefixes, ctx.OriginASNs, ctx.NeighborASN = n.Name, n.Prefixes, n.OriginASNs, n.Transport.ASN
 		if name == t.Neighbor {
 			from = policy.Source{Kind: policy.IBGP, Neighbor: n.Name, Group: n.Group, Relation: n.Transport.Role.Relation()}
 			if n.EBGP() {

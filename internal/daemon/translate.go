@@ -157,7 +157,7 @@ func compile(cfg *config.Config, n *config.Neighbor, names []string, from *polic
 		return nil, nil
 	}
 	return policy.Compile(cfg.Chain(names), policy.Context{
-		ASN: cfg.Router.ASN, DefaultLocalPref: cfg.Router.DefaultLocalPref, From: from, Neighbor: n.Name, Prefixes: n.Prefixes, OriginASNs: n.OriginASNs,
+		ASN: cfg.Router.ASN, DefaultLocalPref: cfg.Router.DefaultLocalPref, From: from, Neighbor: n.Name, Prefixes: n.Prefixes, OriginASNs: n.OriginASNs, NeighborASN: n.Transport.ASN,
 	})
 }
 

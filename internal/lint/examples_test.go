@@ -59,6 +59,18 @@ var exampleRoutes = map[string][]struct {
 		{"access-v6", "export", "2001:db8:100::/48", nil, nil, "", true, 0},
 		{"access-v6", "export", "2001:67c:2e8::/48", []uint32{6939, 3333}, nil, "rs1-v6", false, 0},
 	},
+	"route-server.hcl": {
+		{"content-v4", "import", "203.0.113.0/24", []uint32{64500}, nil, "", true, 0},
+		{"content-v4", "import", "198.51.100.0/24", []uint32{64500}, nil, "", false, 0},
+		{"access-v6", "import", "2001:db8:2ff::/48", []uint32{65536, 65537}, nil, "", true, 0},
+		{"access-v6", "import", "2001:db8:2ff::/48", []uint32{65536, 65538}, nil, "", false, 0},
+		{"content-v4", "export", "198.51.100.0/24", []uint32{65536}, nil, "access-v4", true, 0},
+		{"content-v4", "export", "198.51.100.0/24", []uint32{65536}, []uint32{64500}, "access-v4", false, 0},
+		{"content-v4", "export", "198.51.100.0/24", []uint32{65536}, []uint32{64501}, "access-v4", true, 0},
+		{"content-v4", "export", "198.51.100.0/24", []uint32{65536}, []uint32{64505}, "access-v4", false, 0},
+		{"content-v4", "export", "198.51.100.0/24", []uint32{65536}, []uint32{64505, 64505<<16 | 64500}, "access-v4", true, 0},
+		{"access-v4", "export", "203.0.113.0/24", []uint32{64500}, []uint32{64505, 64505<<16 | 64500}, "content-v4", false, 0},
+	},
 	"anycast.hcl": {
 		{"router-a", "import", "0.0.0.0/0", []uint32{64500}, nil, "", false, 0},
 		{"router-a", "export", "203.0.113.0/24", nil, nil, "", true, 0},

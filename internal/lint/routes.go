@@ -40,7 +40,7 @@ func (l *linter) program(known map[side]*program, n *config.Neighbor, f prefix.F
 	var out *program
 	chain := l.cfg.Chain(names)
 	p, err := policy.Compile(chain, policy.Context{
-		ASN: l.cfg.Router.ASN, DefaultLocalPref: l.cfg.Router.DefaultLocalPref, From: from, Neighbor: n.Name, Prefixes: n.Prefixes, OriginASNs: n.OriginASNs,
+		ASN: l.cfg.Router.ASN, DefaultLocalPref: l.cfg.Router.DefaultLocalPref, From: from, Neighbor: n.Name, Prefixes: n.Prefixes, OriginASNs: n.OriginASNs, NeighborASN: n.Transport.ASN,
 	})
 	if err == nil && len(chain) > 0 { // errors are told by whoever runs it
 		out = &program{p, chain, n.Prefixes}

@@ -17,6 +17,7 @@ type actions struct {
 	replace, add   [communityKinds][]byte
 	remove         []*CommunitySet
 	prepend        []byte
+	prependFirst   bool // as often the first AS of the path instead
 	nextHop        NextHopMode
 	address        [2][]byte // by family, for NextHopAddress
 	ipv4           int       // the test that tells the family, for NextHopAddress
@@ -57,7 +58,11 @@ func (s *actions) apply(p *Program, vector []uint64, a *wire.Attrs, scratch *Scr
 	}
 	s.changeCommunities(a, scratch, res)
 	if len(s.prepend) > 0 {
-		a.ASPath, a.Has = scratch.prepend(s.prepend, a.ASPath), a.Has|wire.HasASPath
+		asns := s.prepend
+		if first, ok := wire.FirstAS(a.ASPath); ok && s.prependFirst {
+			asns = encodeASNs(first, uint8(len(asns)/4))
+		}
+		a.ASPath, a.Has = scratch.prepend(asns, a.ASPath), a.Has|wire.HasASPath
 		res.Changed = true
 	}
 	s.changeNextHop(vector, a, res)

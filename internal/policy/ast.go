@@ -211,10 +211,12 @@ type Actions struct {
 	AddCommunities     *CommunitySet
 
 	Prepend Prepend
-	NextHop NextHop
-	Origin  *uint8
-	Weight  *uint32
-	Pos     Pos
+	// PrependFirst puts the first AS of the path there instead, if it has one.
+	PrependFirst bool
+	NextHop      NextHop
+	Origin       *uint8
+	Weight       *uint32
+	Pos          Pos
 }
 
 // Adjust is a change of a number. Additions stop at the ends of 32 bits. A

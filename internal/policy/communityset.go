@@ -8,8 +8,14 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 )
+
+// slotASN stands for the neighbor's AS number in an entry, such as
+// 0:neighbor.asn.
+const slotASN = "neighbor.asn"
 
 // CommunitySet is a set of communities of all three kinds and of patterns for
 // them. It is filled by Add and Read, then used; the first use closes it. A
@@ -27,9 +33,11 @@ type CommunitySet struct {
 }
 
 // communityEntry is what one text means: usually one pattern, but a route
-// target with any AS has three encodings.
+// target with any AS has three encodings. One that has a slot means nothing
+// before it is filled, and afterwards if the AS number is too large for it.
 type communityEntry struct {
 	text     string
+	slot     bool
 	patterns []communityPattern
 	at       place
 }
@@ -39,12 +47,55 @@ func (s *CommunitySet) Add(text string, pos Pos) error {
 	if s.exact[standard] != nil {
 		panic("BUG: entry added to a community set in use")
 	}
-	patterns, err := parseCommunity(text)
-	if err != nil {
+	sample := withASN(text, 1)
+	patterns, err := parseCommunity(sample)
+	slot := sample != text
+	switch {
+	case err != nil && slot:
+		return badCommunity(text)
+	case err != nil:
 		return err
+	case slot:
+		patterns = nil
 	}
-	s.entries = append(s.entries, communityEntry{text, patterns, s.pack(pos)})
+	s.entries = append(s.entries, communityEntry{text, slot, patterns, s.pack(pos)})
 	return nil
+}
+
+// withASN puts an AS number into the slots of an entry.
+func withASN(text string, asn uint32) string {
+	parts := strings.Split(text, ":")
+	for i := range parts {
+		if parts[i] == slotASN {
+			parts[i] = strconv.FormatUint(uint64(asn), 10)
+		}
+	}
+	return strings.Join(parts, ":")
+}
+
+// Slot is an entry with neighbor.asn, "" if there is none.
+func (s *CommunitySet) Slot() string {
+	for i := range s.entries {
+		if s.entries[i].slot {
+			return s.entries[i].text
+		}
+	}
+	return ""
+}
+
+// fill is the set for a neighbor of an AS: itself if no entry asks for that.
+func (s *CommunitySet) fill(asn uint32) *CommunitySet {
+	if s.Slot() == "" {
+		return s
+	}
+	out := &CommunitySet{Name: s.Name, Pos: s.Pos, places: s.places, entries: slices.Clone(s.entries)}
+	for i := range out.entries {
+		if e := &out.entries[i]; e.slot {
+			e.slot, e.text = false, withASN(e.text, asn)
+			e.patterns, _ = parseCommunity(e.text) // none: no community has room for it
+		}
+	}
+	return out
 }
 
 // Read adds the entries of a text file: one a line, # begins a comment. An
@@ -71,7 +122,7 @@ func (s *CommunitySet) All() iter.Seq2[string, Pos] {
 // none. Such a set cannot be added to a route.
 func (s *CommunitySet) Wildcard() (text string, pos Pos) {
 	for _, e := range s.entries {
-		if len(e.patterns) > 1 || !e.patterns[0].exact() {
+		if len(e.patterns) > 1 || len(e.patterns) == 1 && !e.patterns[0].exact() {
 			return e.text, s.pos(e.at)
 		}
 	}

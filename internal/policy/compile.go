@@ -96,6 +96,10 @@ func (c *compiler) match(src *Match) (match, error) {
 
 func (c *compiler) cond(src *Condition) (cond, error) {
 	out := cond{src: src, prefixes: src.Prefixes, asns: src.ASNs}
+	var err error
+	if out.communities, err = c.filled(src.Communities); err != nil {
+		return out, err
+	}
 	settle := func(value bool) { out.fixed, out.value = true, value }
 	from := c.ctx.From
 	switch src.Kind {
@@ -147,10 +151,37 @@ func (c *compiler) cond(src *Condition) (cond, error) {
 	for _, s := range out.asns {
 		s.close()
 	}
-	for _, s := range src.Communities {
+	for _, s := range out.communities {
 		s.close()
 	}
 	return out, nil
+}
+
+// filled are sets with the neighbor's AS number in their slots.
+func (c *compiler) filled(sets []*CommunitySet) ([]*CommunitySet, error) {
+	out := sets
+	for i, s := range sets {
+		if s.Slot() == "" {
+			continue
+		}
+		if c.ctx.NeighborASN == 0 {
+			return nil, c.unfilled("asn")
+		}
+		if &out[0] == &sets[0] {
+			out = slices.Clone(sets)
+		}
+		out[i] = s.fill(c.ctx.NeighborASN)
+	}
+	return out, nil
+}
+
+// encoded is a set as lists for a route, in the order written.
+func (c *compiler) encoded(s *CommunitySet) (out [communityKinds][]byte, err error) {
+	sets, err := c.filled([]*CommunitySet{s})
+	if err != nil {
+		return out, err
+	}
+	return encodeCommunities(sets[0])
 }
 
 func (c *compiler) unfilled(slot string) error {
@@ -168,21 +199,24 @@ func (c *compiler) actions(out *actions, src *Actions) error {
 	var err error
 	if src.ReplaceCommunities != nil {
 		out.replaces = true
-		if out.replace, err = encodeCommunities(src.ReplaceCommunities); err != nil {
+		if out.replace, err = c.encoded(src.ReplaceCommunities); err != nil {
 			return err
 		}
 	}
 	if src.AddCommunities != nil {
 		out.adds = src.AddCommunities.Len() > 0
-		if out.add, err = encodeCommunities(src.AddCommunities); err != nil {
+		if out.add, err = c.encoded(src.AddCommunities); err != nil {
 			return err
 		}
 	}
-	for _, s := range src.RemoveCommunities {
+	if out.remove, err = c.filled(src.RemoveCommunities); err != nil {
+		return err
+	}
+	for _, s := range out.remove {
 		s.close()
-		out.remove = append(out.remove, s)
 	}
 	if n := src.Prepend.Count; n > 0 {
+		out.prependFirst = src.PrependFirst
 		asn := cmp.Or(src.Prepend.ASN, c.ctx.ASN)
 		if asn == 0 {
 			return errors.New("prepend needs an AS number here")
@@ -210,12 +244,14 @@ func (c *compiler) actions(out *actions, src *Actions) error {
 	return nil
 }
 
-// encodeCommunities is a set as lists for a route, in the order written.
 func encodeCommunities(s *CommunitySet) (out [communityKinds][]byte, err error) {
 	if text, pos := s.Wildcard(); text != "" {
 		return out, &Error{pos, fmt.Errorf("%s stands for many communities: only a single one can be added", text)}
 	}
 	for _, e := range s.entries {
+		if len(e.patterns) == 0 {
+			continue
+		}
 		p := e.patterns[0]
 		if one := p.value.appendTo(nil, p.kind); !contains(out[p.kind], one) {
 			out[p.kind] = append(out[p.kind], one...)

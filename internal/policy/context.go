@@ -54,6 +54,8 @@ type Context struct {
 	Neighbor   string
 	Prefixes   *PrefixSet
 	OriginASNs *ASSet
+	// NeighborASN is the AS number of that neighbor; 0 where there is none.
+	NeighborASN uint32
 }
 
 // Route is what Eval judges and changes.

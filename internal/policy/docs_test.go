@@ -67,7 +67,7 @@ func guideProgram(t *testing.T, cfg *config.Config, names []string, neighbor str
 	ctx := policy.Context{ASN: cfg.Router.ASN}
 	for _, n := range cfg.Neighbors {
 		if n.Name == neighbor {
-			ctx.Neighbor, ctx.Prefixes, ctx.OriginASNs = n.Name, n.Prefixes, n.OriginASNs
+			ctx.Neighbor, ctx.Prefixes, ctx.OriginASNs, ctx.NeighborASN = n.Name, n.Prefixes, n.OriginASNs, n.Transport.ASN
 		}
 	}
 	p, err := policy.Compile(cfg.Chain(names), ctx)

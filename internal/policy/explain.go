@@ -203,7 +203,7 @@ func (p *Program) describe(c *cond, ok bool, x prefix.Prefix, r *Route) Reason {
 	case CondASPathLength:
 		return say("%d %s in %s", wire.PathLen(a.ASPath), is, rangeList(src.Ranges))
 	case CondCommunity, CondCommunityAll:
-		return describeCommunities(src, ok, a, say, &why)
+		return describeCommunities(c, ok, a, say, &why)
 	case CondMED:
 		if a.Has&wire.HasMED == 0 {
 			return say("the route has none")
@@ -219,10 +219,10 @@ func (p *Program) describe(c *cond, ok bool, x prefix.Prefix, r *Route) Reason {
 	return say("the route is %s", x.Family)
 }
 
-func describeCommunities(src *Condition, ok bool, a *wire.Attrs, say func(string, ...any) Reason, why *Reason) Reason {
+func describeCommunities(c *cond, ok bool, a *wire.Attrs, say func(string, ...any) Reason, why *Reason) Reason {
 	lists := communities(a)
-	for _, s := range src.Communities {
-		if src.Kind == CondCommunity {
+	for _, s := range c.communities {
+		if c.src.Kind == CondCommunity {
 			if text, pos, found := s.find(&lists); found {
 				why.Pos = pos
 				return say("the route has %s", text)

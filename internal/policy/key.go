@@ -45,10 +45,10 @@ func (c *compiler) condKey(k []byte, x *cond) []byte {
 	case CondASPathContains, CondASPathOrigin, CondASPathFirst:
 		return digests(k, x.asns)
 	case CondCommunity:
-		return digests(k, src.Communities)
+		return digests(k, x.communities)
 	case CondCommunityAll:
-		k = binary.BigEndian.AppendUint32(k, uint32(len(src.Communities)))
-		for _, s := range src.Communities {
+		k = binary.BigEndian.AppendUint32(k, uint32(len(x.communities)))
+		for _, s := range x.communities {
 			k = s.appendSource(k)
 		}
 		return k
@@ -105,6 +105,9 @@ func (c *compiler) actionKey(k []byte, a *actions) []byte {
 	k = digests(k, a.remove)
 	lists(a.add)
 	k = append(binary.BigEndian.AppendUint32(k, uint32(len(a.prepend))), a.prepend...)
+	if a.prependFirst {
+		k = append(k, 'f')
+	}
 	k = append(k, byte(a.nextHop))
 	if a.nextHop == NextHopAddress {
 		a.ipv4 = c.test(familyTest(prefix.IPv4))

@@ -57,6 +57,8 @@ type cond struct {
 	mask     uint32
 	prefixes []*PrefixSet
 	asns     []*ASSet
+	// communities have their slots filled.
+	communities []*CommunitySet
 }
 
 // Key names what the program does: programs with equal keys do the same with
@@ -168,7 +170,7 @@ func (p *Program) is(c *cond, vector []uint64, r *Route) bool {
 	case CondASPathLength:
 		return inRanges(uint32(wire.PathLen(a.ASPath)), c.src.Ranges)
 	case CondCommunity:
-		for _, s := range c.src.Communities {
+		for _, s := range c.communities {
 			if s.any(standard, a.Communities) || s.any(extended, a.ExtCommunities) || s.any(large, a.LargeCommunities) {
 				return true
 			}
@@ -176,7 +178,7 @@ func (p *Program) is(c *cond, vector []uint64, r *Route) bool {
 		return false
 	case CondCommunityAll:
 		lists, any := communities(a), false
-		for _, s := range c.src.Communities {
+		for _, s := range c.communities {
 			for i := range s.entries {
 				if !s.entries[i].in(&lists) {
 					return false

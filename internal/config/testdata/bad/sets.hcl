@@ -38,6 +38,7 @@ policy "uses" {
 originate "range" { prefixes = ["192.0.2.0/24 le 28", "198.51.100.0/24"] }
 originate "slot" {
   prefixes = ["203.0.113.0/24"]
+  set { add_communities = "64500:neighbor.asn" }
   policy   = policy.slot
 }
 

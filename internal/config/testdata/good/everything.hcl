@@ -159,6 +159,17 @@ policy "blackhole" {
 
 policy "empty" {}
 
+policy "member" {
+  rule "asn" {
+    match { community = ["0:neighbor.asn", "64500:*:neighbor.asn"] }
+    set {
+      prepend     = 2
+      prepend_asn = "first"
+    }
+    then = "accept"
+  }
+}
+
 policy "plain" {
   rule "escape $${x} %%{y} \"quoted\" \\" { then = "accept" }
 }
@@ -252,7 +263,7 @@ neighbor "route-server-client" {
   local_role          = "rs"
   route_server_client = true
   import              = policy.plain
-  export              = policy.plain
+  export              = policy.member
 }
 
 neighbor "near" {
