@@ -11,6 +11,7 @@ import (
 	"holdfast/internal/config"
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
+	"holdfast/internal/rpki"
 	"holdfast/internal/wire"
 )
 
@@ -125,6 +126,11 @@ func guideRoute(t *testing.T, text string) (prefix.Prefix, *policy.Route) {
 			}
 		case "med":
 			a.MED, a.Has = number(value), a.Has|wire.HasMED
+		case "rpki":
+			var ok bool
+			if r.Validity, ok = rpki.StateByName(value); !ok {
+				t.Fatalf("%s: state %q", text, value)
+			}
 		case "source":
 			switch value {
 			case "originated":
