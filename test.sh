@@ -5,8 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-packages=(bird2 frr openbgpd gobgpd exabgp iproute2 gcc libc6-dev systemd man-db tshark procps)
-tools=(bird birdc vtysh /usr/lib/frr/bgpd /usr/lib/frr/zebra /usr/sbin/bgpd bgpctl gobgp gobgpd exabgp ip gcc systemd-analyze man dpkg-deb tshark sysctl setpriv)
+packages=(bird2 frr openbgpd gobgpd exabgp stayrtr iproute2 gcc libc6-dev systemd man-db tshark procps)
+tools=(bird birdc vtysh /usr/lib/frr/bgpd /usr/lib/frr/zebra /usr/sbin/bgpd bgpctl gobgp gobgpd exabgp stayrtr ip gcc systemd-analyze man dpkg-deb tshark sysctl setpriv)
 
 step() { printf '\n== %s (%ss)\n' "$*" "$SECONDS"; }
 

@@ -122,6 +122,10 @@ func (m *machine) take(p pdu) (send []byte, fresh bool, err error) {
 // reported is an error that the cache reports.
 func (m *machine) reported(p pdu) error {
 	text, ok := readError(p)
+	if m.asked && !m.full && p.session != noData && p.session != badVersion {
+		// Some caches that have begun another session answer so.
+		m.continues = false
+	}
 	switch {
 	case !ok:
 		return errors.New("the cache reports an error that cannot be read") // and errors about errors are none to report

@@ -226,6 +226,34 @@ func TestNewSession(t *testing.T) {
 	})
 }
 
+// TestSessionRefused: a cache that has begun another session, and answers with an
+// error to what continues the old one.
+func TestSessionRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		defer l.s.Close()
+		c := l.cache(0, 7)
+		defer c.Close()
+		c.Set(v1)
+		l.s.Set([]Source{source0()})
+		l.has(v1)
+		pass(time.Second)
+		c.Asked()
+		c.Drop()
+		c.Restart(8)
+		c.Set(v2)
+		c.Answer(func(kind uint8) []byte {
+			if kind == 1 {
+				return []byte{1, 10, 0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0} // corrupt data
+			}
+			return nil
+		})
+		pass(20 * time.Second)
+		l.asked(c, "v1 serial 7/1", "v2 reset", "v1 reset")
+		l.has(v2)
+	})
+}
+
 func TestExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)

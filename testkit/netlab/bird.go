@@ -81,6 +81,9 @@ func (b *bird) text() string {
 		}
 		rounds[i] = append(rounds[i], r)
 	}
+	if c.Cache.IsValid() {
+		p("roa4 table roas4;\nroa6 table roas6;\nprotocol rpki {\n roa4 { table roas4; };\n roa6 { table roas6; };\n remote %s port %d;\n retry keep 2;\n}", c.Cache.Addr(), c.Cache.Port())
+	}
 	p("filter to_neighbors {")
 	for i, routes := range rounds {
 		for _, r := range routes {
@@ -416,4 +419,17 @@ func removeRoutes(have, routes []Route) []Route {
 	return slices.DeleteFunc(have, func(h Route) bool {
 		return slices.ContainsFunc(routes, func(r Route) bool { return h.Prefix == r.Prefix && h.PathID == r.PathID })
 	})
+}
+
+// OfState returns the routes whose origin is "valid", "invalid" or "unknown".
+func (b *bird) OfState(state string) (all []netip.Prefix, err error) {
+	for _, f := range []Family{IPv4, IPv6} {
+		table := map[Family]string{IPv4: "4", IPv6: "6"}[f]
+		out, err := b.birdc(fmt.Sprintf("show route table master%s where roa_check(roas%[1]s, net, bgp_path.last) = ROA_%s", table, strings.ToUpper(state)))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, prefixesIn(out)...)
+	}
+	return all, nil
 }

@@ -69,6 +69,9 @@ func (o *openbgpd) text() string {
 	c := o.config
 	p("AS %d\nrouter-id %s\nlisten on %s\nlisten on %s", c.AS, c.ID, o.node.V4, o.node.V6)
 	p("socket %q\nfib-update no\nconnect-retry 1\nholdtime min 3", o.socket)
+	if c.Cache.IsValid() {
+		p("rtr %s {\n port %d\n}", c.Cache.Addr(), c.Cache.Port())
+	}
 	for _, n := range c.Sessions {
 		p("neighbor %s {\n descr %q\n remote-as %d\n local-address %s\n holdtime %d", n.Remote, n.Name, n.AS, n.Local, n.holdTime())
 		p(" enforce neighbor-as no\n announce IPv4 none\n announce IPv6 none")
@@ -255,4 +258,10 @@ func (o *openbgpd) Received(session string) ([]Route, error) {
 		routes = append(routes, r)
 	}
 	return routes, nil
+}
+
+// OfState returns the routes whose origin is "valid", "invalid" or "unknown".
+func (o *openbgpd) OfState(state string) ([]netip.Prefix, error) {
+	out, err := o.bgpctl("show", "rib", "ovs", map[string]string{"unknown": "not-found"}[state]+map[string]string{"valid": "valid", "invalid": "invalid"}[state])
+	return prefixesIn(out), err
 }

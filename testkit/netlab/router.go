@@ -15,8 +15,10 @@ type Config struct {
 	Sessions []Session
 	Routes   []Route // originated from the start
 	Import   string  // of holdfast only: rules before the one that accepts the rest
-	Router   string  // of holdfast only: arguments of the router block, "kernel = false" if there are none
-	Blocks   string  // of holdfast only: further blocks; policies "in" and "out" take and send all
+	// Cache gives VRPs to BIRD and OpenBGPD, if it is valid.
+	Cache  netip.AddrPort
+	Router string // of holdfast only: arguments of the router block, "kernel = false" if there are none
+	Blocks string // of holdfast only: further blocks; policies "in" and "out" take and send all
 }
 
 // Session is one neighbor of a router.
