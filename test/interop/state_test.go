@@ -45,7 +45,7 @@ func TestAnnounceOverCrash(t *testing.T) {
 	ask(t, p.hf, "withdraw", gone.Prefix.String())
 	p.hf.Crash(func() {
 		AwaitDown(t, p.other, "v4")
-		AwaitRoutes(t, p.other, "v4", nil)
+		AwaitRoutes(t, p.other, "v4", p.fromHoldfast(four)) // which are kept
 	})
 	p.up(t, "v4", "v6")
 	AwaitRoutes(t, p.other, "v4", p.fromHoldfast(four))
