@@ -50,6 +50,7 @@ type Record struct {
 	PathLen      uint16
 	Has          uint16 // wire.Has bits
 	ClusterLen   uint8
+	LongLived    bool // has the community LLGR_STALE (RFC 9494): the last resort
 }
 
 // Store interns blocks. Not safe for concurrent use: the engine owns it.
@@ -156,6 +157,7 @@ func (s *Store) describe(r *Record, block, nextHop []byte) {
 	r.PathLen = uint16(min(wire.PathLen(a.ASPath), 0xffff))
 	r.NeighborAS, _ = wire.FirstAS(a.ASPath)
 	r.ClusterLen = uint8(min(len(a.ClusterList)/4, 0xff))
+	r.LongLived = wire.HasCommunity(a.Communities, wire.LLGRStale)
 	if s.HopOf != nil {
 		r.Hop = s.HopOf(r.Key, a.NextHop)
 	}

@@ -458,7 +458,7 @@ func TestRouterLookupAndExplain(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || !slices.Equal(lost, []string{"transit-b 4 shorter AS path 2 < 3 transit-a"}) {
+	if err != nil || !slices.Equal(lost, []string{"transit-b 5 shorter AS path 2 < 3 transit-a"}) {
 		t.Errorf("explain: %q, %v", lost, err)
 	}
 	// What was rejected has what the rule found, if it was one.

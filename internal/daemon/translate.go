@@ -3,6 +3,7 @@ package daemon
 import (
 	"encoding/binary"
 	"net/netip"
+	"time"
 
 	"holdfast/internal/config"
 	"holdfast/internal/engine"
@@ -96,8 +97,12 @@ func engineNeighbor(cfg *config.Config, n *config.Neighbor, ids *numbers) (engin
 	t := &n.Transport
 	out := engine.Neighbor{
 		ID: id, Name: n.Name, Table: table, Shutdown: n.Shutdown, Addr: configuredAddress(t), ASN: t.ASN, LocalASN: t.LocalASN, EBGP: n.EBGP(), Source: source(n),
-		SendBoth: n.SendBoth, PrependLocal: n.PrependInbound, Drain: n.GracefulShutdown, HonorShutdown: n.AcceptShutdown,
+		LongLived: uint32(t.LongLived / time.Second),
+		SendBoth:  n.SendBoth, PrependLocal: n.PrependInbound, Drain: n.GracefulShutdown, HonorShutdown: n.AcceptShutdown,
 		Checks: engine.Checks{EnforceFirstAS: n.EnforceFirstAS, AllowOwnAS: int(n.AllowOwnAS), MaxPathLength: int(n.MaxASPathLength), RejectASSets: n.RejectASSets},
+	}
+	if t.GracefulRestart != config.RestartOff {
+		out.StaleTime = uint32(n.StaleTime / time.Second)
 	}
 	for f := range prefix.Family(prefix.Families) {
 		c := &n.Families[f]

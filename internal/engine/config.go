@@ -65,8 +65,11 @@ type Neighbor struct {
 	Drain                  bool // its session is about to end (RFC 8326)
 	AddPath                bool // may send several paths for a prefix
 	HonorShutdown          bool // its routes whose session is so are the last choice
-	Checks                 Checks
-	Families               [prefix.Families]Family
+	// StaleTime bounds in seconds how long its routes are kept when it restarts (RFC
+	// 4724), 0 for not at all; LongLived what they are kept beyond that (RFC 9494).
+	StaleTime, LongLived uint32
+	Checks               Checks
+	Families             [prefix.Families]Family
 }
 
 // Checks refuse routes whatever the policy says.

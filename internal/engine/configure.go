@@ -25,6 +25,7 @@ func (c *Core) Configure(cfg Config) {
 	c.infos[0].RouterID = cfg.RouterID
 	c.sources[0].Source = policy.Source{Kind: policy.Originated}
 	e := c.setNeighbors(cfg.Neighbors)
+	c.endKeeping()
 	decision := cfg.Decision
 	decision.SharedNeighborAS = sharedNeighborAS(cfg.Neighbors)
 	again := e.order
@@ -191,18 +192,7 @@ func (c *Core) revise(which map[packet.ID]bool, cause rib.Cause, hits bool) {
 	}
 	c.revising++
 	c.eachSlice(func(t *table, from rib.ID) rib.ID {
-		f := t.Family()
-		return t.Revise(from, c.pace.walk, cause,
-			func(id packet.ID) bool { return which[id] && c.of(c.neighbors[id], f) == t },
-			func(p prefix.Prefix, path *rib.Path) (attr.Handle, uint8) {
-				n := c.neighbors[path.Neighbor]
-				r := c.judgePrefix(n, f, path.Pre, p)
-				if program := n.Families[f].Import; hits && program != nil && r.Reason <= ByPolicy {
-					program.Count(r.Trace, 1)
-				}
-				return r.To, r.Reason
-			},
-			func(id packet.ID, d rib.Delta) { c.neighbors[id].counts[f].add(d) })
+		return c.reviseSlice(t, from, cause, func(id packet.ID) bool { return which[id] }, hits)
 	})
 	c.jobs = append(c.jobs, job{0, func() bool {
 		c.revising--

@@ -59,6 +59,7 @@ type Core struct {
 	watch     *watch // nil while nobody looks
 	drained   bool   // all neighbors are, by Drain
 	jobs      []job
+	stepping  bool   // the first of them is at work, and stays the first
 	now       uint32 // seconds since the start
 	// Of Validate: the walk that follows a change of VRPs, and what has changed
 	// since it began.
@@ -68,7 +69,8 @@ type Core struct {
 	nextGroup uint32
 	deferral  *deferral // nil but for the first moments after a restart
 	frozen    bool
-	revising  int // revisions under way: how many routes are accepted is not certain
+	revising  int    // revisions under way: how many routes are accepted is not certain
+	alarm     uint32 // when ring has something to do, in seconds; 0: never
 
 	ops     [prefix.Families][]rib.Op
 	routes  []wire.Route
@@ -104,11 +106,13 @@ type counts struct {
 	warned          bool
 	endOfRIB        bool // received
 	sweep           sweep
+	kept            kept
 }
 
 func (k *counts) add(d rib.Delta) {
 	k.paths += d.Paths
 	k.accepted += d.Accepted
+	k.kept.paths = max(k.kept.paths-d.Old, 0)
 }
 
 // sweep removes what a neighbor has not announced again in a refresh (RFC 7313).
@@ -118,6 +122,14 @@ type sweep struct {
 	again   bool  // and another EoRR has come meanwhile
 	base    uint8 // no path is of an earlier round
 	ended   uint8 // the round that EoRR has ended last
+	stale   int   // jobs that remove what a restart has left
+}
+
+// passed: no path is of a round before this one any more.
+func (s *sweep) passed(round uint8) {
+	if int8(s.base-round) < 0 {
+		s.base = round
+	}
 }
 
 // BadUpdates counts UPDATEs that RFC 7606 had something to say about.
@@ -178,6 +190,9 @@ func (c *Core) SetNow(now uint32) {
 	if c.now = now; c.writer != nil {
 		c.kernelTime()
 	}
+	if c.alarm != 0 && now >= c.alarm {
+		c.ring()
+	}
 }
 
 // Work does a slice of what is to be done besides input and reports whether
@@ -190,9 +205,11 @@ func (c *Core) Work() bool {
 	busy := false
 	if len(c.jobs) > 0 {
 		busy = true
+		c.stepping = true
 		if j := c.jobs[0]; j.step() {
 			c.jobs = c.jobs[1:]
 		}
+		c.stepping = false
 	}
 	c.distribute()
 	if c.deferral != nil {

@@ -111,9 +111,15 @@ func (e *Engine) Run(ctx context.Context) {
 // next takes an event from the mailbox, if there is one, or waits for one.
 func (e *Engine) next(ctx context.Context, wait bool) (ev event, ok bool) {
 	if wait {
+		var alarm <-chan time.Time // none, but for while a neighbor restarts
+		if at := e.core.alarm; at != 0 {
+			alarm = time.After(time.Until(e.start.Add(time.Duration(at) * time.Second)))
+		}
 		select {
 		case ev = <-e.mail:
 			return ev, true
+		case <-alarm:
+			return ev, false
 		case <-ctx.Done():
 			return ev, false
 		}
@@ -181,6 +187,11 @@ func (e *Engine) Deliver(id packet.ID, b *session.Buffer) {
 
 // Writable implements session.Routes: the loop has work again.
 func (e *Engine) Writable(packet.ID) { e.post(event{}) }
+
+// Forget implements session.Routes.
+func (e *Engine) Forget(id packet.ID) {
+	e.Do(func(c *Core) { c.Forget(id) })
+}
 
 // Down implements session.Routes.
 func (e *Engine) Down(id packet.ID, why session.Reason) {

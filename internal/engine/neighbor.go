@@ -19,7 +19,7 @@ func (c *Core) Up(id packet.ID, est session.Established, out session.Out) {
 	if n.est.RemoteID != 0 && (n.est.NextHop != est.NextHop || n.est.LocalASN != est.LocalASN) { // not the first session
 		// Our own address is none to take for a next hop, and our AS none to have
 		// in a path twice.
-		c.forgetImports(map[packet.ID]bool{id: true})
+		c.revise(map[packet.ID]bool{id: true}, rib.NewCause(rib.CauseUp, uint32(id)), false)
 	}
 	if n.est.RemoteID != est.RemoteID && !n.EBGP {
 		// What was reflected has the old one as ORIGINATOR_ID (RFC 4456 section 8).
@@ -35,10 +35,18 @@ func (c *Core) Up(id packet.ID, est session.Established, out session.Out) {
 	}
 	c.watch.session(NeighborUp, id, session.Reason{})
 	info := &c.infos[id]
-	info.Gone = false
+	was := *info
 	info.RouterID, info.Addr = est.RemoteID, n.address().As16()
+	if n.hasPaths() && *info != was {
+		c.redecide(rib.NewCause(rib.CauseUp, uint32(id))) // of routes that were kept
+	}
 	for f := range prefix.Family(prefix.Families) {
-		n.counts[f] = counts{sweep: sweep{base: info.Round[f]}}
+		k := &n.counts[f]
+		*k = counts{paths: k.paths, accepted: k.accepted, kept: k.kept, sweep: sweep{base: k.sweep.base}}
+		if k.kept.since == 0 {
+			k.sweep.base = info.Round[f]
+		}
+		c.resume(n, f)
 		if est.Read.Families[f] {
 			p, nextHop := c.params(n, f)
 			n.members[f] = c.group(p, n).Join(id, out, nextHop)
@@ -55,7 +63,8 @@ func (n *neighbor) address() netip.Addr {
 }
 
 // Down says that the session has ended. When it returns, nothing uses the
-// session's Out any more; removing the routes goes on in the background.
+// session's Out any more; removing the routes, where they are not kept, goes on in
+// the background.
 func (c *Core) Down(id packet.ID, why session.Reason) {
 	n := c.neighbors[id]
 	if !n.up {
@@ -72,44 +81,18 @@ func (c *Core) Down(id packet.ID, why session.Reason) {
 			c.of(n, prefix.Family(f)).dropEmpty(g)
 		}
 	}
-	c.infos[id].Gone = true
-	cause := rib.NewCause(rib.CauseDown, uint32(id))
-	left := 0
 	for f := range prefix.Family(prefix.Families) {
-		if n.counts[f].paths == 0 {
-			continue
+		if n.counts[f].paths == 0 || !why.Graceful || !c.keep(n, f) {
+			c.drop(n, f)
 		}
-		left++
-		c.removeRoutes(n, f, cause, func() {
-			if left--; left == 0 {
-				c.infos[id].Gone = false
-			}
-		})
 	}
-	if left == 0 {
-		c.infos[id].Gone = false
-	}
-}
-
-// removeRoutes withdraws a neighbor's routes, in slices.
-func (c *Core) removeRoutes(n *neighbor, f prefix.Family, cause rib.Cause, done func()) {
-	from := rib.ID(1)
-	c.soon(n.ID, func() bool {
-		next, d := c.of(n, f).RemoveNeighbor(from, c.pace.walk, n.ID, cause)
-		c.count(n, f, d)
-		if from = next; from == 0 {
-			done()
-		}
-		return from == 0
-	})
 }
 
 // beginRefresh: what is announced from here on is of another round.
 func (c *Core) beginRefresh(n *neighbor, f prefix.Family) {
-	const most = 100 // who begins so often without an end waits for a sweep
 	s, round := &n.counts[f].sweep, &c.infos[n.ID].Round[f]
 	s.open = true
-	if *round-s.base < most {
+	if *round-s.base < mostRounds { // who begins so often without an end waits for a sweep
 		*round++
 	}
 }
@@ -134,7 +117,8 @@ func (c *Core) endRefresh(n *neighbor, f prefix.Family) {
 		next, d := c.of(n, f).RemoveStale(from, c.pace.walk, n.ID, round, rib.NewCause(rib.CauseUpdate, uint32(n.ID)))
 		c.count(n, f, d)
 		if from = next; from == 0 {
-			s.base, s.running = round, s.again
+			s.passed(round)
+			s.running = s.again
 		}
 		return !s.running
 	})
@@ -146,6 +130,8 @@ func (c *Core) soon(about packet.ID, step func() bool) {
 	at := slices.IndexFunc(c.jobs, func(j job) bool { return j.neighbor == 0 })
 	if at < 0 {
 		at = len(c.jobs)
+	} else if at == 0 && c.stepping {
+		at = 1
 	}
 	c.jobs = slices.Insert(c.jobs, at, job{about, step})
 }
@@ -169,7 +155,7 @@ func (c *Core) params(n *neighbor, f prefix.Family) (export.Params, *packet.Next
 	fc := &n.Families[f]
 	nextHop := &packet.NextHop{Own: ownAddress(n, f), Link: n.est.Link, Peer: n.address()}
 	p := export.Params{
-		Family: f, EBGP: n.EBGP, Client: n.Client, AS4: n.est.Write.AS4, ExtMsg: n.est.Write.ExtMsg,
+		Family: f, EBGP: n.EBGP, Client: n.Client, TakesStale: n.est.Restart.TakesStale, AS4: n.est.Write.AS4, ExtMsg: n.est.Write.ExtMsg,
 		NextHop: fc.NextHop, NextHopLen: uint8(len(nextHop.Own)),
 		ForeignNextHop:   f == prefix.IPv4 && n.est.Write.ExtNH,
 		GracefulShutdown: c.draining(n),

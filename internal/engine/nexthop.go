@@ -370,11 +370,13 @@ func (c *Core) walkMoved() {
 func (n *neighbor) oneHop() bool { return n.EBGP && n.est.Link.IsValid() }
 
 // rezone tracks the next hops of a neighbor's blocks anew: its session is on
-// another interface, or on a link where it was not.
+// another interface, or on a link where it was not. Routes that have been kept are
+// decided again.
 func (c *Core) rezone(id packet.ID) {
 	if c.hops == nil {
 		return
 	}
+	kept := c.neighbors[id].hasPaths()
 	c.store.Each(func(h attr.Handle, r *attr.Record) {
 		if r.Key.Neighbor != id {
 			return
@@ -384,5 +386,9 @@ func (c *Core) rezone(id packet.ID) {
 		if old != 0 {
 			c.hopGone(old)
 		}
+		if kept && r.Hop != 0 {
+			c.hops.moved[r.Hop] = true
+		}
 	})
+	c.walkMoved()
 }

@@ -82,6 +82,9 @@ type Route struct {
 	Discard bool // packets are dropped (policy.NextHopDiscard)
 	Weight  uint32
 	Learned time.Time // zero if not known
+	// Stale is since when the session that it came from has ended, if it is kept
+	// and has not come again.
+	Stale time.Time
 }
 
 // page is what a slice of a query found, out of the loop's reach.
@@ -92,7 +95,7 @@ type page struct {
 
 type row struct {
 	Route
-	learned           uint32 // seconds since the start, + 1
+	learned, stale    uint32 // seconds since the start, + 1
 	at, size, nextHop int    // of the block in data; size 0: Attrs are there
 }
 
@@ -128,6 +131,9 @@ func (pg *page) route(i int, start time.Time) *Route {
 	}
 	if r.learned > 0 {
 		r.Learned = start.Add(time.Duration(r.learned-1) * time.Second)
+	}
+	if r.stale > 0 {
+		r.Stale = start.Add(time.Duration(r.stale-1) * time.Second)
 	}
 	return &r.Route
 }
@@ -282,7 +288,7 @@ func (c *Core) each(q *Query, id rib.ID, f func(*rib.Path, attr.Handle)) {
 		}
 	default:
 		t.Paths(id, func(p *rib.Path) bool {
-			if q.Neighbor != 0 && q.Neighbor != p.Neighbor || c.infos[p.Neighbor].Gone {
+			if q.Neighbor != 0 && q.Neighbor != p.Neighbor || c.infos[p.Neighbor].Gone[q.Family] {
 				return true
 			}
 			switch {
@@ -341,7 +347,7 @@ func (c *Core) copy(q *Query, id rib.ID, p *rib.Path, h attr.Handle, pg *page) {
 	r := &pg.rows[len(pg.rows)-1]
 	r.Prefix, r.Neighbor, r.Weight, r.Source = t.Prefix(id), rec.Key.Neighbor, rec.Key.Weight, c.source(rec)
 	if p != nil {
-		r.learned = p.Learned + 1
+		r.learned, r.stale = p.Learned+1, c.staleSince(t, p)
 		r.Best, r.Rejected, r.Reason = p == t.Best(id), p.Post == 0, p.Reason
 		if p.Neighbor != 0 && c.home(t, p) { // else it is a number of ours
 			r.PathID = p.PathID
@@ -386,7 +392,7 @@ func (c *Core) ruling(f prefix.Family, r *row, p *rib.Path) {
 		return
 	}
 	m, ok := c.imports.Get(p.Pre, c.variant(program, p.Pre, r.Prefix))
-	if !ok || m.To != p.Post || m.Reason != p.Reason {
+	if !ok || m.To != p.Post && !c.keptLong(f, p) || m.Reason != p.Reason {
 		return // a new policy, which has not come to this path yet
 	}
 	r.Judged = true

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"time"
 
 	"holdfast/internal/packet"
 	"holdfast/internal/policy"
@@ -24,7 +25,12 @@ type FamilyState struct {
 	Accepted   int // of them
 	Advertised int // prefixes
 	Held       int // prefixes that are held back by Family.MaxOut
-	Group      uint32
+	// Stale are paths that are kept since a session that has ended at StaleSince,
+	// until StaleUntil at the most; LongLived as a last resort (RFC 9494).
+	Stale                  int
+	StaleSince, StaleUntil time.Time
+	LongLived              bool
+	Group                  uint32
 	// EndOfRIBReceived and EndOfRIBSent are about the current session.
 	EndOfRIBReceived, EndOfRIBSent bool
 }
@@ -34,7 +40,7 @@ func (e *Engine) States(ctx context.Context) (map[packet.ID]NeighborState, error
 	states := map[packet.ID]NeighborState{}
 	err := e.ask(ctx, func(c *Core) {
 		for _, n := range c.cfg.Neighbors {
-			states[n.ID] = c.state(n.ID)
+			states[n.ID] = c.state(n.ID, e.start)
 		}
 	})
 	return states, err
@@ -43,11 +49,11 @@ func (e *Engine) States(ctx context.Context) (map[packet.ID]NeighborState, error
 // State returns the state of one neighbor; it is zero for one that the engine
 // does not know.
 func (e *Engine) State(ctx context.Context, id packet.ID) (s NeighborState, err error) {
-	err = e.ask(ctx, func(c *Core) { s = c.state(id) })
+	err = e.ask(ctx, func(c *Core) { s = c.state(id, e.start) })
 	return s, err
 }
 
-func (c *Core) state(id packet.ID) NeighborState {
+func (c *Core) state(id packet.ID, start time.Time) NeighborState {
 	if int(id) >= len(c.neighbors) {
 		return NeighborState{}
 	}
@@ -56,6 +62,10 @@ func (c *Core) state(id packet.ID) NeighborState {
 	for f := range s.Families {
 		k := &n.counts[f]
 		s.Families[f] = FamilyState{Negotiated: n.up && n.est.Read.Families[f], Paths: k.paths, Accepted: k.accepted}
+		if x := &s.Families[f]; k.kept.since != 0 {
+			at := func(seconds uint32) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
+			x.Stale, x.StaleSince, x.StaleUntil, x.LongLived = k.kept.paths, at(k.kept.since-1), at(k.kept.until), k.kept.long
+		}
 		if n.up {
 			s.Families[f].EndOfRIBReceived = k.endOfRIB
 		}

@@ -55,7 +55,7 @@ func asked(t testing.TB, core *Core, q Query) (routes []Route) {
 // TestQueriesOfRandomWorlds compares what queries show with what the twin says
 // and what neighbors have got.
 func TestQueriesOfRandomWorlds(t *testing.T) {
-	for seed := range uint64(4) {
+	for _, seed := range []uint64{0, 1, 2, 8} {
 		w := newWorld(t, seed)
 		for step := range 400 {
 			w.step()

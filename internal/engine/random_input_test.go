@@ -45,6 +45,9 @@ func (w *world) attrs(i int) wire.Attrs {
 	if r.IntN(10) == 0 {
 		add(&a, 0xffff, 0) // graceful shutdown
 	}
+	if r.IntN(20) == 0 {
+		add(&a, 0xffff, uint16(6+r.IntN(2))) // LLGR_STALE, NO_LLGR
+	}
 	if !n.EBGP {
 		if r.IntN(2) == 0 {
 			a.Has |= wire.HasLocalPref
@@ -100,6 +103,7 @@ func (w *world) announce(i int) {
 		list = append(list, nlri(p, id, w.far[i].addID)...)
 		w.twin.Neighbors[i-1].Announce(p, id, a)
 		delete(w.far[i].stale[f], wire.Route{Prefix: p, PathID: id})
+		delete(w.far[i].kept[f].stale, wire.Route{Prefix: p, PathID: id})
 		w.say("%d announces %v (%d) path % x med %d pref %d communities % x", i, p, id, a.ASPath, a.MED, a.LocalPref, a.Communities)
 	}
 	if len(list) == 0 {
@@ -129,6 +133,7 @@ func (w *world) withdraw(i int) {
 	w.core.Messages(packet.ID(i), wire.AppendUpdate(nil, p.Family, nlri(p, id, w.far[i].addID), nil, nil, nil))
 	w.twin.Neighbors[i-1].Withdraw(p, id)
 	delete(w.far[i].stale[p.Family], wire.Route{Prefix: p, PathID: id})
+	delete(w.far[i].kept[p.Family].stale, wire.Route{Prefix: p, PathID: id})
 }
 
 // refresh asks for routes, or begins or ends to send its own again.
@@ -141,17 +146,11 @@ func (w *world) refresh(i int) {
 	switch {
 	case !x.enhanced || !x.families[f]:
 	case kind == wire.RefreshBegin:
-		x.stale[f] = map[wire.Route]bool{}
-		for _, p := range universe {
-			if p.Family == f {
-				for _, id := range m.Has(p) {
-					x.stale[f][wire.Route{Prefix: p, PathID: id}] = true
-				}
-			}
-		}
+		x.stale[f] = w.routes(m, f)
 	case kind == wire.RefreshEnd:
 		for s := range x.stale[f] {
 			m.Withdraw(s.Prefix, s.PathID)
+			delete(x.kept[f].stale, s)
 		}
 		x.stale[f] = nil
 		w.settle() // what is stale counts for limits until it has been removed

@@ -26,8 +26,7 @@ type randomKernel struct {
 	foreign map[prefix.Prefix]fib.Foreign
 	down    map[int]bool // links
 	refused map[prefix.Prefix]bool
-	acked   map[string]bool // slots that we have been told of
-	now     uint32
+	acked   map[string]bool        // slots that we have been told of
 	there   map[prefix.Prefix]bool // what has been found to be in the kernel
 	begun   bool                   // more is to go to the kernel since the last check: it has been announced before
 }
@@ -287,6 +286,8 @@ func (w *world) restart() {
 	for i := range w.peers {
 		if w.peers[i] != nil {
 			w.down(i)
+		} else if i > 0 {
+			w.forget(i)
 		}
 	}
 	clear(w.announced)
@@ -302,7 +303,7 @@ func (w *world) restart() {
 	}
 	w.core = NewCore(quiet())
 	w.core.pace = pace
-	k.core, k.waiting, k.now = w.core, nil, 0
+	k.core, k.waiting = w.core, nil
 	clear(k.acked)
 	clear(k.refused)
 	w.core.UseKernel(k.out)
@@ -332,11 +333,9 @@ func (w *world) calmKernel() {
 		return
 	}
 	clear(k.refused)
-	k.now += 200
-	w.core.SetNow(k.now)
+	w.later(200)
 	w.settle()
-	k.now += 20 // for what could not be taken away then
-	w.core.SetNow(k.now)
+	w.later(20) // for what could not be taken away then
 	w.settle()
 }
 
@@ -345,8 +344,7 @@ func (k *randomKernel) lastly() {
 	clear(k.refused)
 	k.down, k.foreign = map[int]bool{}, map[prefix.Prefix]fib.Foreign{}
 	k.core.KernelNews(k.links(true))
-	k.now += 200
-	k.core.SetNow(k.now)
+	k.core.SetNow(k.core.now + 200)
 }
 
 // checkAnnounced holds us to RFC 4271 section 9.1.3: what has a next hop and is

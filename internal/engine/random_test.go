@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"holdfast/internal/fsm"
 	"holdfast/internal/packet"
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
@@ -54,6 +55,8 @@ type far struct {
 	enhanced bool
 	families [prefix.Families]bool
 	stale    [prefix.Families]map[wire.Route]bool // what is to be announced again in a refresh
+	terms    fsm.Graceful                         // of the last session
+	kept     [prefix.Families]keeping             // since it ended
 }
 
 func (w *world) say(format string, args ...any) {
@@ -107,6 +110,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 		}
 		m.ASN, m.LocalASN = n.ASN, n.LocalASN
 		n.AddPath = !w.plain && (i == 1 || i == 4)
+		n.StaleTime, n.LongLived = uint32(i%4)*20, uint32(i%3)*50
 		w.far[i+1].addID = n.AddPath
 		w.twin.Neighbors = append(w.twin.Neighbors, m)
 	}
@@ -116,7 +120,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 
 func (w *world) up(i int) {
 	n, m, x := &w.cfg.Neighbors[i-1], w.twin.Neighbors[i-1], &w.far[i]
-	*x = far{addID: x.addID, drained: x.drained, as2: w.r.IntN(4) == 0, enhanced: w.r.IntN(2) == 0, families: [prefix.Families]bool{true, w.r.IntN(8) > 0}}
+	*x = far{addID: x.addID, drained: x.drained, kept: x.kept, terms: w.terms(), as2: w.r.IntN(4) == 0, enhanced: w.r.IntN(2) == 0, families: [prefix.Families]bool{true, w.r.IntN(8) > 0}}
 	est := established(i)
 	if est.LocalASN = n.LocalASN; w.r.IntN(4) == 0 {
 		est.LocalASN = 65000 // it knows us by both
@@ -126,6 +130,7 @@ func (w *world) up(i int) {
 	est.Read.AS4, est.Write.AS4 = !x.as2, !x.as2
 	est.Read.Families, est.Write.Families = x.families, x.families
 	est.EnhancedRefresh = x.enhanced
+	est.Restart, m.TakesStale = x.terms, x.terms.TakesStale
 	if x.addID {
 		est.Read.AddPath = [prefix.Families]bool{true, true}
 	}
@@ -148,17 +153,23 @@ func (w *world) up(i int) {
 	}
 	w.core.Up(packet.ID(i), est, w.peers[i])
 	m.Up, m.RouterID = true, est.RemoteID
+	w.returns(i)
 }
 
 func (w *world) down(i int) {
 	w.core.Down(packet.ID(i), sessionReason)
+	w.dropPeer(i)
+	w.far[i].kept = [prefix.Families]keeping{}
+	w.twin.Neighbors[i-1].Up = false
+	w.twin.Neighbors[i-1].Clear()
+}
+
+func (w *world) dropPeer(i int) {
 	for _, q := range w.peers[i].queue {
 		q.p.Release()
 	}
 	w.peers[i], w.slow[i] = nil, false
 	w.far[i].stale = [prefix.Families]map[wire.Route]bool{}
-	w.twin.Neighbors[i-1].Up = false
-	w.twin.Neighbors[i-1].Clear()
 }
 
 // settle lets everybody who reads read, until nothing moves.
@@ -351,11 +362,27 @@ func (w *world) step() {
 		w.far[i].gone = false
 		w.apply()
 		return
+	case w.keeps(i) && w.r.IntN(4) == 0:
+		w.forget(i)
+		if w.r.IntN(2) == 0 {
+			w.say("%d is removed", i)
+			w.far[i].gone = true
+			w.apply()
+		}
+		return
 	default:
 		w.up(i)
+		w.pressed()
+		w.reap()
 		return
 	}
-	switch k := w.r.IntN(200); {
+	switch k := w.r.IntN(220); {
+	case k >= 215:
+		w.later(uint32(1 + w.r.IntN(40)))
+	case k >= 208:
+		w.endOfRIB(i)
+	case k >= 200:
+		w.restarts(i)
 	case k < 4:
 		w.say("%d goes down", i)
 		w.down(i)
@@ -389,6 +416,7 @@ func (w *world) step() {
 	default:
 		w.announce(i)
 	}
+	w.pressed()
 	w.reap()
 }
 
@@ -425,6 +453,8 @@ func (w *world) leave() {
 	for i := range w.peers {
 		if w.peers[i] != nil {
 			w.down(i)
+		} else if i > 0 {
+			w.forget(i)
 		}
 	}
 	for p := range w.announced {

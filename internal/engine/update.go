@@ -106,6 +106,9 @@ func (c *Core) update(n *neighbor, body []byte) *wire.Error {
 	if len(u.Attrs) == 0 || u.HasUnreach {
 		if f, ok := u.EndOfRIB(); ok {
 			n.counts[f].endOfRIB = true
+			if n.counts[f].kept.since != 0 {
+				c.sweepStale(n, f, "the neighbor has not announced them again")
+			}
 			return nil
 		}
 	}
@@ -355,6 +358,9 @@ func (c *Core) limit(n *neighbor, f prefix.Family) {
 	if l.Max == 0 || !n.up || n.closing || l.AfterPolicy && c.revising > 0 {
 		return
 	}
+	if k.sweep.stale > 0 { // which comes back to this
+		return
+	}
 	have := k.paths
 	if l.AfterPolicy {
 		have = k.accepted
@@ -364,6 +370,9 @@ func (c *Core) limit(n *neighbor, f prefix.Family) {
 		warn = math.MaxInt
 	}
 	switch {
+	case have > l.Max && l.Action != LimitWarn && k.kept.since != 0:
+		// It has gone by what it announces now.
+		c.sweepStale(n, f, "with what the neighbor announces now there are too many prefixes")
 	case have > l.Max && l.Action != LimitWarn:
 		c.log.Error("too many prefixes: the session ends", "event", events.PrefixLimit, "neighbor", n.Name, "family", f, "prefixes", have, "limit", l.Max)
 		// RFC 4486: AFI, SAFI and the limit as data.

@@ -89,8 +89,7 @@ func (c *Core) revalidateOne(t *table, id rib.ID, cause rib.Cause) {
 		n := c.neighbors[id]
 		return validates(n.Families[f].Import) && c.of(n, f) == t
 	}, func(p prefix.Prefix, path *rib.Path) (attr.Handle, uint8) {
-		r := c.judgePrefix(c.neighbors[path.Neighbor], f, path.Pre, p)
-		return r.To, r.Reason
+		return c.rejudge(f, p, path, false)
 	}, func(id packet.ID, d rib.Delta) { c.neighbors[id].counts[f].add(d) })
 	for _, g := range t.groups {
 		if validates(g.Program()) {

@@ -62,17 +62,21 @@ const (
 
 // Of routes.
 const (
-	PrefixWarning      ID = "prefix-warning"      // a neighbor comes near its limit
-	PrefixLimit        ID = "prefix-limit"        // a neighbor is above its limit
-	PrefixesHeld       ID = "prefixes-held"       // a neighbor is sent as many as it may be
-	UpdateMalformed    ID = "update-malformed"    // its routes count as withdrawn
-	AttributeDiscarded ID = "attribute-discarded" // its route is used without the attribute
-	RouteUnsendable    ID = "route-unsendable"    // a route does not fit a neighbor's messages
-	PathsExcess        ID = "paths-excess"        // a neighbor has too many paths for a prefix
-	RouteAnnounced     ID = "route-announced"     // by an operator or a program
-	RouteWithdrawn     ID = "route-withdrawn"     // by an operator or a program
-	RouteExpired       ID = "route-expired"       // an announcement has come to its end
-	TableFull          ID = "table-full"          // routes are lost
+	PrefixWarning      ID = "prefix-warning"       // a neighbor comes near its limit
+	PrefixLimit        ID = "prefix-limit"         // a neighbor is above its limit
+	PrefixesHeld       ID = "prefixes-held"        // a neighbor is sent as many as it may be
+	UpdateMalformed    ID = "update-malformed"     // its routes count as withdrawn
+	AttributeDiscarded ID = "attribute-discarded"  // its route is used without the attribute
+	RouteUnsendable    ID = "route-unsendable"     // a route does not fit a neighbor's messages
+	PathsExcess        ID = "paths-excess"         // a neighbor has too many paths for a prefix
+	RouteAnnounced     ID = "route-announced"      // by an operator or a program
+	RouteWithdrawn     ID = "route-withdrawn"      // by an operator or a program
+	RouteExpired       ID = "route-expired"        // an announcement has come to its end
+	TableFull          ID = "table-full"           // routes are lost
+	RoutesKept         ID = "routes-kept"          // of a neighbor that may be restarting
+	RoutesKeptLong     ID = "routes-kept-long"     // and that has not come back in time
+	StaleRoutesExpired ID = "stale-routes-expired" // their time is over
+	StaleRoutesRemoved ID = "stale-routes-removed" // that were kept, and have not been announced again
 
 	OriginationInactive ID = "origination-inactive" // the kernel has no route for an origination that wants one
 	OriginationActive   ID = "origination-active"   // it has one again

@@ -53,6 +53,9 @@ func (g *Group) evaluate(h attr.Handle, variant uint32) attr.Result {
 	if !g.EBGP && !src.EBGP && !src.Local && !g.Client && !from.Client {
 		return attr.Result{Reason: IBGPSplit}
 	}
+	if rec.LongLived && !g.TakesStale { // RFC 9494 section 4.4
+		return attr.Result{Reason: LongLivedStale}
+	}
 	var a wire.Attrs
 	e.Store.Parse(h, &a)
 	if g.withheld(a.Communities) {

@@ -49,6 +49,8 @@ type Params struct {
 	// NextHopLen is the length of the members' own next hop: 4, 16 or 32, and
 	// 0 if they have none in this family, so that nothing that needs it is sent.
 	NextHopLen uint8
+	// TakesStale: the members know what routes with LLGR_STALE are (RFC 9494).
+	TakesStale bool
 	// ForeignNextHop says that next hops of the other family pass (RFC 8950).
 	ForeignNextHop bool
 	RemovePrivate  bool
@@ -134,6 +136,7 @@ const (
 	NotBestRoute    // there is no best path
 	NotYetInstalled // the kernel has yet to acknowledge it
 	NotInstalled    // the kernel has refused it
+	LongLivedStale  // kept for long after its session, and the members do not know of that
 	NotForClient    // a route server does not put itself in the place of a next hop
 	reasonsLength   // how many there are
 )
@@ -143,6 +146,7 @@ var reasons = [reasonsLength]string{"sent", "rejected by the export policy",
 	"has the community no-export or no-advertise", "the session has no local address of this family: set next_hop",
 	"too large for the neighbor's messages", "an aggregate stands for it (suppress)", "max_prefixes_out is reached", "it came from this neighbor", "there is no best path",
 	"the kernel has not acknowledged it yet", "the kernel does not take it",
+	"it is stale (llgr-stale), and the neighbor does not take part in long-lived graceful restart (RFC 9494)",
 	"its next hop is of no use to the neighbor, and a route server takes nobody's place (RFC 7947)"}
 
 // ReasonText is a reason for people.

@@ -52,9 +52,11 @@ type Graceful struct {
 	// packets went on over the restart before this session.
 	Families, Forwarding [prefix.Families]bool
 	// LongLived is how long routes may be kept beyond Time (RFC 9494), 0 for no
-	// time; TakesStale says that the neighbor takes those that others are kept of.
-	LongLived  [prefix.Families]time.Duration
-	TakesStale bool
+	// time, LongForwarding what Forwarding is after that; TakesStale says that the
+	// neighbor takes routes of others that are kept so.
+	LongLived      [prefix.Families]time.Duration
+	LongForwarding [prefix.Families]bool
+	TakesStale     bool
 	// Keeps: the neighbor keeps our routes when we restart.
 	Keeps bool
 }
@@ -101,7 +103,7 @@ func graceful(a, b *wire.Capabilities, families [prefix.Families]bool) (g Gracef
 	g.TakesStale = len(b.LongLived) > 0
 	for _, x := range b.LongLived {
 		if f, ok := x.Family(); ok && families[f] {
-			g.LongLived[f] = time.Duration(x.StaleTime) * time.Second
+			g.LongLived[f], g.LongForwarding[f] = time.Duration(x.StaleTime)*time.Second, x.Forwarding
 		}
 	}
 	return g

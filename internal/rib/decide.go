@@ -26,21 +26,22 @@ type Step uint8
 
 const (
 	StepNone       Step = iota
-	StepWeight          // 1: higher weight, of this router only
-	StepLocalPref       // 2: higher LOCAL_PREF (9.1.1)
-	StepLocal           // 3: originated here
-	StepPathLen         // 4: shorter AS_PATH (9.1.2.2 a)
-	StepOrigin          // 5: lower ORIGIN (b)
-	StepMED             // 6: lower MULTI_EXIT_DISC within a neighbor AS (c)
-	StepEBGP            // 7: eBGP before iBGP (d)
-	StepIGPCost         // 8: lower cost of the way to the next hop (e)
-	StepRouterID        // 9: lower BGP identifier or ORIGINATOR_ID (f, RFC 4456 section 9)
-	StepClusterLen      // 10: shorter CLUSTER_LIST (RFC 4456 section 9)
-	StepAddress         // 11: lower neighbor address (g)
-	StepPathID          // 12: lower path identifier (RFC 7911)
+	StepLongLived       // 1: not kept for long after its session (RFC 9494 section 4.3)
+	StepWeight          // 2: higher weight, of this router only
+	StepLocalPref       // 3: higher LOCAL_PREF (9.1.1)
+	StepLocal           // 4: originated here
+	StepPathLen         // 5: shorter AS_PATH (9.1.2.2 a)
+	StepOrigin          // 6: lower ORIGIN (b)
+	StepMED             // 7: lower MULTI_EXIT_DISC within a neighbor AS (c)
+	StepEBGP            // 8: eBGP before iBGP (d)
+	StepIGPCost         // 9: lower cost of the way to the next hop (e)
+	StepRouterID        // 10: lower BGP identifier or ORIGINATOR_ID (f, RFC 4456 section 9)
+	StepClusterLen      // 11: shorter CLUSTER_LIST (RFC 4456 section 9)
+	StepAddress         // 12: lower neighbor address (g)
+	StepPathID          // 13: lower path identifier (RFC 7911)
 )
 
-var stepNames = [...]string{"", "higher weight", "higher local preference", "originated here", "shorter AS path",
+var stepNames = [...]string{"", "not long-lived stale", "higher weight", "higher local preference", "originated here", "shorter AS path",
 	"lower origin", "lower MED", "eBGP before iBGP", "lower cost to the next hop", "lower router ID", "shorter cluster list",
 	"lower neighbor address", "lower path ID"}
 
@@ -69,6 +70,9 @@ func (t *Table) compare(a, b *Path) verdict {
 
 // upper are the steps before MED.
 func (t *Table) upper(a, b *Path, ra, rb *attr.Record) verdict {
+	if ra.LongLived != rb.LongLived {
+		return verdict{first(rb.LongLived), StepLongLived}
+	}
 	if c := cmp.Compare(rb.Key.Weight, ra.Key.Weight); c != 0 {
 		return verdict{c, StepWeight}
 	}

@@ -65,11 +65,13 @@ type Change struct {
 type NeighborInfo struct {
 	EBGP     bool
 	Local    bool // routes of this router itself
-	Gone     bool // its session has ended: its paths are being removed
 	RouterID uint32
-	Addr     [16]byte
-	// Round counts the refreshes that the neighbor has begun (RFC 7313). Paths
-	// of an earlier one have not been announced again.
+	// Gone: its paths are being removed, as its session has ended.
+	Gone [prefix.Families]bool
+	Addr [16]byte
+	// Round counts the refreshes that the neighbor has begun (RFC 7313), and the
+	// ends of sessions that its paths have outlived. Paths of an earlier one have
+	// not been announced again.
 	Round [prefix.Families]uint8
 }
 
@@ -137,6 +139,7 @@ type Op struct {
 // Delta is what an Op did to a neighbor's counts.
 type Delta struct {
 	Paths, Accepted int
+	Old             int // paths of an earlier round that were replaced or removed
 	Full            int // announcements lost because the table is full,
 	Excess          int // or because of MaxPaths
 }
@@ -252,7 +255,7 @@ func (t *Table) Best(id ID) *Path {
 }
 
 func (t *Table) usable(p *Path) bool {
-	return p.Post != 0 && !(*t.Neighbors)[p.Neighbor].Gone && t.Reachable(p)
+	return p.Post != 0 && !(*t.Neighbors)[p.Neighbor].Gone[t.family] && t.Reachable(p)
 }
 
 // Reachable reports whether the next hop of an accepted path can be reached.
@@ -294,6 +297,9 @@ func (t *Table) announce(o *Op, now uint32, cause Cause, d *Delta) {
 	*p = new
 	if old.Post != 0 {
 		d.Accepted--
+	}
+	if old.round != new.round {
+		d.Old++
 	}
 	t.settle(o.id, e, p, old, cause)
 	t.noteOther(o.id, old.Post != o.Post)
@@ -400,6 +406,9 @@ func (t *Table) remove(id ID, e *entry, p *Path, cause Cause, d *Delta) {
 	t.paths--
 	if old.Post != 0 {
 		d.Accepted--
+	}
+	if old.round != (*t.Neighbors)[old.Neighbor].Round[t.family] {
+		d.Old++
 	}
 	t.pop(e, p)
 	switch {

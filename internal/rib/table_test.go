@@ -157,11 +157,11 @@ func TestTableAgainstTwin(t *testing.T) {
 			n := l.twin.Neighbors[rapid.IntRange(0, labNeighbors-1).Draw(t, "neighbor")]
 			switch rapid.IntRange(0, 9).Draw(t, "op") {
 			case 0: // the session ends, in slices
-				l.infos[n.ID].Gone = true
+				l.infos[n.ID].Gone[prefix.IPv4] = true
 				for id := ID(1); id != 0; {
 					id, _ = l.t.RemoveNeighbor(id, 2, packet.ID(n.ID), 0)
 				}
-				l.infos[n.ID].Gone = false
+				l.infos[n.ID].Gone[prefix.IPv4] = false
 				n.Clear()
 			case 1, 2:
 				p := rapid.SampledFrom(prefixes).Draw(t, "prefix")

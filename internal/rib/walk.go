@@ -24,16 +24,22 @@ func (t *Table) walk(from ID, limit int, f func(ID, *entry)) ID {
 // RemoveNeighbor withdraws all paths of a neighbor among limit prefixes. It
 // returns where to go on, 0 at the end.
 func (t *Table) RemoveNeighbor(from ID, limit int, n packet.ID, cause Cause) (next ID, d Delta) {
-	return t.removeIf(from, limit, cause, func(p *Path) bool { return p.Neighbor == n })
+	return t.RemoveIf(from, limit, cause, func(p *Path) bool { return p.Neighbor == n })
 }
 
 // RemoveStale is RemoveNeighbor for the paths that were announced before the
-// given round of refreshes. Rounds are at most 127 apart.
+// given round.
 func (t *Table) RemoveStale(from ID, limit int, n packet.ID, round uint8, cause Cause) (next ID, d Delta) {
-	return t.removeIf(from, limit, cause, func(p *Path) bool { return p.Neighbor == n && int8(p.round-round) < 0 })
+	return t.RemoveIf(from, limit, cause, func(p *Path) bool { return p.Neighbor == n && p.Before(round) })
 }
 
-func (t *Table) removeIf(from ID, limit int, cause Cause, gone func(*Path) bool) (next ID, d Delta) {
+// Before reports whether a path was announced before a round of its neighbor.
+// Rounds are at most 127 apart.
+func (p *Path) Before(round uint8) bool { return int8(p.round-round) < 0 }
+
+// RemoveIf withdraws the paths among limit prefixes for which gone holds. It
+// returns where to go on, 0 at the end.
+func (t *Table) RemoveIf(from ID, limit int, cause Cause, gone func(*Path) bool) (next ID, d Delta) {
 	next = t.walk(from, limit, func(id ID, e *entry) {
 		for {
 			p := t.find(e, gone)
@@ -67,7 +73,7 @@ func (t *Table) find(e *entry, f func(*Path) bool) *Path {
 	return nil
 }
 
-// Judge says what the import policy makes of a path now.
+// Judge says what is made of a path now. The reference to it passes to the table.
 type Judge func(p prefix.Prefix, path *Path) (post attr.Handle, reason uint8)
 
 // Revise judges all paths of limit prefixes again, for which want holds, and
@@ -111,16 +117,14 @@ func (t *Table) revise(id ID, e *entry, cause Cause, want func(packet.ID) bool, 
 		p := t.slot(e, k.n, k.id)
 		post, reason := judge(x, p)
 		if post == p.Post {
+			t.store.Release(post)
 			p.Reason = reason
 			continue
 		}
 		var d Delta
 		d.Accepted = int(b2u(post != 0)) - int(b2u(p.Post != 0))
-		if post != 0 {
-			t.store.Retain(post, 1)
-			if t.store.At(post).MED != 0 {
-				e.flags |= flagMED
-			}
+		if post != 0 && t.store.At(post).MED != 0 {
+			e.flags |= flagMED
 		}
 		old := *p
 		p.Post, p.Reason = post, reason

@@ -399,6 +399,7 @@ type sink struct {
 func (s *sink) Up(_ packet.ID, _ Established, out Out) { s.ups <- out }
 func (s *sink) Writable(packet.ID)                     { s.ups <- nil }
 func (s *sink) Down(packet.ID, Reason)                 {}
+func (s *sink) Forget(packet.ID)                       {}
 func (s *sink) Deliver(_ packet.ID, b *Buffer) {
 	if s.want -= len(b.Data); s.want == 0 {
 		s.done <- struct{}{}

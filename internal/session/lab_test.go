@@ -52,15 +52,16 @@ func (n memNet) Dial(ctx context.Context, t Transport) (net.Conn, error) {
 
 // table is a Routes that remembers.
 type table struct {
-	t       *testing.T
-	mu      sync.Mutex
-	up      *Established
-	out     Out
-	ups     int
-	downs   []Reason
-	got     []byte
-	room    int           // calls of Writable
-	blocked chan struct{} // Deliver waits for it to be closed
+	t         *testing.T
+	mu        sync.Mutex
+	up        *Established
+	out       Out
+	ups       int
+	downs     []Reason
+	forgotten int // calls of Forget
+	got       []byte
+	room      int           // calls of Writable
+	blocked   chan struct{} // Deliver waits for it to be closed
 }
 
 func (r *table) Up(_ packet.ID, e Established, out Out) {
@@ -93,6 +94,12 @@ func (r *table) Writable(packet.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.room++
+}
+
+func (r *table) Forget(packet.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forgotten++
 }
 
 func (r *table) Down(_ packet.ID, why Reason) {

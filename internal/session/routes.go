@@ -44,8 +44,10 @@ type Routes interface {
 	// Writable follows a Room of less than half of the queue, once half is free.
 	Writable(id packet.ID)
 	// Down says that the session has ended. It returns when nothing uses its
-	// Out any more.
+	// Out any more. If why is graceful, the neighbor's routes may be kept.
 	Down(id packet.ID, why Reason)
+	// Forget says, between Down and Up, that they may not be kept any longer.
+	Forget(id packet.ID)
 }
 
 // Out is the sending side of an established session. No method blocks.

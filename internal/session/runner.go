@@ -317,6 +317,8 @@ func (r *runner) do(actions []fsm.Action) {
 		case fsm.Down:
 			r.session = nil
 			r.down(a.Reason)
+		case fsm.Forget:
+			r.manager.routes.Forget(r.id)
 		case fsm.Failed:
 			r.failed(a.Reason)
 		case fsm.Note:

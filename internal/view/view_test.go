@@ -137,7 +137,7 @@ func TestGolden(t *testing.T) {
 		{Route: &pb.Route{Source: pb.RouteSource_ROUTE_SOURCE_ORIGINATED, Status: pb.RouteStatus_ROUTE_STATUS_BEST}},
 		{
 			Route: &pb.Route{Neighbor: "core-1", Source: pb.RouteSource_ROUTE_SOURCE_IBGP, Status: pb.RouteStatus_ROUTE_STATUS_BACKUP, Discard: true},
-			Lost:  &pb.Decision{Step: 3, Rule: "originated here"},
+			Lost:  &pb.Decision{Step: 4, Rule: "originated here"},
 		},
 	}}
 	dropped := &pb.Route{Prefix: "198.51.100.7/32", Neighbor: "shop", Status: pb.RouteStatus_ROUTE_STATUS_BEST, Discard: true,
@@ -145,7 +145,7 @@ func TestGolden(t *testing.T) {
 	connected := &pb.ExplainResponse{Prefix: "198.51.100.0/24", Candidates: []*pb.Candidate{
 		{Route: &pb.Route{Status: pb.RouteStatus_ROUTE_STATUS_BEST, Source: pb.RouteSource_ROUTE_SOURCE_CONNECTED, Interface: "eth1", Attributes: &pb.Attributes{}}},
 		{Route: &pb.Route{Neighbor: "leaf-1", Status: pb.RouteStatus_ROUTE_STATUS_BACKUP, Attributes: &pb.Attributes{NextHop: "fe80::7", NextHopLinkLocal: "fe80::7"}},
-			Lost: &pb.Decision{Step: 3, Rule: "originated here"}}}}
+			Lost: &pb.Decision{Step: 4, Rule: "originated here"}}}}
 	alone := &pb.Route{Prefix: "2001:db8:7::/48", Neighbor: "leaf-1", Status: pb.RouteStatus_ROUTE_STATUS_BEST,
 		Attributes: &pb.Attributes{NextHop: "::", NextHopLinkLocal: "fe80::7"}}
 	connected.Candidates = append(connected.Candidates, &pb.Candidate{Route: alone})

@@ -108,6 +108,12 @@ func ParsePath(s string) ([]byte, error) {
 	return w.dst, nil
 }
 
+// Communities of long-lived graceful restart (RFC 9494 section 3).
+const (
+	LLGRStale = 0xffff0006 // kept although its session has ended long ago
+	NoLLGR    = 0xffff0007 // not to be kept so
+)
+
 // GracefulShutdown is the community of routes whose session is about to end (RFC
 // 8326).
 const GracefulShutdown = 0xffff0000
@@ -130,8 +136,8 @@ var wellKnown = []struct {
 }{
 	{GracefulShutdown, "graceful-shutdown"},
 	{0xffff0001, "accept-own"},
-	{0xffff0006, "llgr-stale"},
-	{0xffff0007, "no-llgr"},
+	{LLGRStale, "llgr-stale"},
+	{NoLLGR, "no-llgr"},
 	{0xffff029a, "blackhole"},
 	{0xffffff01, "no-export"},
 	{0xffffff02, "no-advertise"},

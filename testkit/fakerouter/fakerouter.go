@@ -247,7 +247,7 @@ func (r *Router) Explain(_ context.Context, _ string, p prefix.Prefix, fn func(a
 			c.Findings = []api.Finding{{Text: `as_path_contains: AS 64500 of the path "4200000002 64500 64999" is in the list: 64500`, Position: c.Rule.Position}}
 		}
 		if c.Status == api.StatusBackup {
-			c.Lost = &api.Decision{Step: 4, Rule: "shorter AS path", Detail: "3 < 4", To: routes[0].Neighbor}
+			c.Lost = &api.Decision{Step: 5, Rule: "shorter AS path", Detail: "3 < 4", To: routes[0].Neighbor}
 		}
 		n++
 		if err := fn(c); err != nil {

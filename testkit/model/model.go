@@ -60,7 +60,9 @@ type Neighbor struct {
 	Up                                          bool
 	NextHop                                     []byte       // what it is told as our own
 	Link                                        netip.Prefix // that we share with it; invalid: none
+	TakesStale                                  bool         // routes with LLGR_STALE (RFC 9494)
 
+	long   map[wire.Route]bool                     // kept for long after its session
 	routes map[prefix.Prefix]map[uint32]wire.Attrs // by path ID
 }
 
@@ -102,13 +104,45 @@ func (n *Neighbor) Announce(p prefix.Prefix, pathID uint32, a wire.Attrs) {
 		n.routes[p] = map[uint32]wire.Attrs{}
 	}
 	n.routes[p][pathID] = a
+	delete(n.long, wire.Route{Prefix: p, PathID: pathID})
 }
 
+// KeepLong makes a route the last resort (RFC 9494).
+func (n *Neighbor) KeepLong(r wire.Route) {
+	if n.long == nil {
+		n.long = map[wire.Route]bool{}
+	}
+	n.long[r] = true
+}
+
+// NotLong reports whether a route is not to be kept so, as it came or by policy.
+func (r *Router) NotLong(n *Neighbor, x wire.Route) bool {
+	a := Route{Attrs: n.routes[x.Prefix][x.PathID]}
+	return hasCommunity(a.Communities, wire.NoLLGR) || r.accept(n, x.Prefix, &a) && hasCommunity(a.Communities, wire.NoLLGR)
+}
+
+func hasCommunity(all []byte, want uint32) bool {
+	for c := all; len(c) >= 4; c = c[4:] {
+		if bytes.Equal(c[:4], community(want)) {
+			return true
+		}
+	}
+	return false
+}
+
+func community(c uint32) []byte { return []byte{byte(c >> 24), byte(c >> 16), byte(c >> 8), byte(c)} }
+
 // Withdraw takes a route back.
-func (n *Neighbor) Withdraw(p prefix.Prefix, pathID uint32) { delete(n.routes[p], pathID) }
+func (n *Neighbor) Withdraw(p prefix.Prefix, pathID uint32) {
+	delete(n.routes[p], pathID)
+	delete(n.long, wire.Route{Prefix: p, PathID: pathID})
+}
 
 // Clear takes all back, as the end of a session does.
-func (n *Neighbor) Clear() { clear(n.routes) }
+func (n *Neighbor) Clear() {
+	clear(n.routes)
+	clear(n.long)
+}
 
 // Has are the path IDs under which a neighbor has announced a prefix.
 func (n *Neighbor) Has(p prefix.Prefix) []uint32 { return slices.Collect(maps.Keys(n.routes[p])) }
@@ -169,13 +203,13 @@ func (r *Router) Paths(p prefix.Prefix) (paths []Path) {
 		}
 	}
 	for _, n := range r.Neighbors {
-		if !n.Up {
-			continue
-		}
-		for id, a := range n.routes[p] {
+		for id, a := range n.routes[p] { // also those that are kept without a session
 			x := Path{n, id, Route{Attrs: a}}
 			if !r.accept(n, p, &x.Route) {
 				continue
+			}
+			if n.long[wire.Route{Prefix: p, PathID: id}] && !hasCommunity(x.Communities, wire.LLGRStale) {
+				x.Communities = slices.Concat(x.Communities, community(wire.LLGRStale))
 			}
 			if _, ok := r.cost(x); ok {
 				paths = append(paths, x)
@@ -324,6 +358,7 @@ func (r *Router) equal(left []Path) []Path {
 		}
 		return 1
 	}
+	keep(func(x Path) int64 { return flag(!hasCommunity(x.Communities, wire.LLGRStale)) }) // RFC 9494 section 4.3
 	keep(func(x Path) int64 {
 		if x.Attrs.Has&wire.HasLocalPref != 0 {
 			return -int64(x.Attrs.LocalPref)
@@ -409,6 +444,9 @@ func (r *Router) passes(n *Neighbor, p prefix.Prefix, x *Path) *wire.Attrs {
 		return nil
 	}
 	a := x.Route
+	if hasCommunity(a.Communities, wire.LLGRStale) && !n.TakesStale {
+		return nil
+	}
 	for c := a.Communities; len(c) >= 4; c = c[4:] {
 		if !n.RouteServer && bytes.Equal(c[:3], []byte{0xff, 0xff, 0xff}) {
 			if c[3] == 2 || n.EBGP && (c[3] == 1 || c[3] == 3) {

@@ -123,6 +123,7 @@ group "transit" {
   local_address = "127.64.0.1"
   port          = 10179 # BGP has 179, for which one must be root
   idle_hold     = "1s"  # after a failure; short, because this is a demo
+  graceful_restart = false # the demo shows how routes move, not how they stay
   import        = [policy.no-bogons, policy.from-transit]
   export        = policy.to-transit
   family "ipv4" {
