@@ -124,6 +124,7 @@ func neighborFamily(f NeighborFamily) *pb.NeighborFamily {
 	m := &pb.NeighborFamily{
 		Family: family(f.Family), Negotiated: f.Negotiated, Received: f.Received, Accepted: f.Accepted,
 		Rejected: f.Rejected, Advertised: f.Advertised,
+		Stale: f.Stale, StaleSince: timestamp(f.StaleSince), StaleUntil: timestamp(f.StaleUntil), LongLived: f.LongLived,
 		EndOfRibReceived: f.EndOfRIBReceived, EndOfRibSent: f.EndOfRIBSent, MaxAdvertised: f.MaxAdvertised, HeldBack: f.HeldBack,
 	}
 	if l := f.Limit; l != nil {
@@ -213,6 +214,7 @@ func route(r *RouteInfo) *pb.Route {
 		Status: pb.RouteStatus(r.Status) + pb.RouteStatus_ROUTE_STATUS_BEST,
 		Reason: Printable(r.Reason), Rule: ruleRef(r.Rule), Attributes: AttributesOf(&r.Attrs), Weight: r.Weight,
 		Learned: timestamp(r.Learned), Cause: Printable(r.Cause), Discard: r.Discard, Interface: r.Interface, Rpki: r.RPKI,
+		StaleSince: timestamp(r.Stale),
 	}
 }
 

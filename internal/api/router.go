@@ -200,9 +200,15 @@ type NeighborFamily struct {
 	// EndOfRIBReceived and EndOfRIBSent are about the current session.
 	EndOfRIBReceived bool
 	EndOfRIBSent     bool
-	Limit            *PrefixLimit // nil if none
-	MaxAdvertised    uint64       // how many prefixes it is sent at the most; 0: any number
-	HeldBack         uint64       // how many it is not sent therefore
+	// Stale are the paths that are kept since the end of a session, until StaleUntil
+	// at the most; as a last resort if they are LongLived (RFC 9494).
+	Stale                  uint64
+	StaleSince, StaleUntil time.Time // zero where none are kept
+	LongLived              bool
+
+	Limit         *PrefixLimit // nil if none
+	MaxAdvertised uint64       // how many prefixes it is sent at the most; 0: any number
+	HeldBack      uint64       // how many it is not sent therefore
 }
 
 // PrefixLimit is a maximum of prefixes.
@@ -411,8 +417,9 @@ type RouteInfo struct {
 	Reason          string   // why rejected: "own AS in path", "rejected by policy"
 	Rule            *RuleRef // that rejected, or of which the acceptance came; nil if none
 	Attrs           wire.Attrs
-	Interface       string // of the next hop of a route of our own, "" if that tells it
-	Discard         bool   // packets are dropped
+	Interface       string    // of the next hop of a route of our own, "" if that tells it
+	Discard         bool      // packets are dropped
+	Stale           time.Time // since when its session has ended, if it is kept; else zero
 	Weight          uint32
 	Learned         time.Time // zero if not known
 	Cause           string    // of the last change: "update of transit-a", "" if not known

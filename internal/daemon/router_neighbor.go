@@ -101,6 +101,7 @@ func neighborFamily(f prefix.Family, c *config.Family, s *engine.FamilyState) ap
 	out := api.NeighborFamily{
 		Family: f, Negotiated: s.Negotiated, Received: uint64(s.Paths), Accepted: uint64(s.Accepted),
 		Rejected: uint64(s.Paths - s.Accepted), Advertised: uint64(s.Advertised), MaxAdvertised: uint64(c.MaxPrefixesOut), HeldBack: uint64(s.Held),
+		Stale: uint64(s.Stale), StaleSince: s.StaleSince, StaleUntil: s.StaleUntil, LongLived: s.LongLived,
 		EndOfRIBReceived: s.EndOfRIBReceived, EndOfRIBSent: s.EndOfRIBSent,
 	}
 	if m := &c.MaxPrefixes; m.Limit > 0 {

@@ -295,7 +295,7 @@ func (s *selection) validity(x *engine.Route) rpki.State {
 func (s *selection) info(x *engine.Route) (api.RouteInfo, bool) {
 	out := api.RouteInfo{
 		Prefix: x.Prefix, PathID: x.PathID, Source: apiSource(x.Source), Interface: x.Interface, Status: api.StatusBackup,
-		Attrs: x.Attrs, Discard: x.Discard, Weight: x.Weight, Learned: x.Learned,
+		Attrs: x.Attrs, Discard: x.Discard, Weight: x.Weight, Learned: x.Learned, Stale: x.Stale,
 	}
 	if s.vrps != nil {
 		out.RPKI = s.validity(x).String()

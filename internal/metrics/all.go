@@ -76,6 +76,15 @@ func all() []metric {
 				}
 			}
 		}},
+		{"holdfast_neighbor_paths_stale", "Paths that are kept since a session has ended, until the neighbor has announced them again; only while there are any.", gauge, []string{"neighbor", "family"}, func(f *Figures, set setter) {
+			for _, n := range f.Neighbors {
+				for _, k := range n.Families {
+					if !k.StaleUntil.IsZero() {
+						set(float64(k.Stale), n.Name, k.Family.String())
+					}
+				}
+			}
+		}},
 		{"holdfast_neighbor_prefixes_held_back", "Prefixes that are not sent, as max_prefixes_out is reached; only where there is such a limit.", gauge, []string{"neighbor", "family"}, func(f *Figures, set setter) {
 			for _, n := range f.Neighbors {
 				for _, k := range n.Families {

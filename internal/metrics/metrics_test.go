@@ -31,7 +31,7 @@ func figures() *Figures {
 		Neighbor: api.Neighbor{
 			Name: "transit-a", Group: "transit", Address: netip.MustParseAddr("192.0.2.9"), ASN: 64601, State: api.Established,
 			Families: []api.NeighborFamily{
-				{Family: prefix.IPv4, Received: 3, Accepted: 2, Advertised: 1, MaxAdvertised: 1, HeldBack: 8, Limit: &api.PrefixLimit{Max: 1000, Received: true}},
+				{Family: prefix.IPv4, Received: 3, Accepted: 2, Advertised: 1, MaxAdvertised: 1, HeldBack: 8, Stale: 2, StaleUntil: time.Unix(1, 0), Limit: &api.PrefixLimit{Max: 1000, Received: true}},
 				{Family: prefix.IPv6, Limit: &api.PrefixLimit{Max: 500}},
 			},
 		},
@@ -122,6 +122,7 @@ func TestScrape(t *testing.T) {
 		`holdfast_neighbor_prefixes{family="ipv4",kind="accepted",neighbor="transit-a"} 2`,
 		`holdfast_neighbor_prefixes{family="ipv4",kind="advertised",neighbor="transit-a"} 1`,
 		`holdfast_neighbor_prefixes{family="ipv6",kind="advertised",neighbor="transit-a"} 0`,
+		`holdfast_neighbor_paths_stale{family="ipv4",neighbor="transit-a"} 2`,
 		`holdfast_neighbor_prefixes_held_back{family="ipv4",neighbor="transit-a"} 8`,
 		`holdfast_neighbor_prefix_limit{family="ipv4",kind="received",neighbor="transit-a"} 1000`,
 		`holdfast_neighbor_prefix_limit{family="ipv6",kind="accepted",neighbor="transit-a"} 500`,

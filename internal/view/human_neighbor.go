@@ -222,10 +222,17 @@ func (h *human) prefixes(n *pb.Neighbor) *table {
 	return t
 }
 
-// prefixLimits says what happens at the limits.
+// prefixLimits says what is kept, and what happens at the limits.
 func (h *human) prefixLimits(n *pb.Neighbor) error {
 	var b strings.Builder
 	for _, f := range n.Families {
+		if f.StaleUntil != nil {
+			kept := "kept"
+			if f.LongLived {
+				kept = "kept as a last resort"
+			}
+			fmt.Fprintf(&b, "  Stale %s: %s %s for %s, until %s at the most\n", familyNames[f.Family], plural(f.Stale, "path", "paths"), kept, h.ago(f.StaleSince), clock(f.StaleUntil))
+		}
 		if f.MaxAdvertised > 0 {
 			fmt.Fprintf(&b, "  Limit %s: at most %s advertised: %s held back\n", familyNames[f.Family], Count(f.MaxAdvertised), Count(f.HeldBack))
 		}

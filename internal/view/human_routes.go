@@ -47,8 +47,12 @@ func (r *humanRoutes) Add(m *pb.Route) error {
 	if m.PathId != 0 {
 		p += " #" + strconv.FormatUint(uint64(m.PathId), 10)
 	}
+	mark := marks[m.Status]
+	if m.StaleSince != nil {
+		mark.text += "s"
+	}
 	row := []cell{
-		marks[m.Status], {text: p}, {text: nextHop(m)}, {text: from(m)},
+		mark, {text: p}, {text: nextHop(m)}, {text: from(m)},
 		{text: number(a.GetLocalPref(), a != nil && a.LocalPref != nil)},
 		{text: number(a.GetMed(), a != nil && a.Med != nil)},
 		{text: word(a.GetOrigin())}, {text: path(m)},
@@ -219,6 +223,9 @@ func (h *human) Explain(m *pb.ExplainResponse) error {
 		f.add("Source", word(r.Source))
 		if r.Learned != nil {
 			f.add("Learned", h.ago(r.Learned)+" ago ("+clock(r.Learned)+")")
+		}
+		if r.StaleSince != nil {
+			f.add("Stale", "for "+h.ago(r.StaleSince)+": the neighbor may be restarting, or has not announced it again yet")
 		}
 		f.add("Last change", r.Cause)
 		f.write(&b, "     ")

@@ -9,11 +9,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"holdfast/internal/api"
 	pb "holdfast/internal/api/holdfastv1"
@@ -361,5 +363,22 @@ func TestManyRoutes(t *testing.T) {
 	var read struct{ Routes []map[string]any }
 	if err := json.Unmarshal(doc.Bytes(), &read); err != nil || len(read.Routes) != len(all) {
 		t.Errorf("%d routes of %d can be read: %v", len(read.Routes), len(all), err)
+	}
+}
+
+// TestStaleRoute: what is kept of a session that has ended says so.
+func TestStaleRoute(t *testing.T) {
+	r := &pb.Route{Prefix: "198.51.100.0/24", Neighbor: "transit-a", Status: pb.RouteStatus_ROUTE_STATUS_BEST,
+		StaleSince: timestamppb.New(fakerouter.Now.Add(-time.Minute))}
+	var out bytes.Buffer
+	h := view.Human(&out, view.Options{Now: fakerouter.Now})
+	list := h.Routes(view.RouteColumns{})
+	if err := errors.Join(list.Add(r), list.Close(), h.Explain(&pb.ExplainResponse{Prefix: r.Prefix, Candidates: []*pb.Candidate{{Route: r}}})); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\n>s  198.51.100.0/24", "Stale  for 1m00s"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
 	}
 }

@@ -23,7 +23,7 @@ var neighbors = []api.NeighborDetail{
 					Family: prefix.IPv4, Negotiated: true, Received: 1042990, Accepted: 1042871, Rejected: 119, Advertised: 12,
 					EndOfRIBReceived: true, EndOfRIBSent: true,
 					Limit:         &api.PrefixLimit{Max: 1200000, WarnAt: 1080000, Received: true, Action: "restart", RestartIn: 30 * time.Minute},
-					MaxAdvertised: 12, HeldBack: 3,
+					MaxAdvertised: 12, HeldBack: 3, Stale: 2, StaleSince: Now.Add(-time.Minute), StaleUntil: Now.Add(5 * time.Minute),
 				},
 				{Family: prefix.IPv6, Received: 0},
 			},

@@ -1397,6 +1397,9 @@ type Route struct {
 	Learned    *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=learned,proto3" json:"learned,omitempty"`
 	// Of its last change.
 	Cause string `protobuf:"bytes,13,opt,name=cause,proto3" json:"cause,omitempty"`
+	// When the session that it came from ended, if it is kept since and has not come
+	// again.
+	StaleSince *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=stale_since,json=staleSince,proto3" json:"stale_since,omitempty"`
 	// Packets are dropped: a policy said next_hop = "discard".
 	Discard bool `protobuf:"varint,14,opt,name=discard,proto3" json:"discard,omitempty"`
 	// Interface of the next hop of a route of the router's own, where the address
@@ -1528,6 +1531,13 @@ func (x *Route) GetCause() string {
 		return x.Cause
 	}
 	return ""
+}
+
+func (x *Route) GetStaleSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StaleSince
+	}
+	return nil
 }
 
 func (x *Route) GetDiscard() bool {
@@ -3520,6 +3530,12 @@ type NeighborFamily struct {
 	EndOfRibReceived bool                   `protobuf:"varint,7,opt,name=end_of_rib_received,json=endOfRibReceived,proto3" json:"end_of_rib_received,omitempty"`
 	EndOfRibSent     bool                   `protobuf:"varint,8,opt,name=end_of_rib_sent,json=endOfRibSent,proto3" json:"end_of_rib_sent,omitempty"`
 	Limit            *PrefixLimit           `protobuf:"bytes,9,opt,name=limit,proto3" json:"limit,omitempty"`
+	// How many paths are kept of a session that has ended, since when, and until when
+	// at the most; as a last resort (RFC 9494).
+	Stale      uint64                 `protobuf:"varint,20,opt,name=stale,proto3" json:"stale,omitempty"`
+	StaleSince *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=stale_since,json=staleSince,proto3" json:"stale_since,omitempty"`
+	StaleUntil *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=stale_until,json=staleUntil,proto3" json:"stale_until,omitempty"`
+	LongLived  bool                   `protobuf:"varint,23,opt,name=long_lived,json=longLived,proto3" json:"long_lived,omitempty"`
 	// How many prefixes it is sent at the most, 0 for any number, and how many are
 	// held back therefore.
 	MaxAdvertised uint64 `protobuf:"varint,10,opt,name=max_advertised,json=maxAdvertised,proto3" json:"max_advertised,omitempty"`
@@ -3619,6 +3635,34 @@ func (x *NeighborFamily) GetLimit() *PrefixLimit {
 		return x.Limit
 	}
 	return nil
+}
+
+func (x *NeighborFamily) GetStale() uint64 {
+	if x != nil {
+		return x.Stale
+	}
+	return 0
+}
+
+func (x *NeighborFamily) GetStaleSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StaleSince
+	}
+	return nil
+}
+
+func (x *NeighborFamily) GetStaleUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StaleUntil
+	}
+	return nil
+}
+
+func (x *NeighborFamily) GetLongLived() bool {
+	if x != nil {
+		return x.LongLived
+	}
+	return false
 }
 
 func (x *NeighborFamily) GetMaxAdvertised() uint64 {
@@ -7502,7 +7546,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x04_medB\r\n" +
 	"\v_local_prefB\x13\n" +
 	"\x11_only_to_customerB\a\n" +
-	"\x05_aigp\"\xbb\x04\n" +
+	"\x05_aigp\"\xf8\x04\n" +
 	"\x05Route\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12+\n" +
 	"\x06family\x18\x02 \x01(\x0e2\x13.holdfast.v1.FamilyR\x06family\x12\x17\n" +
@@ -7519,7 +7563,9 @@ const file_holdfast_proto_rawDesc = "" +
 	"attributes\x12\x16\n" +
 	"\x06weight\x18\v \x01(\rR\x06weight\x124\n" +
 	"\alearned\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\alearned\x12\x14\n" +
-	"\x05cause\x18\r \x01(\tR\x05cause\x12\x18\n" +
+	"\x05cause\x18\r \x01(\tR\x05cause\x12;\n" +
+	"\vstale_since\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"staleSince\x12\x18\n" +
 	"\adiscard\x18\x0e \x01(\bR\adiscard\x12\x1c\n" +
 	"\tinterface\x18\x0f \x01(\tR\tinterface\x12\x12\n" +
 	"\x04rpki\x18\x10 \x01(\tR\x04rpki\"h\n" +
@@ -7699,7 +7745,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x120\n" +
 	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
-	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\x9b\x03\n" +
+	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\xca\x04\n" +
 	"\x0eNeighborFamily\x12+\n" +
 	"\x06family\x18\x01 \x01(\x0e2\x13.holdfast.v1.FamilyR\x06family\x12\x1e\n" +
 	"\n" +
@@ -7713,7 +7759,14 @@ const file_holdfast_proto_rawDesc = "" +
 	"advertised\x12-\n" +
 	"\x13end_of_rib_received\x18\a \x01(\bR\x10endOfRibReceived\x12%\n" +
 	"\x0fend_of_rib_sent\x18\b \x01(\bR\fendOfRibSent\x12.\n" +
-	"\x05limit\x18\t \x01(\v2\x18.holdfast.v1.PrefixLimitR\x05limit\x12%\n" +
+	"\x05limit\x18\t \x01(\v2\x18.holdfast.v1.PrefixLimitR\x05limit\x12\x14\n" +
+	"\x05stale\x18\x14 \x01(\x04R\x05stale\x12;\n" +
+	"\vstale_since\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"staleSince\x12;\n" +
+	"\vstale_until\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"staleUntil\x12\x1d\n" +
+	"\n" +
+	"long_lived\x18\x17 \x01(\bR\tlongLived\x12%\n" +
 	"\x0emax_advertised\x18\n" +
 	" \x01(\x04R\rmaxAdvertised\x12\x1b\n" +
 	"\theld_back\x18\v \x01(\x04R\bheldBack\"\xb3\x01\n" +
@@ -8278,171 +8331,174 @@ var file_holdfast_proto_depIdxs = []int32{
 	16,  // 10: holdfast.v1.Route.rule:type_name -> holdfast.v1.RuleRef
 	21,  // 11: holdfast.v1.Route.attributes:type_name -> holdfast.v1.Attributes
 	105, // 12: holdfast.v1.Route.learned:type_name -> google.protobuf.Timestamp
-	105, // 13: holdfast.v1.GetSummaryResponse.started:type_name -> google.protobuf.Timestamp
-	105, // 14: holdfast.v1.GetSummaryResponse.configured:type_name -> google.protobuf.Timestamp
-	28,  // 15: holdfast.v1.GetSummaryResponse.tables:type_name -> holdfast.v1.TableSummary
-	0,   // 16: holdfast.v1.TableSummary.family:type_name -> holdfast.v1.Family
-	31,  // 17: holdfast.v1.ListNextHopsResponse.next_hops:type_name -> holdfast.v1.NextHop
-	32,  // 18: holdfast.v1.NextHop.ways:type_name -> holdfast.v1.NextHopWay
-	35,  // 19: holdfast.v1.GetRPKIResponse.sources:type_name -> holdfast.v1.RpkiSource
-	23,  // 20: holdfast.v1.GetRPKIResponse.covering:type_name -> holdfast.v1.Vrp
-	105, // 21: holdfast.v1.RpkiSource.since:type_name -> google.protobuf.Timestamp
-	105, // 22: holdfast.v1.RpkiSource.updated:type_name -> google.protobuf.Timestamp
-	105, // 23: holdfast.v1.RpkiSource.expires:type_name -> google.protobuf.Timestamp
-	38,  // 24: holdfast.v1.ListBfdResponse.sessions:type_name -> holdfast.v1.BfdSession
-	6,   // 25: holdfast.v1.BfdSession.state:type_name -> holdfast.v1.BfdState
-	6,   // 26: holdfast.v1.BfdSession.remote_state:type_name -> holdfast.v1.BfdState
-	105, // 27: holdfast.v1.BfdSession.since:type_name -> google.protobuf.Timestamp
-	106, // 28: holdfast.v1.BfdSession.min_interval:type_name -> google.protobuf.Duration
-	106, // 29: holdfast.v1.BfdSession.min_receive:type_name -> google.protobuf.Duration
-	106, // 30: holdfast.v1.BfdSession.remote_min_interval:type_name -> google.protobuf.Duration
-	106, // 31: holdfast.v1.BfdSession.remote_min_receive:type_name -> google.protobuf.Duration
-	106, // 32: holdfast.v1.BfdSession.interval:type_name -> google.protobuf.Duration
-	106, // 33: holdfast.v1.BfdSession.detection_time:type_name -> google.protobuf.Duration
-	41,  // 34: holdfast.v1.GetMemoryResponse.items:type_name -> holdfast.v1.MemoryItem
-	46,  // 35: holdfast.v1.ListNeighborsResponse.neighbors:type_name -> holdfast.v1.Neighbor
-	46,  // 36: holdfast.v1.GetNeighborResponse.neighbor:type_name -> holdfast.v1.Neighbor
-	57,  // 37: holdfast.v1.GetNeighborResponse.detail:type_name -> holdfast.v1.NeighborDetail
-	1,   // 38: holdfast.v1.Neighbor.state:type_name -> holdfast.v1.SessionState
-	105, // 39: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
-	48,  // 40: holdfast.v1.Neighbor.families:type_name -> holdfast.v1.NeighborFamily
-	50,  // 41: holdfast.v1.Neighbor.last_reset:type_name -> holdfast.v1.Reset
-	47,  // 42: holdfast.v1.Neighbor.down:type_name -> holdfast.v1.Down
-	105, // 43: holdfast.v1.Down.since:type_name -> google.protobuf.Timestamp
-	105, // 44: holdfast.v1.Down.until:type_name -> google.protobuf.Timestamp
-	0,   // 45: holdfast.v1.NeighborFamily.family:type_name -> holdfast.v1.Family
-	49,  // 46: holdfast.v1.NeighborFamily.limit:type_name -> holdfast.v1.PrefixLimit
-	106, // 47: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
-	105, // 48: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
-	51,  // 49: holdfast.v1.Reset.notification:type_name -> holdfast.v1.Notification
-	106, // 50: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
-	106, // 51: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
-	106, // 52: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
-	106, // 53: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
-	53,  // 54: holdfast.v1.Negotiated.timers:type_name -> holdfast.v1.Timers
-	0,   // 55: holdfast.v1.Negotiated.families:type_name -> holdfast.v1.Family
-	0,   // 56: holdfast.v1.Negotiated.add_path_receive:type_name -> holdfast.v1.Family
-	0,   // 57: holdfast.v1.Negotiated.add_path_send:type_name -> holdfast.v1.Family
-	55,  // 58: holdfast.v1.NeighborCounters.in:type_name -> holdfast.v1.MessageCounts
-	55,  // 59: holdfast.v1.NeighborCounters.out:type_name -> holdfast.v1.MessageCounts
-	52,  // 60: holdfast.v1.NeighborDetail.capabilities_sent:type_name -> holdfast.v1.Capability
-	52,  // 61: holdfast.v1.NeighborDetail.capabilities_received:type_name -> holdfast.v1.Capability
-	54,  // 62: holdfast.v1.NeighborDetail.negotiated:type_name -> holdfast.v1.Negotiated
-	53,  // 63: holdfast.v1.NeighborDetail.configured_timers:type_name -> holdfast.v1.Timers
-	56,  // 64: holdfast.v1.NeighborDetail.counters:type_name -> holdfast.v1.NeighborCounters
-	105, // 65: holdfast.v1.NeighborDetail.last_established:type_name -> google.protobuf.Timestamp
-	105, // 66: holdfast.v1.NeighborDetail.last_down:type_name -> google.protobuf.Timestamp
-	38,  // 67: holdfast.v1.NeighborDetail.bfd:type_name -> holdfast.v1.BfdSession
-	7,   // 68: holdfast.v1.RouteQuery.view:type_name -> holdfast.v1.RouteView
-	0,   // 69: holdfast.v1.RouteQuery.family:type_name -> holdfast.v1.Family
-	8,   // 70: holdfast.v1.RouteQuery.match:type_name -> holdfast.v1.PrefixMatch
-	58,  // 71: holdfast.v1.ListRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
-	22,  // 72: holdfast.v1.ListRoutesResponse.routes:type_name -> holdfast.v1.Route
-	58,  // 73: holdfast.v1.CountRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
-	22,  // 74: holdfast.v1.LookupResponse.routes:type_name -> holdfast.v1.Route
-	68,  // 75: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
-	67,  // 76: holdfast.v1.ExplainResponse.sending:type_name -> holdfast.v1.Sending
-	67,  // 77: holdfast.v1.ExplainResponse.also_sent:type_name -> holdfast.v1.Sending
-	16,  // 78: holdfast.v1.Sending.rule:type_name -> holdfast.v1.RuleRef
-	21,  // 79: holdfast.v1.Sending.attributes:type_name -> holdfast.v1.Attributes
-	22,  // 80: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
-	69,  // 81: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
-	80,  // 82: holdfast.v1.Candidate.findings:type_name -> holdfast.v1.Finding
-	23,  // 83: holdfast.v1.Candidate.covering:type_name -> holdfast.v1.Vrp
-	72,  // 84: holdfast.v1.MonitorResponse.events:type_name -> holdfast.v1.Event
-	105, // 85: holdfast.v1.Event.at:type_name -> google.protobuf.Timestamp
-	9,   // 86: holdfast.v1.Event.kind:type_name -> holdfast.v1.EventKind
-	0,   // 87: holdfast.v1.Event.family:type_name -> holdfast.v1.Family
-	22,  // 88: holdfast.v1.Event.old:type_name -> holdfast.v1.Route
-	22,  // 89: holdfast.v1.Event.new:type_name -> holdfast.v1.Route
-	75,  // 90: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
-	15,  // 91: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
-	76,  // 92: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
-	15,  // 93: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
-	10,  // 94: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
-	21,  // 95: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
-	2,   // 96: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
-	79,  // 97: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
-	21,  // 98: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
-	21,  // 99: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
-	16,  // 100: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
-	10,  // 101: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
-	80,  // 102: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
-	15,  // 103: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
-	11,  // 104: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
-	106, // 105: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
-	89,  // 106: holdfast.v1.TraceNeighborResponse.events:type_name -> holdfast.v1.TraceEvent
-	105, // 107: holdfast.v1.TraceEvent.at:type_name -> google.protobuf.Timestamp
-	105, // 108: holdfast.v1.Announcement.since:type_name -> google.protobuf.Timestamp
-	105, // 109: holdfast.v1.Announcement.until:type_name -> google.protobuf.Timestamp
-	90,  // 110: holdfast.v1.AnnounceRequest.announcements:type_name -> holdfast.v1.Announcement
-	106, // 111: holdfast.v1.AnnounceRequest.lifetime:type_name -> google.protobuf.Duration
-	90,  // 112: holdfast.v1.ListAnnouncementsResponse.announcements:type_name -> holdfast.v1.Announcement
-	99,  // 113: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
-	12,  // 114: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
-	15,  // 115: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
-	99,  // 116: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
-	102, // 117: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
-	13,  // 118: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
-	15,  // 119: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
-	106, // 120: holdfast.v1.ShutdownRequest.drain:type_name -> google.protobuf.Duration
-	14,  // 121: holdfast.v1.ShutdownResponse.phase:type_name -> holdfast.v1.ShutdownPhase
-	106, // 122: holdfast.v1.ShutdownResponse.left:type_name -> google.protobuf.Duration
-	24,  // 123: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
-	26,  // 124: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
-	39,  // 125: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
-	36,  // 126: holdfast.v1.Holdfast.ListBfd:input_type -> holdfast.v1.ListBfdRequest
-	29,  // 127: holdfast.v1.Holdfast.ListNextHops:input_type -> holdfast.v1.ListNextHopsRequest
-	33,  // 128: holdfast.v1.Holdfast.GetRPKI:input_type -> holdfast.v1.GetRPKIRequest
-	42,  // 129: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
-	44,  // 130: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
-	59,  // 131: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
-	61,  // 132: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
-	63,  // 133: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
-	65,  // 134: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
-	70,  // 135: holdfast.v1.Holdfast.Monitor:input_type -> holdfast.v1.MonitorRequest
-	73,  // 136: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
-	77,  // 137: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
-	81,  // 138: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
-	83,  // 139: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
-	85,  // 140: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
-	87,  // 141: holdfast.v1.Holdfast.TraceNeighbor:input_type -> holdfast.v1.TraceNeighborRequest
-	91,  // 142: holdfast.v1.Holdfast.Announce:input_type -> holdfast.v1.AnnounceRequest
-	93,  // 143: holdfast.v1.Holdfast.Withdraw:input_type -> holdfast.v1.WithdrawRequest
-	95,  // 144: holdfast.v1.Holdfast.ListAnnouncements:input_type -> holdfast.v1.ListAnnouncementsRequest
-	97,  // 145: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
-	100, // 146: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
-	103, // 147: holdfast.v1.Holdfast.Shutdown:input_type -> holdfast.v1.ShutdownRequest
-	25,  // 148: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
-	27,  // 149: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
-	40,  // 150: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
-	37,  // 151: holdfast.v1.Holdfast.ListBfd:output_type -> holdfast.v1.ListBfdResponse
-	30,  // 152: holdfast.v1.Holdfast.ListNextHops:output_type -> holdfast.v1.ListNextHopsResponse
-	34,  // 153: holdfast.v1.Holdfast.GetRPKI:output_type -> holdfast.v1.GetRPKIResponse
-	43,  // 154: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
-	45,  // 155: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
-	60,  // 156: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
-	62,  // 157: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
-	64,  // 158: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
-	66,  // 159: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
-	71,  // 160: holdfast.v1.Holdfast.Monitor:output_type -> holdfast.v1.MonitorResponse
-	74,  // 161: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
-	78,  // 162: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
-	82,  // 163: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
-	84,  // 164: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
-	86,  // 165: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
-	88,  // 166: holdfast.v1.Holdfast.TraceNeighbor:output_type -> holdfast.v1.TraceNeighborResponse
-	92,  // 167: holdfast.v1.Holdfast.Announce:output_type -> holdfast.v1.AnnounceResponse
-	94,  // 168: holdfast.v1.Holdfast.Withdraw:output_type -> holdfast.v1.WithdrawResponse
-	96,  // 169: holdfast.v1.Holdfast.ListAnnouncements:output_type -> holdfast.v1.ListAnnouncementsResponse
-	98,  // 170: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
-	101, // 171: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
-	104, // 172: holdfast.v1.Holdfast.Shutdown:output_type -> holdfast.v1.ShutdownResponse
-	148, // [148:173] is the sub-list for method output_type
-	123, // [123:148] is the sub-list for method input_type
-	123, // [123:123] is the sub-list for extension type_name
-	123, // [123:123] is the sub-list for extension extendee
-	0,   // [0:123] is the sub-list for field type_name
+	105, // 13: holdfast.v1.Route.stale_since:type_name -> google.protobuf.Timestamp
+	105, // 14: holdfast.v1.GetSummaryResponse.started:type_name -> google.protobuf.Timestamp
+	105, // 15: holdfast.v1.GetSummaryResponse.configured:type_name -> google.protobuf.Timestamp
+	28,  // 16: holdfast.v1.GetSummaryResponse.tables:type_name -> holdfast.v1.TableSummary
+	0,   // 17: holdfast.v1.TableSummary.family:type_name -> holdfast.v1.Family
+	31,  // 18: holdfast.v1.ListNextHopsResponse.next_hops:type_name -> holdfast.v1.NextHop
+	32,  // 19: holdfast.v1.NextHop.ways:type_name -> holdfast.v1.NextHopWay
+	35,  // 20: holdfast.v1.GetRPKIResponse.sources:type_name -> holdfast.v1.RpkiSource
+	23,  // 21: holdfast.v1.GetRPKIResponse.covering:type_name -> holdfast.v1.Vrp
+	105, // 22: holdfast.v1.RpkiSource.since:type_name -> google.protobuf.Timestamp
+	105, // 23: holdfast.v1.RpkiSource.updated:type_name -> google.protobuf.Timestamp
+	105, // 24: holdfast.v1.RpkiSource.expires:type_name -> google.protobuf.Timestamp
+	38,  // 25: holdfast.v1.ListBfdResponse.sessions:type_name -> holdfast.v1.BfdSession
+	6,   // 26: holdfast.v1.BfdSession.state:type_name -> holdfast.v1.BfdState
+	6,   // 27: holdfast.v1.BfdSession.remote_state:type_name -> holdfast.v1.BfdState
+	105, // 28: holdfast.v1.BfdSession.since:type_name -> google.protobuf.Timestamp
+	106, // 29: holdfast.v1.BfdSession.min_interval:type_name -> google.protobuf.Duration
+	106, // 30: holdfast.v1.BfdSession.min_receive:type_name -> google.protobuf.Duration
+	106, // 31: holdfast.v1.BfdSession.remote_min_interval:type_name -> google.protobuf.Duration
+	106, // 32: holdfast.v1.BfdSession.remote_min_receive:type_name -> google.protobuf.Duration
+	106, // 33: holdfast.v1.BfdSession.interval:type_name -> google.protobuf.Duration
+	106, // 34: holdfast.v1.BfdSession.detection_time:type_name -> google.protobuf.Duration
+	41,  // 35: holdfast.v1.GetMemoryResponse.items:type_name -> holdfast.v1.MemoryItem
+	46,  // 36: holdfast.v1.ListNeighborsResponse.neighbors:type_name -> holdfast.v1.Neighbor
+	46,  // 37: holdfast.v1.GetNeighborResponse.neighbor:type_name -> holdfast.v1.Neighbor
+	57,  // 38: holdfast.v1.GetNeighborResponse.detail:type_name -> holdfast.v1.NeighborDetail
+	1,   // 39: holdfast.v1.Neighbor.state:type_name -> holdfast.v1.SessionState
+	105, // 40: holdfast.v1.Neighbor.since:type_name -> google.protobuf.Timestamp
+	48,  // 41: holdfast.v1.Neighbor.families:type_name -> holdfast.v1.NeighborFamily
+	50,  // 42: holdfast.v1.Neighbor.last_reset:type_name -> holdfast.v1.Reset
+	47,  // 43: holdfast.v1.Neighbor.down:type_name -> holdfast.v1.Down
+	105, // 44: holdfast.v1.Down.since:type_name -> google.protobuf.Timestamp
+	105, // 45: holdfast.v1.Down.until:type_name -> google.protobuf.Timestamp
+	0,   // 46: holdfast.v1.NeighborFamily.family:type_name -> holdfast.v1.Family
+	49,  // 47: holdfast.v1.NeighborFamily.limit:type_name -> holdfast.v1.PrefixLimit
+	105, // 48: holdfast.v1.NeighborFamily.stale_since:type_name -> google.protobuf.Timestamp
+	105, // 49: holdfast.v1.NeighborFamily.stale_until:type_name -> google.protobuf.Timestamp
+	106, // 50: holdfast.v1.PrefixLimit.restart_in:type_name -> google.protobuf.Duration
+	105, // 51: holdfast.v1.Reset.at:type_name -> google.protobuf.Timestamp
+	51,  // 52: holdfast.v1.Reset.notification:type_name -> holdfast.v1.Notification
+	106, // 53: holdfast.v1.Timers.hold:type_name -> google.protobuf.Duration
+	106, // 54: holdfast.v1.Timers.keepalive:type_name -> google.protobuf.Duration
+	106, // 55: holdfast.v1.Timers.send_hold:type_name -> google.protobuf.Duration
+	106, // 56: holdfast.v1.Timers.connect_retry:type_name -> google.protobuf.Duration
+	53,  // 57: holdfast.v1.Negotiated.timers:type_name -> holdfast.v1.Timers
+	0,   // 58: holdfast.v1.Negotiated.families:type_name -> holdfast.v1.Family
+	0,   // 59: holdfast.v1.Negotiated.add_path_receive:type_name -> holdfast.v1.Family
+	0,   // 60: holdfast.v1.Negotiated.add_path_send:type_name -> holdfast.v1.Family
+	55,  // 61: holdfast.v1.NeighborCounters.in:type_name -> holdfast.v1.MessageCounts
+	55,  // 62: holdfast.v1.NeighborCounters.out:type_name -> holdfast.v1.MessageCounts
+	52,  // 63: holdfast.v1.NeighborDetail.capabilities_sent:type_name -> holdfast.v1.Capability
+	52,  // 64: holdfast.v1.NeighborDetail.capabilities_received:type_name -> holdfast.v1.Capability
+	54,  // 65: holdfast.v1.NeighborDetail.negotiated:type_name -> holdfast.v1.Negotiated
+	53,  // 66: holdfast.v1.NeighborDetail.configured_timers:type_name -> holdfast.v1.Timers
+	56,  // 67: holdfast.v1.NeighborDetail.counters:type_name -> holdfast.v1.NeighborCounters
+	105, // 68: holdfast.v1.NeighborDetail.last_established:type_name -> google.protobuf.Timestamp
+	105, // 69: holdfast.v1.NeighborDetail.last_down:type_name -> google.protobuf.Timestamp
+	38,  // 70: holdfast.v1.NeighborDetail.bfd:type_name -> holdfast.v1.BfdSession
+	7,   // 71: holdfast.v1.RouteQuery.view:type_name -> holdfast.v1.RouteView
+	0,   // 72: holdfast.v1.RouteQuery.family:type_name -> holdfast.v1.Family
+	8,   // 73: holdfast.v1.RouteQuery.match:type_name -> holdfast.v1.PrefixMatch
+	58,  // 74: holdfast.v1.ListRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
+	22,  // 75: holdfast.v1.ListRoutesResponse.routes:type_name -> holdfast.v1.Route
+	58,  // 76: holdfast.v1.CountRoutesRequest.query:type_name -> holdfast.v1.RouteQuery
+	22,  // 77: holdfast.v1.LookupResponse.routes:type_name -> holdfast.v1.Route
+	68,  // 78: holdfast.v1.ExplainResponse.candidates:type_name -> holdfast.v1.Candidate
+	67,  // 79: holdfast.v1.ExplainResponse.sending:type_name -> holdfast.v1.Sending
+	67,  // 80: holdfast.v1.ExplainResponse.also_sent:type_name -> holdfast.v1.Sending
+	16,  // 81: holdfast.v1.Sending.rule:type_name -> holdfast.v1.RuleRef
+	21,  // 82: holdfast.v1.Sending.attributes:type_name -> holdfast.v1.Attributes
+	22,  // 83: holdfast.v1.Candidate.route:type_name -> holdfast.v1.Route
+	69,  // 84: holdfast.v1.Candidate.lost:type_name -> holdfast.v1.Decision
+	80,  // 85: holdfast.v1.Candidate.findings:type_name -> holdfast.v1.Finding
+	23,  // 86: holdfast.v1.Candidate.covering:type_name -> holdfast.v1.Vrp
+	72,  // 87: holdfast.v1.MonitorResponse.events:type_name -> holdfast.v1.Event
+	105, // 88: holdfast.v1.Event.at:type_name -> google.protobuf.Timestamp
+	9,   // 89: holdfast.v1.Event.kind:type_name -> holdfast.v1.EventKind
+	0,   // 90: holdfast.v1.Event.family:type_name -> holdfast.v1.Family
+	22,  // 91: holdfast.v1.Event.old:type_name -> holdfast.v1.Route
+	22,  // 92: holdfast.v1.Event.new:type_name -> holdfast.v1.Route
+	75,  // 93: holdfast.v1.ListPoliciesResponse.policies:type_name -> holdfast.v1.Policy
+	15,  // 94: holdfast.v1.Policy.position:type_name -> holdfast.v1.Position
+	76,  // 95: holdfast.v1.Policy.rules:type_name -> holdfast.v1.PolicyRule
+	15,  // 96: holdfast.v1.PolicyRule.position:type_name -> holdfast.v1.Position
+	10,  // 97: holdfast.v1.PolicyRule.then:type_name -> holdfast.v1.RuleAction
+	21,  // 98: holdfast.v1.TestPolicyRequest.attributes:type_name -> holdfast.v1.Attributes
+	2,   // 99: holdfast.v1.TestPolicyRequest.source:type_name -> holdfast.v1.RouteSource
+	79,  // 100: holdfast.v1.TestPolicyResponse.steps:type_name -> holdfast.v1.PolicyStep
+	21,  // 101: holdfast.v1.TestPolicyResponse.before:type_name -> holdfast.v1.Attributes
+	21,  // 102: holdfast.v1.TestPolicyResponse.after:type_name -> holdfast.v1.Attributes
+	16,  // 103: holdfast.v1.PolicyStep.rule:type_name -> holdfast.v1.RuleRef
+	10,  // 104: holdfast.v1.PolicyStep.then:type_name -> holdfast.v1.RuleAction
+	80,  // 105: holdfast.v1.PolicyStep.findings:type_name -> holdfast.v1.Finding
+	15,  // 106: holdfast.v1.Finding.position:type_name -> holdfast.v1.Position
+	11,  // 107: holdfast.v1.ClearNeighborsRequest.mode:type_name -> holdfast.v1.ClearMode
+	106, // 108: holdfast.v1.DownNeighborRequest.lifetime:type_name -> google.protobuf.Duration
+	89,  // 109: holdfast.v1.TraceNeighborResponse.events:type_name -> holdfast.v1.TraceEvent
+	105, // 110: holdfast.v1.TraceEvent.at:type_name -> google.protobuf.Timestamp
+	105, // 111: holdfast.v1.Announcement.since:type_name -> google.protobuf.Timestamp
+	105, // 112: holdfast.v1.Announcement.until:type_name -> google.protobuf.Timestamp
+	90,  // 113: holdfast.v1.AnnounceRequest.announcements:type_name -> holdfast.v1.Announcement
+	106, // 114: holdfast.v1.AnnounceRequest.lifetime:type_name -> google.protobuf.Duration
+	90,  // 115: holdfast.v1.ListAnnouncementsResponse.announcements:type_name -> holdfast.v1.Announcement
+	99,  // 116: holdfast.v1.ReloadResponse.changes:type_name -> holdfast.v1.Change
+	12,  // 117: holdfast.v1.Change.kind:type_name -> holdfast.v1.ChangeKind
+	15,  // 118: holdfast.v1.Change.position:type_name -> holdfast.v1.Position
+	99,  // 119: holdfast.v1.CheckConfigResponse.changes:type_name -> holdfast.v1.Change
+	102, // 120: holdfast.v1.CheckConfigResponse.diagnostics:type_name -> holdfast.v1.Diagnostic
+	13,  // 121: holdfast.v1.Diagnostic.severity:type_name -> holdfast.v1.Severity
+	15,  // 122: holdfast.v1.Diagnostic.position:type_name -> holdfast.v1.Position
+	106, // 123: holdfast.v1.ShutdownRequest.drain:type_name -> google.protobuf.Duration
+	14,  // 124: holdfast.v1.ShutdownResponse.phase:type_name -> holdfast.v1.ShutdownPhase
+	106, // 125: holdfast.v1.ShutdownResponse.left:type_name -> google.protobuf.Duration
+	24,  // 126: holdfast.v1.Holdfast.GetVersion:input_type -> holdfast.v1.GetVersionRequest
+	26,  // 127: holdfast.v1.Holdfast.GetSummary:input_type -> holdfast.v1.GetSummaryRequest
+	39,  // 128: holdfast.v1.Holdfast.GetMemory:input_type -> holdfast.v1.GetMemoryRequest
+	36,  // 129: holdfast.v1.Holdfast.ListBfd:input_type -> holdfast.v1.ListBfdRequest
+	29,  // 130: holdfast.v1.Holdfast.ListNextHops:input_type -> holdfast.v1.ListNextHopsRequest
+	33,  // 131: holdfast.v1.Holdfast.GetRPKI:input_type -> holdfast.v1.GetRPKIRequest
+	42,  // 132: holdfast.v1.Holdfast.ListNeighbors:input_type -> holdfast.v1.ListNeighborsRequest
+	44,  // 133: holdfast.v1.Holdfast.GetNeighbor:input_type -> holdfast.v1.GetNeighborRequest
+	59,  // 134: holdfast.v1.Holdfast.ListRoutes:input_type -> holdfast.v1.ListRoutesRequest
+	61,  // 135: holdfast.v1.Holdfast.CountRoutes:input_type -> holdfast.v1.CountRoutesRequest
+	63,  // 136: holdfast.v1.Holdfast.Lookup:input_type -> holdfast.v1.LookupRequest
+	65,  // 137: holdfast.v1.Holdfast.Explain:input_type -> holdfast.v1.ExplainRequest
+	70,  // 138: holdfast.v1.Holdfast.Monitor:input_type -> holdfast.v1.MonitorRequest
+	73,  // 139: holdfast.v1.Holdfast.ListPolicies:input_type -> holdfast.v1.ListPoliciesRequest
+	77,  // 140: holdfast.v1.Holdfast.TestPolicy:input_type -> holdfast.v1.TestPolicyRequest
+	81,  // 141: holdfast.v1.Holdfast.ClearNeighbors:input_type -> holdfast.v1.ClearNeighborsRequest
+	83,  // 142: holdfast.v1.Holdfast.DownNeighbor:input_type -> holdfast.v1.DownNeighborRequest
+	85,  // 143: holdfast.v1.Holdfast.EnableNeighbor:input_type -> holdfast.v1.EnableNeighborRequest
+	87,  // 144: holdfast.v1.Holdfast.TraceNeighbor:input_type -> holdfast.v1.TraceNeighborRequest
+	91,  // 145: holdfast.v1.Holdfast.Announce:input_type -> holdfast.v1.AnnounceRequest
+	93,  // 146: holdfast.v1.Holdfast.Withdraw:input_type -> holdfast.v1.WithdrawRequest
+	95,  // 147: holdfast.v1.Holdfast.ListAnnouncements:input_type -> holdfast.v1.ListAnnouncementsRequest
+	97,  // 148: holdfast.v1.Holdfast.Reload:input_type -> holdfast.v1.ReloadRequest
+	100, // 149: holdfast.v1.Holdfast.CheckConfig:input_type -> holdfast.v1.CheckConfigRequest
+	103, // 150: holdfast.v1.Holdfast.Shutdown:input_type -> holdfast.v1.ShutdownRequest
+	25,  // 151: holdfast.v1.Holdfast.GetVersion:output_type -> holdfast.v1.GetVersionResponse
+	27,  // 152: holdfast.v1.Holdfast.GetSummary:output_type -> holdfast.v1.GetSummaryResponse
+	40,  // 153: holdfast.v1.Holdfast.GetMemory:output_type -> holdfast.v1.GetMemoryResponse
+	37,  // 154: holdfast.v1.Holdfast.ListBfd:output_type -> holdfast.v1.ListBfdResponse
+	30,  // 155: holdfast.v1.Holdfast.ListNextHops:output_type -> holdfast.v1.ListNextHopsResponse
+	34,  // 156: holdfast.v1.Holdfast.GetRPKI:output_type -> holdfast.v1.GetRPKIResponse
+	43,  // 157: holdfast.v1.Holdfast.ListNeighbors:output_type -> holdfast.v1.ListNeighborsResponse
+	45,  // 158: holdfast.v1.Holdfast.GetNeighbor:output_type -> holdfast.v1.GetNeighborResponse
+	60,  // 159: holdfast.v1.Holdfast.ListRoutes:output_type -> holdfast.v1.ListRoutesResponse
+	62,  // 160: holdfast.v1.Holdfast.CountRoutes:output_type -> holdfast.v1.CountRoutesResponse
+	64,  // 161: holdfast.v1.Holdfast.Lookup:output_type -> holdfast.v1.LookupResponse
+	66,  // 162: holdfast.v1.Holdfast.Explain:output_type -> holdfast.v1.ExplainResponse
+	71,  // 163: holdfast.v1.Holdfast.Monitor:output_type -> holdfast.v1.MonitorResponse
+	74,  // 164: holdfast.v1.Holdfast.ListPolicies:output_type -> holdfast.v1.ListPoliciesResponse
+	78,  // 165: holdfast.v1.Holdfast.TestPolicy:output_type -> holdfast.v1.TestPolicyResponse
+	82,  // 166: holdfast.v1.Holdfast.ClearNeighbors:output_type -> holdfast.v1.ClearNeighborsResponse
+	84,  // 167: holdfast.v1.Holdfast.DownNeighbor:output_type -> holdfast.v1.DownNeighborResponse
+	86,  // 168: holdfast.v1.Holdfast.EnableNeighbor:output_type -> holdfast.v1.EnableNeighborResponse
+	88,  // 169: holdfast.v1.Holdfast.TraceNeighbor:output_type -> holdfast.v1.TraceNeighborResponse
+	92,  // 170: holdfast.v1.Holdfast.Announce:output_type -> holdfast.v1.AnnounceResponse
+	94,  // 171: holdfast.v1.Holdfast.Withdraw:output_type -> holdfast.v1.WithdrawResponse
+	96,  // 172: holdfast.v1.Holdfast.ListAnnouncements:output_type -> holdfast.v1.ListAnnouncementsResponse
+	98,  // 173: holdfast.v1.Holdfast.Reload:output_type -> holdfast.v1.ReloadResponse
+	101, // 174: holdfast.v1.Holdfast.CheckConfig:output_type -> holdfast.v1.CheckConfigResponse
+	104, // 175: holdfast.v1.Holdfast.Shutdown:output_type -> holdfast.v1.ShutdownResponse
+	151, // [151:176] is the sub-list for method output_type
+	126, // [126:151] is the sub-list for method input_type
+	126, // [126:126] is the sub-list for extension type_name
+	126, // [126:126] is the sub-list for extension extendee
+	0,   // [0:126] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_proto_init() }
