@@ -46,6 +46,43 @@ type Forward struct {
 	Action Action
 	Source netip.Addr // preferred source of own packets; invalid: the kernel's choice
 	Hops   []Hop      // of Unicast, 1 to MaxHops; several are an equal-cost route
+	// Object, if not 0, is the group of ours in which a Unicast route has its
+	// ways, instead of Hops.
+	Object uint32
+}
+
+// The IDs of our nexthop objects are FirstObject and those behind it.
+const (
+	FirstObject = 0x48460000
+	MaxObjects  = 1 << 15
+)
+
+// Buckets is how many parts a group's packets are divided into. A leg whose
+// share is less than half of one gets none as long as others are there: it is a
+// standby.
+const Buckets = 64
+
+// Object is a nexthop object of ours in the kernel, which routes share. It is a
+// leg, one way out, or a group of legs. When a leg goes, the kernel itself divides
+// its packets among what is left of each group; a group without legs goes, and
+// all its routes with it.
+type Object struct {
+	ID   uint32
+	Hop  Hop     // of a leg; Weight does not count
+	Legs []Share // of a group, 1 at least
+}
+
+// Share is what a group gives to a leg.
+type Share struct {
+	Leg    uint32
+	Weight uint16 // 1 to 256
+}
+
+// ObjectChange makes an object, or changes the way of a leg, or takes an object
+// away.
+type ObjectChange struct {
+	Object
+	Replace, Delete bool
 }
 
 // Route is a kernel route. Prefix, Table and Metric tell routes apart.
@@ -116,4 +153,6 @@ type Event struct {
 	Lost     []Foreign // routes that are gone; only what tells them apart counts
 	// OwnLost are routes of ours that somebody else has removed or changed.
 	OwnLost []Route
+	// ObjectsLost are objects of ours that somebody else has removed.
+	ObjectsLost []uint32
 }

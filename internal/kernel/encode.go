@@ -83,6 +83,7 @@ func check(r *fib.Route) error {
 		return nil
 	}
 	switch {
+	case r.Object != 0:
 	case len(r.Hops) == 0:
 		return errors.New("a unicast route needs a next hop")
 	case len(r.Hops) > maxHops:
@@ -108,9 +109,12 @@ func appendRoute(b []byte, kind, flags uint16, seq uint32, protocol uint8, r *fi
 		if r.Source.IsValid() {
 			b = appendAddr(b, unix.RTA_PREFSRC, r.Source)
 		}
-		if len(r.Hops) == 1 {
+		switch {
+		case r.Object != 0:
+			b = appendUint32(b, routeObject, r.Object)
+		case len(r.Hops) == 1:
 			b = appendHop(b, r.Prefix.Family, r.Hops[0])
-		} else {
+		default:
 			b = appendMultipath(b, r)
 		}
 	}
@@ -139,7 +143,7 @@ func appendDestination(b []byte, kind uint16, protocol uint8, r *fib.Route) []by
 	if kind == unix.RTM_NEWROUTE {
 		action = [...]uint8{unix.RTN_UNICAST, unix.RTN_BLACKHOLE, unix.RTN_UNREACHABLE, unix.RTN_PROHIBIT}[r.Action]
 		scope = unix.RT_SCOPE_UNIVERSE
-		if r.Action == fib.Unicast && len(r.Hops) == 1 {
+		if r.Action == fib.Unicast && r.Object == 0 && len(r.Hops) == 1 {
 			if !r.Hops[0].Gateway.IsValid() {
 				scope = unix.RT_SCOPE_LINK
 			}

@@ -143,6 +143,7 @@ func (k *Kernel) routes(q query, f func(*route)) error {
 			return nil
 		}
 		if r.parse(m.body) {
+			r.shared(k.Protocol)
 			f(&r)
 		}
 		return nil

@@ -144,7 +144,7 @@ func TestNexthopObject(t *testing.T) {
 	r := fib.Route{Table: 254, Prefix: prefix.MustParse("198.51.100.0/24"), Forward: fib.Forward{Action: fib.Blackhole}}
 	b := appendRoute(nil, unix.RTM_NEWROUTE, 0, 1, 4, &r)
 	b[unix.SizeofNlMsghdr+7] = unix.RTN_UNICAST
-	b = finish(appendUint32(b, nexthopObject, 7))
+	b = finish(appendUint32(b, routeObject, 7))
 	var got route
 	if !got.parse(one(t, b).body) || !got.object || got.ordinary() {
 		t.Errorf("%+v", got)

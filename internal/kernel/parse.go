@@ -61,9 +61,6 @@ func (m *message) reason() string {
 	return ""
 }
 
-// nexthopObject is RTA_NH_ID.
-const nexthopObject = 30
-
 // nestedMask leaves the kind of an attribute without its flags.
 const nestedMask = 1<<14 - 1
 
@@ -128,7 +125,8 @@ type route struct {
 	// but one that the kernel remembers.
 	special bool
 	// object: its ways out are in a nexthop object, and not here.
-	object bool
+	object  bool
+	nexthop uint32 // the object
 }
 
 // ordinary reports whether it is a route as package fib knows them.
@@ -137,7 +135,15 @@ func (r *route) ordinary() bool {
 		return false
 	}
 	_, ok := actionOf(r.kind)
-	return ok && (r.Action != fib.Unicast || len(r.Hops) > 0)
+	return ok && (r.Action != fib.Unicast || len(r.Hops) > 0 || r.Object != 0)
+}
+
+// shared makes a route of ours one through our object, where it has one. What the
+// kernel tells of its ways would be those of the object now.
+func (r *route) shared(protocol uint8) {
+	if r.Protocol == protocol && ourObject(r.nexthop) && r.Action == fib.Unicast {
+		r.Object, r.Hops, r.object = r.nexthop, nil, false
+	}
 }
 
 func actionOf(kind uint8) (fib.Action, bool) {
@@ -197,8 +203,8 @@ func (r *route) parse(b []byte) bool {
 			hop.Gateway, single = gateway(kind, v), true
 		case unix.RTA_MULTIPATH:
 			r.Hops = hops(v)
-		case nexthopObject:
-			r.object = true
+		case routeObject:
+			r.nexthop = uint32Of(v)
 		}
 	}
 	switch {
@@ -208,7 +214,7 @@ func (r *route) parse(b []byte) bool {
 		hop.OnLink = flags&unix.RTNH_F_ONLINK != 0
 		r.Hops = []fib.Hop{hop}
 	}
-	r.object = r.object && len(r.Hops) == 0
+	r.object = r.nexthop != 0 && len(r.Hops) == 0
 	return true
 }
 

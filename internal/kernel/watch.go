@@ -19,7 +19,7 @@ import (
 // The kinds of news.
 const (
 	linkGroups  = unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR
-	routeGroups = unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV6_ROUTE
+	routeGroups = unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV6_ROUTE | 1<<(unix.RTNLGRP_NEXTHOP-1)
 )
 
 // most is how much news one event holds.
@@ -150,7 +150,7 @@ func (w *watch) flush() {
 	}
 	e := w.news
 	w.news, w.routes, w.at = fib.Event{}, nil, nil
-	if e.Links != nil || e.Gone != nil || e.Addrs != nil || e.AddrGone != nil || e.Routes != nil || e.Lost != nil || e.OwnLost != nil {
+	if e.Links != nil || e.Gone != nil || e.Addrs != nil || e.AddrGone != nil || e.Routes != nil || e.Lost != nil || e.OwnLost != nil || e.ObjectsLost != nil {
 		w.emit(e)
 	}
 }
@@ -168,6 +168,10 @@ func (w *watch) take(m message) {
 		}
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		w.route(m)
+	case unix.RTM_DELNEXTHOP:
+		if o, ours, _ := w.kernel.parseObject(m.body); ours && m.pid != w.kernel.out.pid {
+			w.news.ObjectsLost = append(w.news.ObjectsLost, o.ID)
+		}
 	}
 }
 
@@ -212,7 +216,10 @@ func (w *watch) route(m message) {
 		return // the filter lets none through
 	}
 	var r route
-	if !r.parse(m.body) || !w.counts(&r) {
+	if !r.parse(m.body) {
+		return
+	}
+	if r.shared(k.Protocol); !w.counts(&r) {
 		return
 	}
 	p := k.fingerprint(&r.Route)

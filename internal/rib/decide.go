@@ -134,20 +134,32 @@ func routerID(r *attr.Record, n *NeighborInfo) uint32 {
 	return n.RouterID
 }
 
-// each calls f for every usable path of e.
-func (t *Table) each(e *entry, f func(*Path)) {
+// each calls f for every usable path of e, but for those of the neighbor of
+// another path.
+func (t *Table) each(e *entry, but *Path, f func(*Path)) {
 	t.find(e, func(p *Path) bool {
-		if t.usable(p) {
+		if t.usable(p) && (but == nil || p.Neighbor != but.Neighbor) {
 			f(p)
 		}
 		return false
 	})
 }
 
+// Second is the path that would be best if the neighbor of the best one were
+// gone, nil if there is none.
+func (t *Table) Second(id ID) *Path {
+	if t.PathsOf(id) < 2 {
+		return nil
+	}
+	return t.decideBut(t.entries.At(uint32(id)), t.Best(id))
+}
+
 // decide finds the best of all paths of e, nil if none is usable.
-func (t *Table) decide(e *entry) (best *Path) {
+func (t *Table) decide(e *entry) *Path { return t.decideBut(e, nil) }
+
+func (t *Table) decideBut(e *entry, but *Path) (best *Path) {
 	if t.total(e) {
-		t.each(e, func(p *Path) {
+		t.each(e, but, func(p *Path) {
 			if best == nil || t.compare(p, best).order < 0 {
 				best = p
 			}
@@ -158,13 +170,13 @@ func (t *Table) decide(e *entry) (best *Path) {
 	// the same neighbor AS; what is left goes on. The order of arrival does
 	// not matter. Sorting keeps that from growing with the square of the paths.
 	var top *Path
-	t.each(e, func(p *Path) {
+	t.each(e, but, func(p *Path) {
 		if top == nil || t.upper(p, top, t.store.At(p.Post), t.store.At(top.Post)).order < 0 {
 			top = p
 		}
 	})
 	ties := t.ties[:0]
-	t.each(e, func(p *Path) {
+	t.each(e, but, func(p *Path) {
 		if t.tiesAboveMED(p, top) {
 			ties = append(ties, p)
 		}
@@ -195,7 +207,7 @@ func (t *Table) tiesAboveMED(p, top *Path) bool {
 // top above it.
 func (t *Table) medLoser(e *entry, p, top *Path) (winner *Path) {
 	rp := t.store.At(p.Post)
-	t.each(e, func(q *Path) {
+	t.each(e, nil, func(q *Path) {
 		rq := t.store.At(q.Post)
 		if winner == nil && rq.NeighborAS == rp.NeighborAS && rq.MED < rp.MED && t.tiesAboveMED(q, top) {
 			winner = q

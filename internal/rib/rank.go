@@ -13,7 +13,7 @@ import (
 // valid until the next change.
 func (t *Table) Rank(out []*Path, id ID) []*Path {
 	e, at := t.entries.At(uint32(id)), len(out)
-	t.each(e, func(p *Path) { out = append(out, p) })
+	t.each(e, nil, func(p *Path) { out = append(out, p) })
 	all := out[at:]
 	if t.total(e) {
 		slices.SortFunc(all, func(a, b *Path) int { return t.compare(a, b).order })
