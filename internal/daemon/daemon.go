@@ -300,16 +300,17 @@ func (d *daemon) apply(cfg *config.Config) (api.ReloadResult, error) {
 	}
 	going.Wait()
 	var earlier []fib.Route
+	var objects []fib.Object
 	var deferral *engine.Deferral
 	if old == nil {
-		if earlier, err = d.earlierRoutes(); err != nil {
+		if earlier, objects, err = d.earlierRoutes(); err != nil {
 			return result, err
 		}
 		deferral = d.revive(cfg, earlier)
 	}
 	if !d.engine.Do(func(c *engine.Core) {
 		c.Configure(compiled)
-		c.Adopt(earlier, uint32(staleFor/time.Second)) // before anything is written
+		c.Adopt(earlier, objects, uint32(staleFor/time.Second)) // before anything is written
 		if deferral != nil {
 			c.Defer(*deferral) // and before anything is sent
 		}

@@ -98,16 +98,21 @@ func awaitKernel(told <-chan struct{}) error {
 	}
 }
 
-// earlierRoutes are the kernel routes of an earlier run.
-func (d *daemon) earlierRoutes() (routes []fib.Route, err error) {
+// earlierRoutes are the kernel routes of an earlier run, and their nexthop objects.
+func (d *daemon) earlierRoutes() (routes []fib.Route, objects []fib.Object, err error) {
 	if d.kernel == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err := d.kernel.Own(func(r fib.Route) { routes = append(routes, r) }); err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	if d.engine.UsesObjects() {
+		if objects, err = d.kernel.Objects(); err != nil {
+			return nil, nil, err
+		}
 	}
 	if len(routes) > 0 {
 		d.Log.Info("kernel routes of an earlier run are there", "event", events.KernelAdopted, "routes", len(routes))
 	}
-	return routes, nil
+	return routes, objects, nil
 }

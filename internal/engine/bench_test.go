@@ -117,7 +117,7 @@ func BenchmarkInstall(b *testing.B) {
 	for range b.N {
 		core := NewCore(quiet())
 		var waiting []*Batch
-		core.UseKernel(func(b *Batch) { waiting = append(waiting, b) })
+		core.UseKernel(func(b *Batch) { waiting = append(waiting, b) }, true)
 		core.KernelNews(snapshot())
 		core.Configure(withKernel(ebgpConfig(b, 2)))
 		outs := make([]drain, 3)

@@ -50,10 +50,12 @@ type Core struct {
 	hops      *hops         // nil without a kernel
 	writer    *kernelWriter // nil without a kernel, as the following
 	forwards  *forwards
+	objects   *objects
 	orphans   []fib.Change            // routes of ours that no table has
 	waitUntil uint32                  // such routes stay until then; 0: there are none
 	retryAt   uint32                  // what the kernel has refused is tried again then
 	kernelBad uint32                  // when a refusal was last logged, in seconds, + 1
+	objectBad uint32                  // the refusal of an object is logged again then
 	present   map[fib.Key]Origination // originations that want a kernel route
 	leaks     []*leak
 	watch     *watch // nil while nobody looks
@@ -271,8 +273,12 @@ func (c *Core) distribute() {
 // tellOthers is tell for changes of paths that need not be the best ones.
 func (c *Core) tellOthers(t *table) {
 	for _, id := range t.Others() {
-		if t.install != nil && t.install.Multipath > 1 {
-			t.install.touch(id)
+		switch x := t.install; {
+		case x == nil:
+		case x.Multipath > 1:
+			x.touch(id)
+		case c.objects.on:
+			x.touchQuietly(id) // the standby of its route may be another one
 		}
 		for _, g := range t.groups {
 			if g.WantsAll() {
@@ -284,7 +290,7 @@ func (c *Core) tellOthers(t *table) {
 
 // noteAll has what is not about best paths noted where somebody wants to know.
 func (t *table) noteAll() {
-	t.NoteAll = t.install != nil && t.install.Multipath > 1 || slices.ContainsFunc(t.groups, (*export.Group).WantsAll)
+	t.NoteAll = t.install != nil && (t.install.Multipath > 1 || t.install.forwards.objects.on) || slices.ContainsFunc(t.groups, (*export.Group).WantsAll)
 }
 
 // tell is distribute for some changes of a table.
@@ -293,10 +299,7 @@ func (c *Core) tell(t *table, changes []rib.Change) {
 		c.watch.tell(c, t, changes)
 	}
 	for _, ch := range changes {
-		if t.install != nil {
-			t.install.touch(ch.ID)
-		}
-		if t.install == nil || t.Best(ch.ID) == nil { // else once the kernel has it
+		if t.install == nil || t.install.switched(c, ch.ID) || t.Best(ch.ID) == nil { // else once the kernel has it
 			for _, g := range t.groups {
 				g.Touch(ch.ID)
 			}

@@ -13,8 +13,9 @@ type forwards struct {
 	by   map[string]uint32
 	free []uint32
 	// loose ones were new when they were last asked for.
-	loose []uint32
-	key   []byte
+	loose   []uint32
+	key     []byte
+	objects *objects
 }
 
 type forward struct {
@@ -24,7 +25,9 @@ type forward struct {
 	key           string // "" for a free one
 }
 
-func newForwards() *forwards { return &forwards{list: make([]forward, 1), by: map[string]uint32{}} }
+func newForwards(o *objects) *forwards {
+	return &forwards{list: make([]forward, 1), by: map[string]uint32{}, objects: o}
+}
 
 // number is that of a forward. It is valid until sweep unless it is retained.
 func (s *forwards) number(f fib.Forward, table, metric uint32) uint32 {
@@ -39,6 +42,9 @@ func (s *forwards) number(f fib.Forward, table, metric uint32) uint32 {
 		if h.OnLink {
 			b = append(b, 1)
 		}
+	}
+	if f.Object != 0 {
+		b = binary.BigEndian.AppendUint32(append(b, 'o'), f.Object)
 	}
 	s.key = b
 	if n := s.by[string(b)]; n != 0 {
@@ -55,6 +61,7 @@ func (s *forwards) number(f fib.Forward, table, metric uint32) uint32 {
 	s.list[n] = forward{Forward: f, table: table, metric: metric, key: string(b)}
 	s.by[string(b)] = n
 	s.loose = append(s.loose, n)
+	s.objects.hold(f.Object)
 	return n
 }
 
@@ -74,11 +81,28 @@ func (s *forwards) samePlace(a, b uint32) bool {
 	return s.list[a].table == s.list[b].table && s.list[a].metric == s.list[b].metric
 }
 
-// sameWay reports whether two forwards send packets the same way, be it by
-// different kernel routes.
-func (s *forwards) sameWay(a, b uint32) bool {
-	x, y := &s.list[a], &s.list[b]
-	return a == b || a != 0 && b != 0 && x.Action == y.Action && x.Source == y.Source && slices.Equal(x.Hops, y.Hops)
+// sameWay reports whether a forward that the kernel has sends packets the way of
+// one without object, be it by a different kernel route. sure is false while it
+// has yet to answer what the object does.
+func (s *forwards) sameWay(want, have uint32) (same, sure bool) {
+	x, y := &s.list[want], &s.list[have]
+	if want == have || want == 0 || have == 0 || x.Action != y.Action || x.Source != y.Source {
+		return want == have, true
+	}
+	hops := y.Hops
+	if y.Object != 0 {
+		var buf [fib.MaxHops]fib.Hop
+		if hops, sure = s.objects.ways(y.Object, buf[:0]); !sure {
+			return false, false
+		}
+	}
+	return slices.Equal(x.Hops, hops), true
+}
+
+// gone reports whether the kernel does not have the group of a forward any more.
+func (s *forwards) gone(n uint32) bool {
+	g := s.objects.groups[s.list[n].Object]
+	return g != nil && g.lost
 }
 
 func (s *forwards) retain(n uint32) {
@@ -94,6 +118,7 @@ func (s *forwards) release(n uint32) {
 	f := &s.list[n]
 	if f.refs--; f.refs == 0 {
 		delete(s.by, f.key)
+		s.objects.release(f.Object)
 		*f = forward{}
 		s.free = append(s.free, n)
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -32,6 +33,10 @@ type installer struct {
 	// failed, or they were lost while flying.
 	doubtful slab.Bits
 	seen     *slab.Bits // while Reconcile looks: what the kernel has
+	// quiet ones, among those to look at or flying, have been announced: nobody
+	// waits for them. Of unsure ones the kernel has yet to say what their object
+	// does.
+	quiet, unsure slab.Bits
 	// stale routes are of an earlier run of this program, as they were found.
 	// What is better known replaces them; the rest goes when waiting ends.
 	stale   slab.Bits
@@ -60,9 +65,36 @@ func newInstaller(t *table, s Install, store *attr.Store, f *forwards, w *kernel
 
 // touch says that what a prefix needs in the kernel may be different now.
 func (x *installer) touch(id rib.ID) {
+	x.quiet.Clear(uint32(id))
 	if x.queued.Set(uint32(id)) {
 		x.pending = append(x.pending, id)
 	}
+}
+
+// touchQuietly is touch for what is nothing to others.
+func (x *installer) touchQuietly(id rib.ID) {
+	if x.queued.Set(uint32(id)) {
+		if !x.flying.Has(uint32(id)) {
+			x.quiet.Set(uint32(id))
+		}
+		x.pending = append(x.pending, id)
+	}
+}
+
+// switched is touch for a prefix with another best path. It reports whether its
+// packets go the way of that path already, as the object of its route has been
+// changed: then it can be announced at once.
+func (x *installer) switched(c *Core, id rib.ID) bool {
+	have := x.state.Get(uint32(id))
+	if x.forwards.list[have].Object == 0 || x.flying.Has(uint32(id)) || x.t.Best(id) == nil || x.readiness(c, id) != export.Sent {
+		x.touch(id)
+		return false
+	}
+	x.quiet.Set(uint32(id))
+	if x.queued.Set(uint32(id)) {
+		x.pending = append(x.pending, id)
+	}
+	return true
 }
 
 // touchAll looks at every prefix again.
@@ -81,18 +113,27 @@ func (x *installer) needs(id rib.ID) bool {
 
 // readiness says whether a prefix's best route may be announced.
 func (x *installer) readiness(c *Core, id rib.ID) uint8 {
-	want, have := x.want(c, id), x.state.Get(uint32(id))
+	want, have := x.wantBy(c, id, false), x.state.Get(uint32(id))
+	if want == 0 {
+		return export.Sent
+	}
+	same, sure := x.forwards.sameWay(want, have)
 	switch {
-	case want == 0, x.forwards.sameWay(want, have) && !x.doubtful.Has(uint32(id)):
+	case same && !x.doubtful.Has(uint32(id)):
 		return export.Sent
 	case x.failed[id] != nil:
 		return export.NotInstalled
+	case !sure:
+		x.unsure.Set(uint32(id))
 	}
 	return export.NotYetInstalled
 }
 
 // want is the forward that the kernel should have for a prefix.
-func (x *installer) want(c *Core, id rib.ID) uint32 {
+func (x *installer) want(c *Core, id rib.ID) uint32 { return x.wantBy(c, id, x.forwards.objects.on) }
+
+// wantBy is want, with an object where there can be one, or without.
+func (x *installer) wantBy(c *Core, id rib.ID, object bool) uint32 {
 	best := x.way(c, id)
 	if best == nil || x.closing || !x.passes(c, best, id) {
 		return 0
@@ -113,6 +154,11 @@ func (x *installer) want(c *Core, id rib.ID) uint32 {
 	case rec.Hop == 0:
 		return 0 // we are the destination
 	default:
+		if object && best.Neighbor != 0 {
+			if f.Object = x.group(c, id, best); f.Object != 0 {
+				return x.forwards.number(f, x.Kernel, metric)
+			}
+		}
 		f.Hops = c.hops.list[rec.Hop].Hops
 		if x.Multipath > 1 && best.Neighbor != 0 {
 			f.Hops = x.multipath(c, id)
@@ -144,6 +190,58 @@ func (x *installer) way(c *Core, id rib.ID) *rib.Path {
 	return way
 }
 
+// group is the object for a prefix: of the ways of its best path, or of those that
+// are as good, and where it is one path, of the next best one to stand by. 0: it
+// needs none, or can have none.
+func (x *installer) group(c *Core, id rib.ID, best *rib.Path) uint32 {
+	o := x.forwards.objects
+	ways, n := o.scratch[:0], 0
+	if x.Multipath > 1 {
+		x.t.Equal(id, func(p *rib.Path) bool {
+			ways = c.addWays(ways, p)
+			n++
+			return n < x.Multipath
+		})
+		slices.SortFunc(ways, func(a, b way) int { return byWay(a.hop, b.hop) })
+	}
+	if n < 2 {
+		second := x.t.Second(id)
+		if second == nil || c.store.At(second.Post).Key.NextHop == policy.NextHopDiscard || !x.passes(c, second, id) {
+			return 0
+		}
+		ways = c.addWays(ways[:0], best)
+		number := c.store.At(second.Post).Hop
+		hops := c.hops.list[number].Hops
+		if len(hops) == 0 || len(ways) == fib.MaxHops {
+			return 0
+		}
+		ways = append(ways, way{legKey{second.Neighbor, number, hops[0]}, true}) // one is enough until the walk has come
+	}
+	o.scratch = ways
+	for _, w := range ways {
+		if !fits(w.hop) || w.hop.Gateway.Is4() && x.t.Family() == prefix.IPv6 {
+			return 0
+		}
+	}
+	return o.group(ways, c.now)
+}
+
+// addWays adds those of a path that are not there yet.
+func (c *Core) addWays(ways []way, p *rib.Path) []way {
+	number := c.store.At(p.Post).Hop
+	for _, h := range c.hops.list[number].Hops {
+		if len(ways) < fib.MaxHops && !slices.ContainsFunc(ways, func(w way) bool { return w.hop == h }) {
+			ways = append(ways, way{legKey{p.Neighbor, number, h}, false})
+		}
+	}
+	return ways
+}
+
+// byWay is an order of ways: that in which paths came makes no other route.
+func byWay(a, b fib.Hop) int {
+	return cmp.Or(cmp.Compare(a.Link, b.Link), a.Gateway.Compare(b.Gateway))
+}
+
 // multipath are the ways of the best path and of those that are as good.
 func (x *installer) multipath(c *Core, id rib.ID) (hops []fib.Hop) {
 	n := 0
@@ -156,13 +254,7 @@ func (x *installer) multipath(c *Core, id rib.ID) (hops []fib.Hop) {
 		n++
 		return n < x.Multipath
 	})
-	// The order in which paths came makes no other route of it.
-	slices.SortFunc(hops, func(a, b fib.Hop) int {
-		if a.Link != b.Link {
-			return a.Link - b.Link
-		}
-		return a.Gateway.Compare(b.Gateway)
-	})
+	slices.SortFunc(hops, byWay)
 	return hops
 }
 
@@ -215,16 +307,20 @@ func (x *installer) update(c *Core, id rib.ID) {
 	case want == have && (want == 0 || !x.doubtful.Has(uint32(id))):
 		x.stale.Clear(uint32(id))
 		x.doubtful.Clear(uint32(id))
-		x.settled(id)
+		x.settled(id, x.quiet.Clear(uint32(id)))
 		return
 	case want == 0 && x.waiting && x.stale.Has(uint32(id)):
 		return // what is to come may want it
+	case x.waiting && x.stale.Has(uint32(id)) && x.forwards.list[have].Object != 0 && x.readiness(c, id) == export.Sent:
+		x.settled(id, x.quiet.Clear(uint32(id)))
+		return // the standby's path may be to come
 	}
 	x.flying.Set(uint32(id))
 	x.doubtful.Clear(uint32(id))
 	x.forwards.retain(want)
 	p := x.t.Prefix(id)
 	if want != 0 {
+		x.writer.make(x.forwards.objects.changes(x.forwards.list[want].Object))
 		x.writer.put(x, id, want, fib.Change{Route: x.route(p, want)}, have == 0 || x.forwards.samePlace(have, want))
 	}
 	if have != 0 && (want == 0 || !x.forwards.samePlace(have, want)) {
@@ -242,7 +338,8 @@ func (x *installer) route(p prefix.Prefix, forward uint32) fib.Route {
 // answered takes the kernel's answer to one change.
 func (x *installer) answered(c *Core, a *answer) {
 	id := a.id
-	if a.err != nil {
+	gone := x.forwards.gone(a.forward)
+	if a.err != nil && !gone {
 		if x.failed[id] == nil {
 			x.failed[id] = a.err
 		}
@@ -253,8 +350,9 @@ func (x *installer) answered(c *Core, a *answer) {
 	}
 	x.flying.Clear(uint32(id))
 	x.stale.Clear(uint32(id))
-	again := x.want(c, id) != a.forward || x.doubtful.Has(uint32(id))
-	if x.failed[id] != nil {
+	again := gone || x.want(c, id) != a.forward || x.doubtful.Has(uint32(id))
+	failed := gone || x.failed[id] != nil
+	if failed {
 		x.doubtful.Set(uint32(id)) // what it has now
 		x.forwards.release(a.forward)
 	} else {
@@ -263,11 +361,14 @@ func (x *installer) answered(c *Core, a *answer) {
 			x.seen.Set(uint32(id))
 		}
 	}
-	if again {
+	switch quiet := x.quiet.Clear(uint32(id)); {
+	case again && quiet && !failed:
+		x.touchQuietly(id)
+	case again:
 		x.touch(id)
-		return
+	default:
+		x.settled(id, quiet && !failed)
 	}
-	x.settled(id)
 }
 
 // set notes what the kernel has and returns what it had.
@@ -283,10 +384,12 @@ func (x *installer) set(id rib.ID, forward uint32) (old uint32) {
 	return old
 }
 
-// settled lets those have a prefix that have waited for the kernel.
-func (x *installer) settled(id rib.ID) {
-	for _, g := range x.t.groups {
-		g.Touch(id)
+// settled lets those have a prefix that have waited for the kernel, if anybody has.
+func (x *installer) settled(id rib.ID, quiet bool) {
+	if !quiet {
+		for _, g := range x.t.groups {
+			g.Touch(id)
+		}
 	}
 	if x.t.Live(id) && x.t.Best(id) == nil && !x.t.referenced(id) {
 		x.t.Collect(id)
@@ -304,6 +407,9 @@ func (x *installer) adopt(r *fib.Route) bool {
 		x.t.Unpin(id) // the state holds it
 	}
 	if x.state.Get(uint32(id)) != 0 {
+		return false
+	}
+	if r.Object != 0 && x.forwards.objects.groups[r.Object] == nil {
 		return false
 	}
 	n := x.forwards.number(r.Forward, r.Table, r.Metric)
@@ -326,12 +432,19 @@ func (x *installer) lost(r *fib.Route) {
 	id := x.t.Lookup(r.Prefix)
 	switch {
 	case id == 0:
-	case x.flying.Has(uint32(id)):
-		x.doubtful.Set(uint32(id)) // before or after what is under way
-	case x.has(id, r):
-		x.forwards.release(x.set(id, 0))
-		x.touch(id)
+	case x.flying.Has(uint32(id)), x.has(id, r):
+		x.dropped(id)
 	}
+}
+
+// dropped says that the kernel has lost the route for a prefix.
+func (x *installer) dropped(id rib.ID) {
+	if x.flying.Has(uint32(id)) {
+		x.doubtful.Set(uint32(id)) // before or after what is under way
+		return
+	}
+	x.forwards.release(x.set(id, 0))
+	x.touch(id)
 }
 
 // has reports whether a kernel route is the one of ours for a prefix.
@@ -353,5 +466,5 @@ func (x *installer) idle() bool { return len(x.pending) == 0 && x.flying.Len() =
 
 // bytes is the memory that it takes.
 func (x *installer) bytes() uint64 {
-	return x.state.Bytes(4) + x.queued.Bytes() + x.flying.Bytes() + x.doubtful.Bytes() + x.stale.Bytes() + uint64(cap(x.pending))*4 + x.memo.Bytes()
+	return x.state.Bytes(4) + x.quiet.Bytes() + x.unsure.Bytes() + x.queued.Bytes() + x.flying.Bytes() + x.doubtful.Bytes() + x.stale.Bytes() + uint64(cap(x.pending))*4 + x.memo.Bytes()
 }

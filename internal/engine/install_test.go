@@ -89,7 +89,7 @@ func TestAdoptTwo(t *testing.T) {
 			d.k.routes[slot(&r)] = r
 			old = append(old, r)
 		}
-		d.core.Adopt(old, 120)
+		d.core.Adopt(old, nil, 120)
 		d.announce(1, "10.8.0.0/16", route(1, 65001))
 		d.settle()
 		d.want(2, "10.8.0.0/16", true)
@@ -169,7 +169,7 @@ func TestFlushOrphans(t *testing.T) {
 	r := via("10.8.0.0/16", "10.1.1.2", 2, kernelMetric).Route
 	r.Table = 77
 	d.k.routes[slot(&r)] = r
-	d.core.Adopt([]fib.Route{r}, 120)
+	d.core.Adopt([]fib.Route{r}, nil, 120)
 	d.settle()
 	d.core.FlushKernel()
 	d.settle()
@@ -254,8 +254,8 @@ func TestManyWays(t *testing.T) {
 	}
 	d.settle()
 	for _, r := range d.k.routes {
-		if len(r.Hops) != fib.MaxHops {
-			t.Errorf("the kernel route has %d ways", len(r.Hops))
+		if n := len(d.k.outs(&r)); n != fib.MaxHops {
+			t.Errorf("the kernel route has %d ways", n)
 		}
 	}
 	if len(d.k.routes) != 1 {

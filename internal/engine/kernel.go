@@ -18,9 +18,13 @@ const (
 // Batch is changes of kernel routes that belong together. Whoever carries it out
 // fills in Errs and gives it back to Written.
 type Batch struct {
-	Changes []fib.Change
-	Errs    []error // nil where the kernel has it
-	answers []answer
+	// Objects come first: the routes may use them.
+	Objects    []fib.ObjectChange
+	ObjectErrs []error
+	Changes    []fib.Change
+	Errs       []error // nil where the kernel has it
+	answers    []answer
+	own        bool // of objects alone
 }
 
 // answer is what a change was for.
@@ -42,13 +46,25 @@ type kernelWriter struct {
 
 func (w *kernelWriter) room() bool { return w.ahead < kernelAhead }
 
-func (w *kernelWriter) put(to *installer, id rib.ID, forward uint32, ch fib.Change, last bool) {
-	if w.next == nil {
-		w.next = &Batch{}
-		if n := len(w.spare); n > 0 {
-			w.next, w.spare = w.spare[n-1], w.spare[:n-1]
-		}
+// begin makes sure that there is a next batch.
+func (w *kernelWriter) begin() {
+	if w.next != nil {
+		return
 	}
+	w.next = &Batch{}
+	if n := len(w.spare); n > 0 {
+		w.next, w.spare = w.spare[n-1], w.spare[:n-1]
+	}
+}
+
+// make has objects made before the routes of the batch.
+func (w *kernelWriter) make(objects []fib.ObjectChange) {
+	w.begin()
+	w.next.Objects = append(w.next.Objects, objects...)
+}
+
+func (w *kernelWriter) put(to *installer, id rib.ID, forward uint32, ch fib.Change, last bool) {
+	w.begin()
 	w.next.Changes = append(w.next.Changes, ch)
 	w.next.answers = append(w.next.answers, answer{to: to, id: id, forward: forward, last: last})
 }
@@ -62,22 +78,36 @@ func (w *kernelWriter) flush() {
 	w.ahead++
 	b.Errs = slices.Grow(b.Errs[:0], len(b.Changes))[:len(b.Changes)]
 	clear(b.Errs)
+	b.ObjectErrs = make([]error, len(b.Objects))
 	w.out(b)
 }
 
 // UseKernel connects the core with the kernel: next hops are resolved by it, and
-// out is given what is to be written, which Written gets back. It comes before
-// the first Configure.
-func (c *Core) UseKernel(out func(*Batch)) {
+// out is given what is to be written, which Written gets back. objects says that
+// the kernel takes nexthop objects. It comes before the first Configure.
+func (c *Core) UseKernel(out func(*Batch), objects bool) {
 	c.writer = &kernelWriter{out: out}
-	c.forwards = newForwards()
+	c.objects = newObjects(objects)
+	c.forwards = newForwards(c.objects)
 	c.track()
 }
 
 // Written takes back a batch that has been carried out.
 func (c *Core) Written(b *Batch) {
-	c.writer.ahead--
-	c.distribute() // what has happened is known before installers give prefixes back
+	if c.distribute(); b.own { // what has happened is known before installers give prefixes back
+		c.objects.flying = false
+	} else {
+		c.writer.ahead--
+	}
+	for i := range b.Objects {
+		gone, sure := c.objects.answered(&b.Objects[i], b.ObjectErrs[i], c.now)
+		if b.ObjectErrs[i] != nil {
+			c.complainObject(b.ObjectErrs[i])
+		}
+		if c.dropGroups(gone); sure {
+			c.lookAgain()
+		}
+	}
 	for i := range b.Changes {
 		ch, by := &b.Changes[i], (*installer)(nil)
 		if len(b.answers) > 0 {
@@ -97,15 +127,20 @@ func (c *Core) Written(b *Batch) {
 			}
 		}
 	}
-	b.Changes, b.answers = b.Changes[:0], b.answers[:0]
+	b.Objects, b.Changes, b.answers, b.own = b.Objects[:0], b.Changes[:0], b.answers[:0], false
 	c.writer.spare = append(c.writer.spare, b)
+	c.writeObjects()
 }
 
-// Adopt takes over the routes of ours that are in the kernel from an earlier
+// Adopt takes over the routes and nexthop objects of ours that are in the kernel from an earlier
 // run, right after the first Configure: before anything is written. They stay until it is known that nobody
 // announces them any more: when all neighbors that are up have sent their
 // End-of-RIB, or after wait seconds.
-func (c *Core) Adopt(routes []fib.Route, wait uint32) {
+func (c *Core) Adopt(routes []fib.Route, objects []fib.Object, wait uint32) {
+	if len(objects) > 0 {
+		c.objects.adopt(objects)
+		c.dropGroups(c.objects.lose(func(l *leg) bool { return !c.hops.view.Up(l.hop.Link) }))
+	}
 	for i := range routes {
 		r := &routes[i]
 		if x := c.installerOf(r); x != nil && x.adopt(r) {
@@ -114,7 +149,7 @@ func (c *Core) Adopt(routes []fib.Route, wait uint32) {
 			c.orphans = append(c.orphans, fib.Change{Route: *r, Delete: true})
 		}
 	}
-	if len(routes) > 0 {
+	if len(routes) > 0 || len(objects) > 0 {
 		c.waitUntil = c.now + wait + 1
 	}
 }
@@ -142,6 +177,8 @@ func (c *Core) checkWaiting() {
 		}
 	})
 	c.removeOrphans()
+	c.objects.endWaiting()
+	c.writeObjects()
 }
 
 // removeOrphans takes away what no table has.
@@ -238,11 +275,13 @@ func (c *Core) FlushKernel() {
 		}
 	})
 	c.removeOrphans()
+	c.objects.endWaiting()
+	c.writeObjects()
 }
 
 // KernelIdle reports whether the kernel has all that it is to have.
 func (c *Core) KernelIdle() bool {
-	idle := c.writer == nil || c.writer.ahead == 0
+	idle := c.writer == nil || c.writer.ahead == 0 && !c.objects.flying && len(c.objects.todo) == 0
 	c.all(func(t *table) { idle = idle && (t.install == nil || t.install.idle()) })
 	return idle
 }
@@ -259,12 +298,14 @@ func (c *Core) kernelTables(id TableID) []uint32 {
 // KernelNews takes in what the kernel tells.
 func (c *Core) KernelNews(e fib.Event) {
 	changed := c.hops.view.Update(e)
+	c.objectNews(e)
 	for i := range e.OwnLost {
 		if x := c.installerOf(&e.OwnLost[i]); x != nil {
 			x.lost(&e.OwnLost[i])
 		}
 	}
 	c.reresolveAll()
+	c.writeObjects()
 	c.redistribute(changed)
 	c.checkPresence(changed)
 }

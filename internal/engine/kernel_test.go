@@ -20,6 +20,7 @@ import (
 type fakeKernel struct {
 	core    *Core
 	routes  map[string]fib.Route
+	objects fakeObjects
 	waiting []*Batch
 	held    bool // answers wait for answer
 	late    bool // it writes when it answers
@@ -37,6 +38,9 @@ func (k *fakeKernel) out(b *Batch) {
 }
 
 func (k *fakeKernel) write(b *Batch) {
+	for i := range b.Objects {
+		b.ObjectErrs[i] = k.writeObject(&b.Objects[i])
+	}
 	for i := range b.Changes {
 		ch := &b.Changes[i]
 		k.writes++
@@ -45,9 +49,12 @@ func (k *fakeKernel) write(b *Batch) {
 				continue
 			}
 		}
-		if ch.Delete {
+		switch _, ok := k.objects.all[ch.Object]; {
+		case ch.Delete:
 			delete(k.routes, slot(&ch.Route))
-		} else {
+		case ch.Object != 0 && !ok:
+			b.Errs[i] = errNoObject
+		default:
 			k.routes[slot(&ch.Route)] = ch.Route
 		}
 	}
@@ -72,7 +79,7 @@ func (k *fakeKernel) text() string {
 	for _, s := range slices.Sorted(maps.Keys(k.routes)) {
 		r := k.routes[s]
 		line := fmt.Sprintf("%d %v metric %d %v", r.Table, r.Prefix, r.Metric, r.Action)
-		for _, h := range r.Hops {
+		for _, h := range k.outs(&r) {
 			line += fmt.Sprintf(" via %v link %d", h.Gateway, h.Link)
 		}
 		all = append(all, line+"\n")
@@ -112,10 +119,10 @@ func withKernel(cfg Config) Config {
 }
 
 func newKernelDesk(t testing.TB, cfg Config) *kernelDesk {
-	k := &kernelDesk{k: &fakeKernel{routes: map[string]fib.Route{}}}
+	k := &kernelDesk{k: newFakeKernel()}
 	k.desk = &desk{t: t, core: NewCore(quiet()), cfg: cfg, peers: make([]*peer, len(cfg.Neighbors)+1)}
 	k.k.core = k.core
-	k.core.UseKernel(k.k.out)
+	k.core.UseKernel(k.k.out, true)
 	k.core.KernelNews(snapshot())
 	k.core.Configure(cfg)
 	for i := range cfg.Neighbors {
@@ -158,6 +165,12 @@ func (d *kernelDesk) empty() {
 	}
 	if n := len(d.core.hops.by); n > 0 {
 		d.t.Errorf("%d next hops are left: %v", n, d.core.hops.by)
+	}
+	if n := len(d.k.objects.all); n > 0 {
+		d.t.Errorf("%d nexthop objects are left", n)
+	}
+	if o := d.core.objects; len(o.legs)+len(o.groups)+len(o.by)+len(o.legOf)+len(o.of) > 0 {
+		d.t.Errorf("objects are left: %+v", o)
 	}
 	if n := len(d.core.forwards.by); n > 0 {
 		d.t.Errorf("%d forwards are left", n)
@@ -365,7 +378,7 @@ func TestRestart(t *testing.T) {
 	}
 	other := old("10.5.0.0/16", "10.1.1.2")
 	other.Table = 77
-	d.core.Adopt([]fib.Route{old("10.8.0.0/16", "10.1.1.2"), old("10.9.0.0/16", "10.1.2.2"), old("10.7.0.0/16", "10.1.1.2"), other}, 120)
+	d.core.Adopt([]fib.Route{old("10.8.0.0/16", "10.1.1.2"), old("10.9.0.0/16", "10.1.2.2"), old("10.7.0.0/16", "10.1.1.2"), other}, nil, 120)
 	delete(d.k.routes, "254 10.5.0.0/16 20")
 	d.settle()
 	if len(d.k.routes) != 3 || d.k.writes != 0 {
@@ -396,7 +409,7 @@ func TestRestartTimer(t *testing.T) {
 	d := newKernelDesk(t, withKernel(ebgpConfig(t, 1)))
 	r := via("10.8.0.0/16", "10.1.1.2", 2, kernelMetric).Route
 	d.k.routes[slot(&r)] = r
-	d.core.Adopt([]fib.Route{r}, 120)
+	d.core.Adopt([]fib.Route{r}, nil, 120)
 	d.core.SetNow(119)
 	d.settle()
 	if len(d.k.routes) != 1 {

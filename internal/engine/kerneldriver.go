@@ -12,14 +12,17 @@ type Kernel interface {
 	// Write carries a batch out; errs[i] is nil where the kernel has it. One
 	// caller at a time.
 	Write(batch []fib.Change, errs []error)
+	// TakesObjects reports whether WriteObjects, which is like Write, can be used.
+	TakesObjects() bool
+	WriteObjects(batch []fib.ObjectChange, errs []error)
 }
 
 // UseKernel connects the engine with the kernel. It comes before Run and before
 // the first configuration.
 func (e *Engine) UseKernel(k Kernel) {
 	e.kernel = k
-	e.batches = make(chan *Batch, kernelAhead+1) // one more for orphans
-	e.core.UseKernel(func(b *Batch) { e.batches <- b })
+	e.batches = make(chan *Batch, kernelAhead+2) // more for orphans, and objects
+	e.core.UseKernel(func(b *Batch) { e.batches <- b }, k.TakesObjects())
 }
 
 // writeKernel carries batches out, and lets the loop see the clock, until ctx
@@ -30,6 +33,7 @@ func (e *Engine) writeKernel(ctx context.Context) {
 	for {
 		select {
 		case b := <-e.batches:
+			e.kernel.WriteObjects(b.Objects, b.ObjectErrs)
 			e.kernel.Write(b.Changes, b.Errs)
 			e.post(event{run: func(c *Core) { c.Written(b) }})
 		case <-tick.C:
@@ -57,3 +61,6 @@ func (e *Engine) FlushKernel(ctx context.Context) {
 		}
 	}
 }
+
+// UsesObjects reports whether routes go through nexthop objects.
+func (e *Engine) UsesObjects() bool { return e.kernel != nil && e.core.objects.on }

@@ -12,7 +12,9 @@ import (
 // nothing is a kernel that takes everything.
 type nothing struct{}
 
-func (nothing) Write([]fib.Change, []error) {}
+func (nothing) Write([]fib.Change, []error)              {}
+func (nothing) WriteObjects([]fib.ObjectChange, []error) {}
+func (nothing) TakesObjects() bool                       { return true }
 
 // TestStopWithFullMailbox: the kernel writer does not wait for a loop that has
 // ended.

@@ -71,6 +71,9 @@ func (c *Core) Down(id packet.ID, why session.Reason) {
 		return
 	}
 	n.up, n.out = false, nil
+	if !why.Graceful {
+		c.loseLegs(id)
+	}
 	c.distribute() // what has happened is known before groups give prefixes back
 	c.watch.session(NeighborDown, id, why)
 	for f, m := range n.members {

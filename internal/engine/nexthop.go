@@ -101,6 +101,7 @@ func (c *Core) hopGone(id uint32) {
 	hs.lead(id, 0)
 	delete(hs.by, h.hopKey)
 	delete(hs.moved, id)
+	c.objects.unfollow(id)
 	hs.setFar(id, false)
 	*h, hs.List[id] = hop{}, rib.Hop{}
 	hs.free = append(hs.free, id)
@@ -307,6 +308,7 @@ func (c *Core) reresolve(id uint32) {
 			continue
 		}
 		c.hops.moved[id] = true
+		c.dropGroups(c.objects.moved(id, c.hops.list[id].Hops))
 		if c.hops.list[id].leads == 0 {
 			continue
 		}

@@ -21,14 +21,16 @@ import (
 // now and then it refuses routes, loses some, or has some of others.
 type randomKernel struct {
 	*fakeKernel
-	w       *world
-	ways    map[netip.Addr]fib.Foreign // to the next hops
-	foreign map[prefix.Prefix]fib.Foreign
-	down    map[int]bool // links
-	refused map[prefix.Prefix]bool
-	acked   map[string]bool        // slots that we have been told of
-	there   map[prefix.Prefix]bool // what has been found to be in the kernel
-	begun   bool                   // more is to go to the kernel since the last check: it has been announced before
+	w        *world
+	ways     map[netip.Addr]fib.Foreign // to the next hops
+	foreign  map[prefix.Prefix]fib.Foreign
+	down     map[int]bool // links
+	without  bool         // it takes no nexthop objects,
+	stubborn bool         // or not always
+	refused  map[prefix.Prefix]bool
+	acked    map[string]bool        // slots that we have been told of
+	there    map[prefix.Prefix]bool // what has been found to be in the kernel
+	begun    bool                   // more is to go to the kernel since the last check: it has been announced before
 }
 
 // blueTable is the number of a second table in the kernel, whose routes are all
@@ -38,16 +40,23 @@ const blueTable = 100
 func (w *world) withKernel() {
 	w.cfg.Tables = []Table{{Name: "main", Resolve: []uint32{fib.MainTable}, From: fib.MainTable, Install: &Install{Kernel: fib.MainTable, Metric: kernelMetric}},
 		{Name: "blue", Resolve: []uint32{fib.MainTable}, Install: &Install{Kernel: blueTable, Metric: kernelMetric}}}
-	w.k = &randomKernel{fakeKernel: &fakeKernel{core: w.core, routes: map[string]fib.Route{}, late: w.r.IntN(2) == 0}, w: w,
+	w.k = &randomKernel{fakeKernel: newFakeKernel(), w: w,
 		ways: map[netip.Addr]fib.Foreign{}, foreign: map[prefix.Prefix]fib.Foreign{}, down: map[int]bool{},
 		refused: map[prefix.Prefix]bool{}, acked: map[string]bool{}}
+	w.k.core, w.k.late, w.k.without = w.core, w.r.IntN(2) == 0, w.r.IntN(4) == 0
+	w.k.objects.refuse = func(fib.ObjectChange) error {
+		if w.k.stubborn && w.r.IntN(3) == 0 {
+			return errRefused
+		}
+		return nil
+	}
 	w.k.refuse = func(ch fib.Change) error {
 		if w.k.refused[ch.Prefix] {
 			return errRefused
 		}
 		return nil
 	}
-	w.core.UseKernel(w.k.out)
+	w.core.UseKernel(w.k.out, !w.k.without)
 	w.core.KernelNews(w.k.links(true))
 	w.twin.Cost = w.k.cost
 	for i := 1; i <= worldNeighbors; i++ {
@@ -182,7 +191,7 @@ func (w *world) owned() {
 // kernelStep lets something happen in the kernel, or to what is to be there.
 func (w *world) kernelStep() {
 	k, p := w.k, universe[w.r.IntN(len(universe))]
-	switch w.r.IntN(24) {
+	switch w.r.IntN(28) {
 	case 0, 1, 2, 3, 4, 5, 6, 7:
 		w.setWay(1+w.r.IntN(worldNeighbors), p.Family)
 	case 8, 9:
@@ -201,6 +210,7 @@ func (w *world) kernelStep() {
 		i := 2 + w.r.IntN(2)
 		k.down[i] = !k.down[i]
 		w.say("link %d is down: %v", i, k.down[i])
+		k.setLink(i, k.down[i])
 		w.core.KernelNews(k.links(false))
 	case 14, 15:
 		w.say("the kernel refuses %v", p)
@@ -209,6 +219,22 @@ func (w *world) kernelStep() {
 		w.setForeign(p)
 	case 18:
 		w.restart()
+	case 19:
+		k.stubborn = !k.stubborn
+		w.say("the kernel refuses nexthop objects: %v", k.stubborn)
+	case 20:
+		id := fib.FirstObject + uint32(w.r.IntN(30))
+		if _, ours := k.objects.all[id]; !ours {
+			w.say("others have nexthop object %d", id)
+			k.objects.taken[id] = true
+		}
+	case 21, 22:
+		if all := sortedKeys(k.objects.all); len(all) > 0 {
+			id := all[w.r.IntN(len(all))]
+			w.say("others remove nexthop object %d", id)
+			k.removeObject(id)
+			w.core.KernelNews(fib.Event{ObjectsLost: []uint32{id}})
+		}
 	default:
 		w.editKernel()
 		w.apply()
@@ -306,7 +332,7 @@ func (w *world) restart() {
 	k.core, k.waiting = w.core, nil
 	clear(k.acked)
 	clear(k.refused)
-	w.core.UseKernel(k.out)
+	w.core.UseKernel(k.out, !k.without)
 	e := k.links(true)
 	e.Routes = slices.Collect(maps.Values(k.foreign))
 	for _, way := range k.ways {
@@ -317,7 +343,7 @@ func (w *world) restart() {
 		w.far[i].gone = false
 	}
 	w.core.Configure(w.cfg)
-	w.core.Adopt(slices.Collect(maps.Values(k.routes)), 120)
+	w.core.Adopt(slices.Collect(maps.Values(k.routes)), k.left(), 120)
 	if w.r.IntN(2) == 0 {
 		w.core.Defer(Deferral{Await: []string{"n"}, Come: uint32(w.r.IntN(100)), End: 100})
 	}
@@ -329,10 +355,11 @@ func (w *world) restart() {
 // calmKernel lets the kernel take everything and the routes of an earlier run go.
 func (w *world) calmKernel() {
 	k := w.k
-	if len(k.refused) == 0 && w.core.deferral == nil && w.core.waitUntil == 0 && len(w.core.orphans) == 0 {
+	if len(k.refused) == 0 && w.core.deferral == nil && !k.stubborn && w.core.now >= w.core.objects.held && w.core.waitUntil == 0 && len(w.core.orphans) == 0 {
 		return
 	}
 	clear(k.refused)
+	k.stubborn = false
 	w.later(200)
 	w.settle()
 	w.later(20) // for what could not be taken away then
@@ -342,6 +369,7 @@ func (w *world) calmKernel() {
 // lastly takes away what the kernel has of others.
 func (k *randomKernel) lastly() {
 	clear(k.refused)
+	k.stubborn, k.objects.down = false, map[int]bool{}
 	k.down, k.foreign = map[int]bool{}, map[prefix.Prefix]fib.Foreign{}
 	k.core.KernelNews(k.links(true))
 	k.core.SetNow(k.core.now + 200)
@@ -427,7 +455,7 @@ func (w *world) checkKernel() {
 			want[slot(&r)] = r
 		}
 	}
-	same := func(a, b fib.Route) bool { return a.Action == b.Action && slices.Equal(a.Hops, b.Hops) }
+	same := func(a, b fib.Route) bool { return a.Action == b.Action && slices.Equal(a.Hops, w.k.outs(&b)) }
 	if !maps.EqualFunc(want, w.k.routes, same) {
 		w.fail("the kernel has %s, want %v", w.k.text(), want)
 	}

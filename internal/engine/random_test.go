@@ -472,7 +472,7 @@ func (w *world) leave() {
 	if w.k != nil {
 		w.calmKernel() // where a deferral went on
 	}
-	if w.k != nil && len(w.k.routes)+len(w.core.hops.by)+len(w.core.forwards.by) > 0 {
+	if w.k != nil && len(w.k.routes)+len(w.k.objects.all)+len(w.core.hops.by)+len(w.core.forwards.by)+len(w.core.objects.legs)+len(w.core.objects.groups) > 0 {
 		w.fail("the kernel still has %s, and there are next hops %v and forwards %v", w.k.text(), w.core.hops.by, w.core.forwards.list)
 	}
 	if u := w.core.store.Usage(); u.Blocks != 0 {

@@ -33,16 +33,16 @@ func newRestarted(t *testing.T, n int, kept ...fib.Route) *kernelDesk {
 		cfg.Neighbors[i].Name = "n" + string(rune('1'+i))
 		d.Await = append(d.Await, cfg.Neighbors[i].Name)
 	}
-	k := &kernelDesk{k: &fakeKernel{routes: map[string]fib.Route{}}}
+	k := &kernelDesk{k: newFakeKernel()}
 	k.desk = &desk{t: t, core: NewCore(quiet()), cfg: cfg, peers: make([]*peer, n+1)}
 	k.k.core = k.core
 	for _, r := range kept {
 		k.k.routes[slot(&r)] = r
 	}
-	k.core.UseKernel(k.k.out)
+	k.core.UseKernel(k.k.out, true)
 	k.core.KernelNews(snapshot())
 	k.core.Configure(cfg)
-	k.core.Adopt(kept, 120)
+	k.core.Adopt(kept, nil, 120)
 	k.core.Defer(d)
 	k.core.Announce(Origination{Prefix: prefix.MustParse("192.0.2.0/24"), Attrs: wire.Attrs{Has: wire.HasOrigin | wire.HasASPath}})
 	return k

@@ -81,6 +81,7 @@ const (
 	OriginationInactive ID = "origination-inactive" // the kernel has no route for an origination that wants one
 	OriginationActive   ID = "origination-active"   // it has one again
 	KernelSilent        ID = "kernel-silent"        // the kernel's news have ended, and are asked for again
+	ObjectRefused       ID = "object-refused"       // the kernel does not take a nexthop object
 	KernelAdopted       ID = "kernel-adopted"       // kernel routes of an earlier run stay for now
 	KernelRefused       ID = "kernel-refused"       // the kernel does not take a route: it is not announced
 )

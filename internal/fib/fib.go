@@ -4,6 +4,7 @@
 package fib
 
 import (
+	"errors"
 	"net/netip"
 
 	"holdfast/internal/prefix"
@@ -61,6 +62,9 @@ const (
 // share is less than half of one gets none as long as others are there: it is a
 // standby.
 const Buckets = 64
+
+// ErrObjectTaken is the error of an object whose ID somebody else uses.
+var ErrObjectTaken = errors.New("somebody else has a nexthop object with this ID")
 
 // Object is a nexthop object of ours in the kernel, which routes share. It is a
 // leg, one way out, or a group of legs. When a leg goes, the kernel itself divides

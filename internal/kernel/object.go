@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -19,9 +18,6 @@ const (
 	sizeofNhmsg     = 8
 	sizeofGroupPart = 8
 )
-
-// ErrObjectTaken is the error of an object whose ID somebody else uses.
-var ErrObjectTaken = errors.New("somebody else has a nexthop object with this ID")
 
 // ourObject reports whether an ID is one of ours.
 func ourObject(id uint32) bool { return id-fib.FirstObject < fib.MaxObjects }
@@ -65,7 +61,7 @@ func (k *Kernel) writeObjects(batch []fib.ObjectChange, errs []error) {
 		switch errno := m.errno(); {
 		case errno == 0, errno == unix.ENOENT && batch[i].Delete:
 		case errno == unix.EEXIST:
-			errs[i] = ErrObjectTaken
+			errs[i] = fib.ErrObjectTaken
 		default:
 			errs[i] = fmt.Errorf("the kernel refuses the nexthop object: %w (%s)", errno, m.reason())
 		}

@@ -179,7 +179,7 @@ func TestObjectTaken(t *testing.T) {
 	}
 	errs := make([]error, 1)
 	k.WriteObjects([]fib.ObjectChange{leg(t, first, "10.1.0.2", "a0")}, errs)
-	if !errors.Is(errs[0], ErrObjectTaken) {
+	if !errors.Is(errs[0], fib.ErrObjectTaken) {
 		t.Errorf("the error is %v", errs[0])
 	}
 	if text := sh(t, "ip nexthop show"); !strings.Contains(text, "10.1.0.9") {
