@@ -127,6 +127,12 @@ func (b *bird) text() string {
 		if n.GTSM {
 			p(" ttl security on;")
 		}
+		if n.Restart {
+			p(" graceful restart on;\n graceful restart time %d;", n.restartTime())
+		}
+		if n.LongLived > 0 {
+			p(" long lived graceful restart on;\n long lived stale time %d;", n.LongLived)
+		}
 		if n.AS2 {
 			p(" enable as4 off;")
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,6 +35,7 @@ type frr struct {
 	node   *Node
 	config Config
 	proc   *Process
+	bgpd   func() *exec.Cmd
 }
 
 func startFRR(n *Node, c Config) Router {
@@ -60,7 +62,8 @@ func startFRR(n *Node, c Config) Router {
 	if slices.ContainsFunc(c.Sessions, func(s Session) bool { return s.BFD }) {
 		n.Start("bfdd", n.Command(dir+"bfdd", append(args("bfdd", n.Write("bfdd.conf", "")), "--bfdctl", filepath.Join(n.Dir, "bfdd.sock"))...))
 	}
-	f.proc = n.Start("bgpd", n.Command(dir+"bgpd", args("bgpd", n.Write("bgpd.conf", ""))...))
+	f.bgpd = func() *exec.Cmd { return n.Command(dir+"bgpd", args("bgpd", n.Write("bgpd.conf", ""))...) }
+	f.proc = n.Start("bgpd", f.bgpd())
 	Await(t, Patience, "answer of FRR", func() error {
 		if err := f.proc.Running(); err != nil {
 			t.Fatal(err)
@@ -105,6 +108,9 @@ func (f *frr) text() string {
 	}
 	p("router bgp %d\n bgp router-id %s\n no bgp ebgp-requires-policy", c.AS, c.ID)
 	p(" no bgp default ipv4-unicast\n no bgp network import-check")
+	if len(c.Sessions) > 0 && c.Sessions[0].Restart {
+		p(" bgp graceful-restart\n bgp graceful-restart preserve-fw-state\n bgp graceful-restart restart-time %d", c.Sessions[0].restartTime())
+	}
 	for _, n := range c.Sessions {
 		peer := frrPeer(n)
 		if n.Interface != "" {

@@ -126,12 +126,15 @@ func (g *gobgp) text() string {
 			p("[neighbors.ttl-security.config]\nenabled = true\nttl-min = 255")
 		}
 		if n.Restart {
-			p("[neighbors.graceful-restart.config]\nenabled = true\nrestart-time = 120\nnotification-enabled = true")
+			p("[neighbors.graceful-restart.config]\nenabled = true\nrestart-time = %d\nnotification-enabled = true\nlong-lived-enabled = %t", n.restartTime(), n.LongLived > 0)
 		}
 		for _, f := range n.Families {
 			p("[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = \"%s-unicast\"", f)
 			if n.Restart {
 				p("[neighbors.afi-safis.mp-graceful-restart.config]\nenabled = true")
+			}
+			if n.LongLived > 0 {
+				p("[neighbors.afi-safis.long-lived-graceful-restart.config]\nenabled = true\nrestart-time = %d", n.LongLived)
 			}
 			if n.AddPath {
 				p("[neighbors.afi-safis.add-paths.config]\nsend-max = 8")

@@ -404,8 +404,12 @@ func (h *HoldfastRouter) AskRefresh(session string) {
 // NeighborDetail is what tests read of "show neighbor".
 type NeighborDetail struct {
 	Neighbor struct {
-		ASN       uint32 `json:"asn"`
-		State     string `json:"state"`
+		ASN      uint32 `json:"asn"`
+		State    string `json:"state"`
+		Families []struct {
+			Stale     uint64 `json:"stale"`
+			LongLived bool   `json:"long_lived"`
+		} `json:"families"`
 		LastReset *struct {
 			Reason       string `json:"reason"`
 			Notification *struct {

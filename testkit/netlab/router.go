@@ -43,7 +43,10 @@ type Session struct {
 	Interface  string // instead of the addresses: the neighbor is found there
 	// Restart: graceful restart, for those that need to be told.
 	Restart bool
-	More    string // of holdfast only: further arguments of the neighbor
+	// RestartTime is how long such a restart may take, LongLived for how long routes
+	// are kept beyond that (RFC 9494); in seconds, 0 for 120 and not at all.
+	RestartTime, LongLived int
+	More                   string // of holdfast only: further arguments of the neighbor
 }
 
 func (s Session) holdTime() int {
@@ -51,6 +54,13 @@ func (s Session) holdTime() int {
 		return 90
 	}
 	return s.HoldTime
+}
+
+func (s Session) restartTime() int {
+	if s.RestartTime == 0 {
+		return 120
+	}
+	return s.RestartTime
 }
 
 // State is what a router says about a session.
