@@ -22,7 +22,7 @@ import (
 
 var (
 	routes  = flag.String("routes", "1000,500000", "sizes of the table")
-	rounds  = flag.String("rounds", "5,3", "how often everything happens, for each size")
+	rounds  = flag.String("rounds", "5,2", "how often everything happens, for each size")
 	routers = flag.String("routers", "holdfast,BIRD,FRR", "makes of the router")
 	events  = flag.String("events", strings.Join(names(), ","), "what happens")
 	write   = flag.String("write", "", "a Markdown file to put the tables into, between its markers")
