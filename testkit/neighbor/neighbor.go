@@ -24,10 +24,10 @@ import (
 
 const port = 179
 
-// Neighbor is a neighbor of AS ASN at one end of a wire, of the router at the
-// other. It connects, and connects again whenever its session has ended. It
-// keeps routes of a router that restarts gracefully, and wants nobody to keep
-// its own (RFC 4724 section 3: a capability that lists no families).
+// Neighbor stands at one end of a wire, its router at the other. It connects, and
+// connects again whenever its session has ended. It keeps routes of a router that
+// restarts gracefully, and wants nobody to keep its own (RFC 4724 section 3: a
+// capability that lists no families).
 type Neighbor struct {
 	at, router *netlab.End
 	asn        uint32
