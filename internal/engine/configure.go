@@ -278,7 +278,7 @@ func (c *Core) regroupOne(t *table, g *export.Group, encoding bool) {
 		}
 		return
 	}
-	if alike && t.group(first) == nil {
+	if alike && t.group(first) == nil && first.RouteServer == g.RouteServer {
 		// The usual case: a policy that all of them have in common was edited.
 		old := g.Params
 		old.Policy, old.MaxOut, old.SendSuppressed, old.AddPath = first.Policy, first.MaxOut, first.SendSuppressed, first.AddPath

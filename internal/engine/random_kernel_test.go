@@ -397,11 +397,11 @@ func (w *world) checkAnnounced() {
 				}
 				p, best := t.Prefix(id), t.Best(id)
 				// Packets of all paths take the best one, which may be ours.
-				in := g.AddPath > 0 && best != nil && best.Neighbor == 0
+				in := g.WantsAll() && best != nil && best.Neighbor == 0
 				for _, m := range []uint32{7, kernelMetric} {
 					in = in || w.k.acked[slot(&fib.Route{Table: fib.MainTable, Prefix: p, Metric: m})]
 				}
-				again := (g.AddPath > 0 || !x.idle()) && (was[p] || w.k.acked[slot(&fib.Route{Table: fib.MainTable, Prefix: p, Metric: discardMetric})])
+				again := (g.WantsAll() || !x.idle()) && (was[p] || w.k.acked[slot(&fib.Route{Table: fib.MainTable, Prefix: p, Metric: discardMetric})])
 				w.k.there[p] = w.k.there[p] || in || was[p]
 				if g.Pending() == 0 && !in && !again {
 					w.fail("%v is announced, and not in the kernel", p)

@@ -1,6 +1,10 @@
 package export
 
 import (
+	"cmp"
+	"iter"
+	"slices"
+
 	"holdfast/internal/attr"
 	"holdfast/internal/packet"
 	"holdfast/internal/rib"
@@ -20,6 +24,7 @@ type bucket struct {
 	blocks  []attr.Handle      // with a head
 	skip    byNeighbor         // withdrawals for all but the neighbor
 	only    byNeighbor         // withdrawals for the neighbor alone
+	alone   []alone            // announcements for one neighbor alone
 }
 
 type byNeighbor struct {
@@ -76,6 +81,38 @@ func (b *bucket) announce(h attr.Handle, cell uint32) {
 	*head = uint32(len(b.items))
 }
 
+// alone is an announcement for one neighbor alone.
+type alone struct {
+	only  packet.ID
+	block attr.Handle
+	item  uint32 // in items, + 1
+}
+
+func (b *bucket) announceOnly(only packet.ID, h attr.Handle, cell uint32) {
+	b.items = append(b.items, item{cell: cell})
+	b.alone = append(b.alone, alone{only, h, uint32(len(b.items))})
+}
+
+// own has the announcements for one neighbor alone, sorted by neighbor and block.
+func (b *bucket) own() iter.Seq2[alone, *chain] {
+	return func(yield func(alone, *chain) bool) {
+		slices.SortFunc(b.alone, func(x, y alone) int {
+			return cmp.Or(cmp.Compare(x.only, y.only), cmp.Compare(x.block, y.block), cmp.Compare(x.item, y.item))
+		})
+		head := uint32(0)
+		for i, a := range b.alone {
+			b.items[a.item-1].next, head = head, a.item
+			if i+1 < len(b.alone) && b.alone[i+1].only == a.only && b.alone[i+1].block == a.block {
+				continue
+			}
+			if !yield(a, b.from(head)) {
+				return
+			}
+			head = 0
+		}
+	}
+}
+
 func (b *bucket) withdraw(skip packet.ID, cell uint32)     { b.add(&b.skip, skip, cell) }
 func (b *bucket) withdrawOnly(only packet.ID, cell uint32) { b.add(&b.only, only, cell) }
 
@@ -103,5 +140,5 @@ func (b *bucket) reset() {
 	}
 	b.skip.reset()
 	b.only.reset()
-	b.items, b.blocks = b.items[:0], b.blocks[:0]
+	b.items, b.blocks, b.alone = b.items[:0], b.blocks[:0], b.alone[:0]
 }

@@ -10,7 +10,7 @@ import (
 
 // WantsAll reports whether what the group sends depends on other paths than the
 // best ones.
-func (g *Group) WantsAll() bool { return g.AddPath > 0 }
+func (g *Group) WantsAll() bool { return g.AddPath > 0 || g.RouteServer }
 
 // candidate says why no path of a prefix is sent, Sent if one may be.
 func (g *Group) candidate(id rib.ID) uint8 {

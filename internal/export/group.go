@@ -23,7 +23,11 @@ type Group struct {
 	out     slab.Array[attr.Handle]
 	numbers *numbering // nil without Params.AddPath
 	count   int        // cells of out that are in use
-	from    []int      // by neighbor: how many of them came from it; 0 does not count
+	// With RouteServer: what the neighbor that gave the route in a cell is sent in
+	// its place, if it is a member and there is something.
+	seconds map[rib.ID]attr.Handle
+	second  []int // by neighbor: how many of seconds are for it
+	from    []int // by neighbor: how many of them came from it; 0 does not count
 	members []*Member
 
 	pending []rib.ID // to look at, each once
@@ -173,6 +177,10 @@ func (g *Group) Close() {
 	for _, id := range pending {
 		g.collectID(id)
 	}
+	for _, h := range g.seconds {
+		g.env.Store.Release(h)
+	}
+	g.seconds = nil
 	for i := range out.Len() {
 		if h := *out.At(i); h != 0 {
 			g.env.Store.Release(h)
@@ -309,8 +317,12 @@ func (g *Group) warm(ids []rib.ID) {
 
 // update brings the Adj-RIB-Out up to date about a prefix.
 func (g *Group) update(id rib.ID, b *bucket) {
-	if g.numbers != nil {
+	switch {
+	case g.numbers != nil:
 		g.updatePaths(id, b)
+		return
+	case g.RouteServer:
+		g.serve(id, b)
 		return
 	}
 	if r := g.route(id, 1); !g.mustWait(id, r.Reason) {
@@ -461,6 +473,13 @@ func (g *Group) pack(k *packer, b *bucket, only packet.ID) {
 			continue
 		}
 		k.announce(x, skip, only, routes)
+	}
+	for a, routes := range b.own() {
+		if x := g.encode(a.block); g.fits(x) == Sent {
+			k.announce(x, 0, a.only, routes)
+		} else {
+			k.withdraw(0, a.only, routes)
+		}
 	}
 	for _, n := range b.skip.ids {
 		k.withdraw(n, only, b.from(b.skip.heads[n]))

@@ -58,6 +58,13 @@ func (g *Group) add(id packet.ID, sink Sink, nextHop *packet.NextHop) *Member {
 	m.packer = g.newPacker()
 	m.packer.send = m.offer
 	g.members = append(g.members, m)
+	if g.RouteServer && int(id) < len(g.from) && g.from[id] > 0 {
+		for i := range g.out.Len() { // its own routes, for which it is to have others
+			if g.neighborOf(*g.out.At(i)) == id {
+				g.Touch(g.idOf(i))
+			}
+		}
+	}
 	return m
 }
 
@@ -121,11 +128,12 @@ func (g *Group) Leave(m *Member) {
 	}
 }
 
-// sees is what of a cell of the group reaches the member: not its own routes.
+// sees is what of a cell of the group reaches the member: not its own routes, but
+// from a route server what stands in for them.
 func (m *Member) sees(cell uint32) attr.Handle {
 	h := m.group.out.Get(cell)
 	if h != 0 && m.group.neighborOf(h) == m.ID {
-		return 0
+		return m.group.seconds[rib.ID(cell)]
 	}
 	return h
 }

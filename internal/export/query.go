@@ -9,10 +9,15 @@ import (
 // Count is how many routes the member is sent: all that the group has out but
 // for its own.
 func (m *Member) Count() int {
-	if int(m.ID) >= len(m.group.from) {
-		return m.group.count
+	g := m.group
+	n := g.count
+	if int(m.ID) < len(g.from) {
+		n -= g.from[m.ID]
 	}
-	return m.group.count - m.group.from[m.ID]
+	if int(m.ID) < len(g.second) {
+		n += g.second[m.ID]
+	}
+	return n
 }
 
 // Held is how many routes the group holds back, as MaxOut is reached.
@@ -73,7 +78,11 @@ func (m *Member) Advertised(id rib.ID) uint8 {
 		return OverLimit
 	case own:
 		return SplitHorizon
-	case g.numbers == nil:
+	case g.numbers != nil:
+	case g.RouteServer:
+		r, _ := g.pick(id, 0)
+		return r.Reason
+	default:
 		return g.route(id, 0).Reason
 	}
 	_, reason := g.choose(id, 0)

@@ -408,14 +408,25 @@ func (r *Router) Advertised(n *Neighbor, p prefix.Prefix) []Out {
 	if !n.Up {
 		return nil
 	}
-	return slices.DeleteFunc(r.Suits(n, p), func(o Out) bool { return o.From == n })
+	out := r.suits(n, p)
+	if !n.RouteServer || n.PathsOut > 0 { // a route server without path IDs hides nothing
+		out = r.first(n, out)
+	}
+	own := func(o Out) bool { return o.From == n }
+	return r.first(n, slices.DeleteFunc(out, own))
 }
 
 // Suits are the routes that a neighbor like n is sent for a prefix, with those
 // that have come from n itself.
-func (r *Router) Suits(n *Neighbor, p prefix.Prefix) (out []Out) {
+func (r *Router) Suits(n *Neighbor, p prefix.Prefix) []Out { return r.first(n, r.suits(n, p)) }
+
+// first are as many as n is sent.
+func (r *Router) first(n *Neighbor, out []Out) []Out { return out[:min(len(out), max(1, n.PathsOut))] }
+
+// suits are those that may be sent, the best first.
+func (r *Router) suits(n *Neighbor, p prefix.Prefix) (out []Out) {
 	for _, x := range r.candidates(n, p) {
-		if a := r.passes(n, p, &x); a != nil && len(out) < max(1, n.PathsOut) {
+		if a := r.passes(n, p, &x); a != nil {
 			out = append(out, Out{x.From, a})
 		}
 	}
@@ -431,7 +442,7 @@ func (r *Router) candidates(n *Neighbor, p prefix.Prefix) []Path {
 	switch {
 	case best == nil || r.suppressed(p) && !n.SendSuppressed:
 		return nil
-	case n.PathsOut > 0:
+	case n.PathsOut > 0, n.RouteServer:
 		return r.Rank(p)
 	}
 	return []Path{*best}
