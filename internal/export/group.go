@@ -177,6 +177,9 @@ func (g *Group) Close() {
 	for _, id := range pending {
 		g.collectID(id)
 	}
+	for i, ok := g.held.Next(0); ok; i, ok = g.held.Next(i + 1) {
+		g.collect(i)
+	}
 	for _, h := range g.seconds {
 		g.env.Store.Release(h)
 	}
