@@ -77,16 +77,6 @@ func (r *reader) rpki(b *hclsyntax.Block) {
 	}
 }
 
-// RPKIByName finds an rpki block; nil if there is none.
-func (c *Config) RPKIByName(name string) *RPKI {
-	for _, s := range c.RPKI {
-		if s.Name == name {
-			return s
-		}
-	}
-	return nil
-}
-
 var rpkiState = choice[rpki.State](rpki.Unknown.String(), rpki.Valid.String(), rpki.Invalid.String())
 
 // asksRPKI reports whether a policy has the condition "rpki".
