@@ -75,6 +75,51 @@ func TestAllReconnect(t *testing.T) {
 	r.bounded(first)
 }
 
+// TestAllRestart: a hundred neighbors with graceful restart (RFC 4724) do so at
+// the same moment. Nobody else is told anything, but for what they have not
+// announced again.
+func TestAllRestart(t *testing.T) {
+	const n, each = 100, 200
+	r := start(t, 44, n+1)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+
+	watcher := connect(t, ctx, r.speaker(n))
+	watcher.Read()
+	speakers := make([]*speaker.Speaker, n)
+	first := 0
+	for round := range *rounds + 1 {
+		before, _ := watcher.Told()
+		left := each - round // each neighbor has lost a route while it was away
+		together(t, n, func(i int) error {
+			c := r.speaker(i)
+			c.GracefulRestart = &wire.GracefulRestart{Restarting: round > 0, Time: 100, Families: []wire.RestartFamily{{FamilyID: wire.UnicastID(prefix.IPv4), Forwarding: round > 0}}}
+			s, err := speaker.Connect(ctx, c)
+			if err != nil {
+				return err
+			}
+			speakers[i] = s
+			s.Read()
+			// It waits for the End-of-RIB before it sends its own.
+			if err := s.Await(ctx, func(t *speaker.Told) bool { return t.EndOfRIBs == 1 }); err != nil {
+				return err
+			}
+			return s.Send(wire.AppendEndOfRIB(s.AppendAnnounce(nil, nil, blocks(i, left)...), prefix.IPv4))
+		})
+		if err := watcher.Await(ctx, func(t *speaker.Told) bool { return len(t.Routes) == n*left }); err != nil {
+			t.Fatal(err)
+		}
+		if round == 0 {
+			first = r.resident()
+		} else if now, _ := watcher.Told(); now.Announced != before.Announced || now.Withdrawn != before.Withdrawn+n {
+			t.Errorf("round %d: %d routes were announced and %d withdrawn", round, now.Announced-before.Announced, now.Withdrawn-before.Withdrawn)
+		}
+		together(t, n, func(i int) error { return speakers[i].Abort() })
+	}
+	unharmed(t, watcher)
+	r.bounded(first)
+}
+
 // TestFlapping: twenty neighbors come and go as fast as they can, while another
 // changes its routes without a pause. Those that stay miss none of it.
 func TestFlapping(t *testing.T) {
