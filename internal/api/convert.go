@@ -176,7 +176,7 @@ func neighborDetail(n NeighborDetail) *pb.GetNeighborResponse {
 		Counters: &pb.NeighborCounters{
 			In: messageCounts(c.In), Out: messageCounts(c.Out), Sessions: c.Sessions,
 			TreatAsWithdraw: c.TreatAsWithdraw, AttributesDiscarded: c.Discarded,
-			Unsendable: c.Unsendable, Queued: c.Queued,
+			Unsendable: c.Unsendable, Queued: c.Queued, RouteLeaks: c.Leaks,
 		},
 	}
 	if g := n.Negotiated; g != nil {

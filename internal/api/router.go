@@ -319,6 +319,7 @@ type Counters struct {
 	Sessions        uint64 // that became Established
 	TreatAsWithdraw uint64 // UPDATEs (RFC 7606)
 	Discarded       uint64 // UPDATEs of which attributes were discarded
+	Leaks           uint64 // routes that were route leaks (RFC 9234)
 	Unsendable      uint64 // routes too large for the neighbor's messages
 	Queued          uint64 // packets that wait to be written now
 }

@@ -186,6 +186,9 @@ func (r *reader) checkNeighbor(n *Neighbor, own, group *party) {
 			r.warnf(place, "add local_asn = 64502 with the other number", "%s does nothing for %s, which knows us by our own AS number only", name, who)
 		}
 	}
+	if t.RequireRole && t.Role == NoRole && n.EBGP() {
+		r.errorf(at("require_role"), `add local_role = "customer" if it is our provider`, "%s has require_role and no local_role: roles go both ways (RFC 9234)", who)
+	}
 	if t.HoldTime > 0 && t.Keepalive >= t.HoldTime {
 		r.errorf(at("keepalive"), "a third of the hold time is usual", "keepalive (%s) must be shorter than hold_time (%s)", seconds(t.Keepalive), seconds(t.HoldTime))
 	}
@@ -217,7 +220,7 @@ func (r *reader) checkNeighbor(n *Neighbor, own, group *party) {
 
 // Settings that make sense with neighbors of one kind only.
 var (
-	ebgpOnly = []string{"local_role", "local_asn_options", "as_override", "remove_private_as", "enforce_first_as", "accept_graceful_shutdown", "route_server_client"}
+	ebgpOnly = []string{"local_role", "require_role", "local_asn_options", "as_override", "remove_private_as", "enforce_first_as", "accept_graceful_shutdown", "route_server_client"}
 	ibgpOnly = []string{"route_reflector_client"}
 )
 

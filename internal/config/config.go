@@ -181,6 +181,7 @@ type Transport struct {
 	ExtendedMessages bool // RFC 8654
 	ExtendedNextHop  bool // IPv4 routes with IPv6 next hops (RFC 8950)
 	Role             Role // RFC 9234
+	RequireRole      bool // of the neighbor too
 
 	GracefulRestart GracefulRestart
 	RestartTime     time.Duration // that the neighbor is asked to give us

@@ -163,7 +163,7 @@ func resolve(router *Router, n *Neighbor, group *party) {
 		ASN: or(s.ASN, 0), LocalASN: or(s.LocalASN, router.ASN), RouterID: router.ID,
 		Address: or(s.Address, netip.Addr{}), Port: or(s.Port, DefaultPort), LocalAddress: or(s.LocalAddress, netip.Addr{}),
 		Passive: or(s.Passive, false), HoldTime: or(s.HoldTime, DefaultHoldTime),
-		Families: on, ExtendedMessages: or(s.ExtendedMessages, true), Role: or(s.LocalRole, NoRole),
+		Families: on, ExtendedMessages: or(s.ExtendedMessages, true), Role: or(s.LocalRole, NoRole), RequireRole: or(s.RequireRole, false),
 	}
 	if or(s.DualAS, false) && t.LocalASN != router.ASN {
 		t.OtherASN = router.ASN

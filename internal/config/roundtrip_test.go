@@ -18,6 +18,7 @@ var samples = map[string][]string{
 	"stale_routes_time":           {`"1s"`, `"24h"`},
 	"long_lived_graceful_restart": {`"0s"`, `"24h"`},
 	"group":                       {"group.g"},
+	"require_role":                {"true", "false"},
 	"graceful_shutdown":           {"true", "false"},
 	"accept_graceful_shutdown":    {"true", "false"},
 	"table":                       {"table.main", "table.t"},

@@ -72,6 +72,7 @@ type Settings struct {
 	LongLived        *time.Duration
 	ExtendedMessages *bool
 	LocalRole        *Role
+	RequireRole      *bool
 	GracefulShutdown *bool
 	Shutdown         *shutdown
 	Description      *string
@@ -176,6 +177,7 @@ var perSession = []argument[Settings]{
 	optional("local_asn_options", list(choice[localASNOption]("send-both", "prepend-inbound")), func(s *Settings) **[]localASNOption { return &s.LocalASNOptions }),
 	optional("dual_as", boolean, func(s *Settings) **bool { return &s.DualAS }),
 	optional("local_role", role, func(s *Settings) **Role { return &s.LocalRole }),
+	optional("require_role", boolean, func(s *Settings) **bool { return &s.RequireRole }),
 	optional("local_address", address, func(s *Settings) **netip.Addr { return &s.LocalAddress }),
 	optional("port", number[uint16](1, math.MaxUint16), func(s *Settings) **uint16 { return &s.Port }),
 	optional("passive", boolean, func(s *Settings) **bool { return &s.Passive }),

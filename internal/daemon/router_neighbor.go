@@ -157,7 +157,7 @@ func neighborDetail(n *config.Neighbor, st *session.Status, s engine.NeighborSta
 		},
 		Counters: api.Counters{
 			In: messageCounts(st.In), Out: messageCounts(st.Out), Sessions: st.Sessions, Queued: uint64(st.Queued),
-			TreatAsWithdraw: s.Bad.Withdrawn, Discarded: s.Bad.Discarded, Unsendable: s.Bad.Unsendable,
+			TreatAsWithdraw: s.Bad.Withdrawn, Discarded: s.Bad.Discarded, Unsendable: s.Bad.Unsendable, Leaks: s.Bad.Leaks,
 		},
 	}
 	if e := st.LastReset; e != nil {

@@ -37,7 +37,7 @@ func TestRouterNeighbors(t *testing.T) {
 	want := []string{
 		"shop  AS 64700 provider 5 10.0.0.3: ipv4 true 2 1 1 3",
 		"transit-a transit AS 64601 customer 5 10.0.0.2: ipv4 true 3 2 1 2",
-		"transit-b transit AS 64602 customer 5 10.0.0.1: ipv4 true 3 2 1 4 ipv6 true 0 0 0 0",
+		"transit-b transit AS 64602 customer 5 10.0.0.1: ipv4 true 3 2 1 2 ipv6 true 0 0 0 0",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)

@@ -96,7 +96,7 @@ func engineNeighbor(cfg *config.Config, n *config.Neighbor, ids *numbers) (engin
 	}
 	t := &n.Transport
 	out := engine.Neighbor{
-		ID: id, Name: n.Name, Table: table, Shutdown: n.Shutdown, Addr: configuredAddress(t), ASN: t.ASN, LocalASN: t.LocalASN, EBGP: n.EBGP(), Source: source(n),
+		ID: id, Name: n.Name, Table: table, Shutdown: n.Shutdown, Addr: configuredAddress(t), ASN: t.ASN, LocalASN: t.LocalASN, EBGP: n.EBGP(), Role: engine.Role(t.Role), Source: source(n),
 		LongLived: uint32(t.LongLived / time.Second),
 		SendBoth:  n.SendBoth, PrependLocal: n.PrependInbound, Drain: n.GracefulShutdown, HonorShutdown: n.AcceptShutdown,
 		Checks: engine.Checks{EnforceFirstAS: n.EnforceFirstAS, AllowOwnAS: int(n.AllowOwnAS), MaxPathLength: int(n.MaxASPathLength), RejectASSets: n.RejectASSets},
@@ -143,7 +143,7 @@ func sessionNeighbor(n *config.Neighbor, id packet.ID) session.Neighbor {
 			Families: t.Families, AddPathReceive: t.AddPathReceive, AddPathSend: t.AddPathSend,
 			ExtendedMessage: t.ExtendedMessages, ExtendedNextHop: t.ExtendedNextHop,
 			Restart: fsm.Restart{Mode: fsm.RestartMode(t.GracefulRestart), Time: t.RestartTime, LongLived: t.LongLived},
-			HasRole: t.Role != config.NoRole, Role: t.Role.Capability(),
+			HasRole: t.Role != config.NoRole, Role: t.Role.Capability(), StrictRole: t.RequireRole,
 		},
 		Transport: sessionTransport(t),
 	}

@@ -61,6 +61,7 @@ type Neighbor struct {
 	SendBoth, PrependLocal bool
 	Source                 policy.Source // of its routes
 	EBGP                   bool
+	Role                   Role // ours, towards it (RFC 9234)
 	Client                 bool // route reflector client (RFC 4456)
 	Drain                  bool // its session is about to end (RFC 8326)
 	AddPath                bool // may send several paths for a prefix

@@ -59,6 +59,9 @@ func (c *Core) Configure(cfg Config) {
 		c.all(func(t *table) {
 			for _, g := range t.groups {
 				g.Reconsider()
+				for _, id := range e.resend {
+					g.Resend(id)
+				}
 			}
 		})
 	}
@@ -71,6 +74,7 @@ type edits struct {
 	revise  map[packet.ID]bool // whose routes must be judged again
 	order   bool               // best paths may be others
 	sources bool               // export policies may decide otherwise
+	resend  []packet.ID        // whose routes look different
 }
 
 // setNeighbors takes the neighbors' settings over.
@@ -86,7 +90,7 @@ func (c *Core) setNeighbors(want []Neighbor) (e edits) {
 		n := c.neighbors[w.ID]
 		configured[w.ID] = true
 		changed := n.Checks != w.Checks || n.ASN != w.ASN || n.LocalASN != w.LocalASN || n.PrependLocal != w.PrependLocal || n.EBGP != w.EBGP ||
-			n.Drain != w.Drain || n.HonorShutdown != w.HonorShutdown
+			n.Drain != w.Drain || n.Role != w.Role || n.HonorShutdown != w.HonorShutdown
 		for f := range w.Families {
 			was, is := &n.Families[f], &w.Families[f]
 			var same bool
@@ -103,7 +107,10 @@ func (c *Core) setNeighbors(want []Neighbor) (e edits) {
 		info, addr := &c.infos[w.ID], n.address().As16()
 		e.order = e.order || known && (info.EBGP != w.EBGP || info.Addr != addr)
 		info.EBGP, info.Addr = w.EBGP, addr
-		source := export.Neighbor{Source: w.Source, Client: w.Client}
+		source := export.Neighbor{Source: w.Source, Client: w.Client, OTC: w.onlyToCustomer()}
+		if known && c.sources[w.ID].OTC != source.OTC {
+			e.resend = append(e.resend, w.ID)
+		}
 		e.sources = e.sources || known && c.sources[w.ID] != source
 		c.sources[w.ID] = source
 	}

@@ -134,9 +134,10 @@ func (s *sweep) passed(round uint8) {
 	}
 }
 
-// BadUpdates counts UPDATEs that RFC 7606 had something to say about.
+// BadUpdates counts UPDATEs that RFC 7606 had something to say about, routes that
+// did not fit the neighbor's messages, and route leaks that it has sent.
 type BadUpdates struct {
-	Withdrawn, Discarded, Unsendable uint64
+	Withdrawn, Discarded, Unsendable, Leaks uint64
 }
 
 // job is work over a whole table, done in slices.

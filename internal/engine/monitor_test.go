@@ -166,7 +166,7 @@ func TestMonitorBegins(t *testing.T) {
 // TestMonitorRandom: what a monitor is told, one behind the other, is what the
 // table goes through.
 func TestMonitorRandom(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range uint64(60) {
 		w := newWorld(t, seed)
 		w.stays = true // the monitors are its core's
 		m := look(w.core, MonitorFilter{BestOnly: true})

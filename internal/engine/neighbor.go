@@ -161,8 +161,8 @@ func (c *Core) params(n *neighbor, f prefix.Family) (export.Params, *packet.Next
 		Family: f, EBGP: n.EBGP, Client: n.Client, TakesStale: n.est.Restart.TakesStale, AS4: n.est.Write.AS4, ExtMsg: n.est.Write.ExtMsg,
 		NextHop: fc.NextHop, NextHopLen: uint8(len(nextHop.Own)),
 		ForeignNextHop:   f == prefix.IPv4 && n.est.Write.ExtNH,
-		GracefulShutdown: c.draining(n),
-		RemovePrivate:    fc.RemovePrivate, DefaultOriginate: fc.DefaultOriginate, SendSuppressed: fc.SendSuppressed, MaxOut: fc.MaxOut,
+		GracefulShutdown: c.draining(n), MarkOTC: n.marks(), RefuseOTC: n.refuses(),
+		RemovePrivate: fc.RemovePrivate, DefaultOriginate: fc.DefaultOriginate, SendSuppressed: fc.SendSuppressed, MaxOut: fc.MaxOut,
 		RouteServer: fc.RouteServer,
 	}
 	if n.est.Write.AddPath[f] {

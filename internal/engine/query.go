@@ -95,8 +95,9 @@ type page struct {
 
 type row struct {
 	Route
-	learned, stale    uint32 // seconds since the start, + 1
-	at, size, nextHop int    // of the block in data; size 0: Attrs are there
+	learned, stale    uint32          // seconds since the start, + 1
+	at, size, nextHop int             // of the block in data; size 0: Attrs are there
+	from              export.Neighbor // of a route after import
 }
 
 func (pg *page) reset() { pg.rows, pg.data = pg.rows[:0], pg.data[:0] }
@@ -128,6 +129,7 @@ func (pg *page) route(i int, start time.Time) *Route {
 	if r.size > 0 {
 		block := pg.data[r.at : r.at+r.size]
 		wire.Parse(block, pg.data[r.at+r.size:r.at+r.size+r.nextHop], &r.Attrs)
+		r.from.Mark(&r.Attrs)
 	}
 	if r.learned > 0 {
 		r.Learned = start.Add(time.Duration(r.learned-1) * time.Second)
@@ -368,6 +370,9 @@ func (c *Core) copy(q *Query, id rib.ID, p *rib.Path, h attr.Handle, pg *page) {
 		if nextHop = nil; !a.IsUnspecified() {
 			nextHop = a.Unmap().AsSlice()
 		}
+	}
+	if q.View != ViewReceived && !r.Rejected {
+		r.from = c.sources[rec.Key.Neighbor]
 	}
 	r.at, r.size, r.nextHop = len(pg.data), len(block), len(nextHop)
 	pg.data = append(append(pg.data, block...), nextHop...)

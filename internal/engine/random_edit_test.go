@@ -161,7 +161,7 @@ func (w *world) some(edit func(*Neighbor, *model.Neighbor)) {
 
 // editNeighbors changes one of the settings of neighbors.
 func (w *world) editNeighbors() {
-	k, f, on, n := w.r.IntN(17), prefix.Family(w.r.IntN(2)), w.r.IntN(2) == 0, w.r.IntN(5)
+	k, f, on, n := w.r.IntN(18), prefix.Family(w.r.IntN(2)), w.r.IntN(2) == 0, w.r.IntN(5)
 	both := func(x *Neighbor, set func(*Family)) {
 		for f := range x.Families {
 			set(&x.Families[f])
@@ -213,6 +213,10 @@ func (w *world) editNeighbors() {
 			if m.PathsOut > 0 {
 				m.PathsOut = max(1, n*n)
 			}
+		case 17:
+			role := Role((n + int(f)) % 6)
+			x.Role = role
+			m.Role = [...]string{"", "customer", "rs-client", "rs", "provider", "peer"}[role]
 		case 15:
 			x.HonorShutdown = on
 			m.HonorShutdown = on

@@ -48,6 +48,10 @@ func (w *world) attrs(i int) wire.Attrs {
 	if r.IntN(20) == 0 {
 		add(&a, 0xffff, uint16(6+r.IntN(2))) // LLGR_STALE, NO_LLGR
 	}
+	if r.IntN(8) == 0 {
+		a.Has |= wire.HasOTC
+		a.OTC = []uint32{n.ASN, 64777}[r.IntN(2)]
+	}
 	if !n.EBGP {
 		if r.IntN(2) == 0 {
 			a.Has |= wire.HasLocalPref

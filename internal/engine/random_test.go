@@ -257,6 +257,7 @@ func (w *world) check() {
 		}
 		var a wire.Attrs
 		w.core.store.Parse(got.Post, &a)
+		w.core.sources[w.core.store.At(got.Post).Key.Neighbor].Mark(&a)
 		if x, y := text(&a), text(&want.Attrs); x != y {
 			w.fail("%v: attributes %s, want %s", p, x, y)
 		}
@@ -348,8 +349,11 @@ func text(a *wire.Attrs) string {
 	if b.Has&wire.HasOriginatorID == 0 {
 		b.OriginatorID = 0
 	}
-	return fmt.Sprintf("origin %d path % x next hop % x med %d pref %d communities % x originator %x clusters % x has %b",
-		b.Origin, b.ASPath, b.NextHop, b.MED, b.LocalPref, b.Communities, b.OriginatorID, b.ClusterList, b.Has)
+	if b.Has&wire.HasOTC == 0 {
+		b.OTC = 0
+	}
+	return fmt.Sprintf("OTC %d origin %d path % x next hop % x med %d pref %d communities % x originator %x clusters % x has %b",
+		b.OTC, b.Origin, b.ASPath, b.NextHop, b.MED, b.LocalPref, b.Communities, b.OriginatorID, b.ClusterList, b.Has)
 }
 
 // step does one random thing.

@@ -28,13 +28,15 @@ const (
 	HasASSet     // reject_as_sets (RFC 9774)
 	OwnNextHop   // the next hop is this session's own address (RFC 4271 section 6.3)
 	TooLarge     // the policy made attributes that fit no message
+	RouteLeak    // OTC says that it has come against the roles (RFC 9234 section 5)
 	reasonsCount // how many there are
 )
 
 var reasonTexts = [reasonsCount]string{"", "rejected by the import policy",
 	"no import policy, so nothing passes (RFC 8212)", "the AS path does not begin with the neighbor's AS",
 	"our own AS is in the path", "it was reflected back to us", "the AS path is too long",
-	"the AS path has an AS_SET (RFC 9774)", "the next hop is our own address", "the policy made attributes that fit no message"}
+	"the AS path has an AS_SET (RFC 9774)", "the next hop is our own address", "the policy made attributes that fit no message",
+	"a route leak: by its attribute OTC, this neighbor must not pass it on to us (RFC 9234)"}
 
 // ReasonText is a reason for people.
 func ReasonText(r uint8) string { return reasonTexts[r] }
@@ -187,7 +189,11 @@ func (c *Core) announce(n *neighbor, u *wire.Update, f prefix.Family, mp bool, r
 		if variant != last || i == 0 {
 			r = c.judge(n, program, h, variant)
 		}
-		if program != nil && r.Reason <= ByPolicy {
+		switch {
+		case r.Reason == RouteLeak:
+			n.bad.Leaks++
+			c.complain(n, events.RouteLeak, "route leak: the route is not used", "by its attribute OTC, the neighbor must not pass it on to us (RFC 9234)", "prefix", routes[i].Prefix)
+		case program != nil && r.Reason <= ByPolicy:
 			program.Count(r.Trace, 1)
 		}
 		c.push(n, f, rib.Op{Prefix: routes[i].Prefix, PathID: routes[i].PathID, Neighbor: n.ID, Pre: h, Post: r.To, Reason: r.Reason})
@@ -310,6 +316,9 @@ func (c *Core) check(n *neighbor, a *wire.Attrs) uint8 {
 				return OwnOrigin
 			}
 		}
+	}
+	if n.leaks(a) {
+		return RouteLeak
 	}
 	if limit := n.Checks.MaxPathLength; limit > 0 && wire.PathLen(a.ASPath) > limit {
 		return PathTooLong

@@ -77,6 +77,7 @@ const (
 	RoutesKeptLong     ID = "routes-kept-long"     // and that has not come back in time
 	StaleRoutesExpired ID = "stale-routes-expired" // their time is over
 	StaleRoutesRemoved ID = "stale-routes-removed" // that were kept, and have not been announced again
+	RouteLeak          ID = "route-leak"           // a neighbor has sent what it must not pass on
 
 	OriginationInactive ID = "origination-inactive" // the kernel has no route for an origination that wants one
 	OriginationActive   ID = "origination-active"   // it has one again

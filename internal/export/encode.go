@@ -72,7 +72,11 @@ func (g *Group) encodeAs(h attr.Handle, as4 bool) encoded {
 // behind buf, which is returned grown.
 func (g *Group) transform(a *wire.Attrs, rec *attr.Record, buf []byte) []byte {
 	src := &(*g.env.Neighbors)[rec.Key.Neighbor]
+	(*g.env.Sources)[rec.Key.Neighbor].Mark(a)
 	if g.EBGP {
+		if g.MarkOTC && a.Has&wire.HasOTC == 0 {
+			a.OTC, a.Has = g.LocalASN, a.Has|wire.HasOTC
+		}
 		if g.RemovePrivate {
 			buf, a.ASPath = removePrivate(buf, a.ASPath)
 		}

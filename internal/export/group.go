@@ -34,7 +34,7 @@ type Group struct {
 	done    int      // of pending
 	queued  slab.Bits
 	force   bool      // the same block is a change as well: encoding has changed
-	owed    slab.Bits // likewise, of prefixes that wait for the kernel
+	owed    slab.Bits // likewise, of some prefixes
 
 	// With MaxOut: prefixes that are held back, and how many may come in this
 	// round. What a withdrawal leaves free counts in the next one only, when it is
@@ -99,9 +99,9 @@ func (g *Group) Resend(from packet.ID) {
 	if int(from) >= len(g.from) || g.from[from] == 0 {
 		return
 	}
-	g.force = true
 	for i := range g.out.Len() {
 		if g.neighborOf(*g.out.At(i)) == from {
+			g.owed.Set(uint32(g.idOf(i)))
 			g.Touch(g.idOf(i))
 		}
 	}

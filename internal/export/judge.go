@@ -58,8 +58,11 @@ func (g *Group) evaluate(h attr.Handle, variant uint32) attr.Result {
 	}
 	var a wire.Attrs
 	e.Store.Parse(h, &a)
-	if g.withheld(a.Communities) {
+	switch {
+	case g.withheld(a.Communities):
 		return attr.Result{Reason: ByCommunity}
+	case g.RefuseOTC && (from.OTC != 0 || a.Has&wire.HasOTC != 0):
+		return attr.Result{Reason: RouteLeak}
 	}
 	out, trace := h, uint32(0)
 	switch {

@@ -16,6 +16,7 @@ import (
 	"holdfast/internal/rib"
 	"holdfast/internal/rpki"
 	"holdfast/internal/slab"
+	"holdfast/internal/wire"
 )
 
 // NextHopKind is where a neighbor's next hops come from.
@@ -60,6 +61,9 @@ type Params struct {
 	// GracefulShutdown asks the members to prefer other ways (RFC 8326): routes have the
 	// community GRACEFUL_SHUTDOWN and, inside our AS, LOCAL_PREF 0.
 	GracefulShutdown bool
+	// MarkOTC says that members may pass routes on to their customers only, RefuseOTC
+	// that such routes are not sent to them (RFC 9234 section 5).
+	MarkOTC, RefuseOTC bool
 	// SendSuppressed sends what Env.Suppressed keeps from others.
 	SendSuppressed bool
 	// MaxOut is how many routes are sent at the most, 0: any number. Those of
@@ -85,6 +89,17 @@ func (p *Params) maxMsg() int {
 type Neighbor struct {
 	Source policy.Source
 	Client bool // route reflector client
+	// OTC is the AS number that its routes have in the attribute OTC if they have come
+	// without; 0: none (RFC 9234 section 5). It is not in the blocks, or each would
+	// be there twice.
+	OTC uint32
+}
+
+// Mark gives a route of the neighbor the attribute OTC that it is to have.
+func (n *Neighbor) Mark(a *wire.Attrs) {
+	if n.OTC != 0 && a.Has&wire.HasOTC == 0 {
+		a.OTC, a.Has = n.OTC, a.Has|wire.HasOTC
+	}
 }
 
 // Env is what all groups of a table share. The engine owns it.
@@ -137,6 +152,7 @@ const (
 	NotYetInstalled // the kernel has yet to acknowledge it
 	NotInstalled    // the kernel has refused it
 	LongLivedStale  // kept for long after its session, and the members do not know of that
+	RouteLeak       // it would be one (RFC 9234)
 	NotForClient    // a route server does not put itself in the place of a next hop
 	reasonsLength   // how many there are
 )
@@ -147,6 +163,7 @@ var reasons = [reasonsLength]string{"sent", "rejected by the export policy",
 	"too large for the neighbor's messages", "an aggregate stands for it (suppress)", "max_prefixes_out is reached", "it came from this neighbor", "there is no best path",
 	"the kernel has not acknowledged it yet", "the kernel does not take it",
 	"it is stale (llgr-stale), and the neighbor does not take part in long-lived graceful restart (RFC 9494)",
+	"it would be a route leak: by its attribute OTC, it is for customers only (RFC 9234)",
 	"its next hop is of no use to the neighbor, and a route server takes nobody's place (RFC 7947)"}
 
 // ReasonText is a reason for people.

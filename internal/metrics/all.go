@@ -128,6 +128,9 @@ func all() []metric {
 				set(float64(n.Counters.Discarded), n.Name, "attribute_discard")
 			}
 		}},
+		{"holdfast_neighbor_route_leaks_total", "Routes of the neighbor that were route leaks by the attribute OTC (RFC 9234).", counter, neighbor, each(func(n *api.NeighborDetail) float64 {
+			return float64(n.Counters.Leaks)
+		})},
 		{"holdfast_neighbor_unsendable_routes_total", "Routes that fitted no message to the neighbor.", counter, neighbor, each(func(n *api.NeighborDetail) float64 {
 			return float64(n.Counters.Unsendable)
 		})},

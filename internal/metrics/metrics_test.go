@@ -39,7 +39,7 @@ func figures() *Figures {
 		Counters: api.Counters{
 			In:       api.MessageCounts{Open: 3, Update: 4, Notification: 1, Keepalive: 5, Refresh: 6, Bytes: 700},
 			Out:      api.MessageCounts{Open: 4, Update: 8, Bytes: 900},
-			Sessions: 3, TreatAsWithdraw: 7, Discarded: 8, Unsendable: 9, Queued: 10,
+			Sessions: 3, TreatAsWithdraw: 7, Discarded: 8, Unsendable: 9, Queued: 10, Leaks: 12,
 		},
 		BFD: &api.BFD{State: 3, Failures: 2, Sent: 20, Received: 30, Missed: 4},
 	}
@@ -135,6 +135,7 @@ func TestScrape(t *testing.T) {
 		`holdfast_neighbor_bytes_total{direction="in",neighbor="transit-a"} 700`,
 		`holdfast_neighbor_bytes_total{direction="out",neighbor="transit-a"} 900`,
 		`holdfast_neighbor_malformed_updates_total{action="treat_as_withdraw",neighbor="transit-a"} 7`,
+		`holdfast_neighbor_route_leaks_total{neighbor="transit-a"} 12`,
 		`holdfast_neighbor_malformed_updates_total{action="attribute_discard",neighbor="transit-a"} 8`,
 		`holdfast_neighbor_unsendable_routes_total{neighbor="transit-a"} 9`,
 		`holdfast_neighbor_queued_packets{neighbor="transit-a"} 10`,

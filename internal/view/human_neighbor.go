@@ -334,6 +334,7 @@ func (h *human) counters(d *pb.NeighborDetail) *table {
 	t.texts("bytes", Count(in.GetBytes()), Count(out.GetBytes()))
 	t.texts("treated as withdraw", Count(c.GetTreatAsWithdraw()), "")
 	t.texts("attributes discarded", Count(c.GetAttributesDiscarded()), "")
+	t.texts("route leaks", Count(c.GetRouteLeaks()), "")
 	t.texts("too large to send", "", Count(c.GetUnsendable()))
 	t.texts("waiting to be sent", "", Count(c.GetQueued()))
 	return t

@@ -36,9 +36,11 @@ type VRP struct {
 
 // Neighbor is one as the model knows it.
 type Neighbor struct {
-	ID             int
-	EBGP, Client   bool
-	RouteServer    bool // it is a client of ours as a route server
+	ID           int
+	EBGP, Client bool
+	RouteServer  bool // it is a client of ours as a route server
+	// Role is what it is to us: "customer", "peer", "provider", "rs", "rs-client" or "".
+	Role           string
 	Drain          bool // it is to prefer other ways
 	Last           bool // we prefer other ways
 	ASN            uint32
@@ -236,6 +238,16 @@ func (r *Router) hasMoreSpecific(p prefix.Prefix) bool {
 func (r *Router) accept(n *Neighbor, p prefix.Prefix, a *Route) bool {
 	if first, ok := wire.FirstAS(a.ASPath); n.EBGP && n.EnforceFirstAS && !(ok && first == n.ASN) {
 		return false
+	}
+	// RFC 9234 section 5, ingress.
+	has := a.Has&wire.HasOTC != 0
+	switch {
+	case !n.EBGP:
+	case has && (n.Role == "customer" || n.Role == "rs-client"), has && n.Role == "peer" && a.OTC != n.ASN:
+		return false
+	case !has && (n.Role == "provider" || n.Role == "peer" || n.Role == "rs"):
+		a.Has |= wire.HasOTC
+		a.OTC = n.ASN
 	}
 	if n.MaxPathLength > 0 && wire.PathLen(a.ASPath) > n.MaxPathLength {
 		return false
@@ -458,6 +470,10 @@ func (r *Router) passes(n *Neighbor, p prefix.Prefix, x *Path) *wire.Attrs {
 	if hasCommunity(a.Communities, wire.LLGRStale) && !n.TakesStale {
 		return nil
 	}
+	// RFC 9234 section 5, egress.
+	if n.EBGP && a.Has&wire.HasOTC != 0 && (n.Role == "provider" || n.Role == "peer" || n.Role == "rs") {
+		return nil
+	}
 	for c := a.Communities; len(c) >= 4; c = c[4:] {
 		if !n.RouteServer && bytes.Equal(c[:3], []byte{0xff, 0xff, 0xff}) {
 			if c[3] == 2 || n.EBGP && (c[3] == 1 || c[3] == 3) {
@@ -493,6 +509,10 @@ func (r *Router) send(n, from *Neighbor, a Route, ownMED bool) *wire.Attrs {
 	byKind := n.NextHopSelf || n.EBGP && !n.NextHopUnchanged && !n.RouteServer && !n.onLink(a.NextHop)
 	if a.Own || byKind && !a.Kept || len(a.NextHop) == 0 {
 		a.NextHop = n.NextHop
+	}
+	if n.EBGP && a.Has&wire.HasOTC == 0 && (n.Role == "customer" || n.Role == "peer" || n.Role == "rs-client") {
+		a.Has |= wire.HasOTC
+		a.OTC = n.KnownAs
 	}
 	if n.EBGP {
 		if from != nil && !ownMED && !n.RouteServer {

@@ -4253,8 +4253,10 @@ type NeighborCounters struct {
 	AttributesDiscarded uint64                 `protobuf:"varint,5,opt,name=attributes_discarded,json=attributesDiscarded,proto3" json:"attributes_discarded,omitempty"`
 	Unsendable          uint64                 `protobuf:"varint,6,opt,name=unsendable,proto3" json:"unsendable,omitempty"`
 	Queued              uint64                 `protobuf:"varint,7,opt,name=queued,proto3" json:"queued,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// Routes that the neighbor must not pass on to us (RFC 9234).
+	RouteLeaks    uint64 `protobuf:"varint,8,opt,name=route_leaks,json=routeLeaks,proto3" json:"route_leaks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *NeighborCounters) Reset() {
@@ -4332,6 +4334,13 @@ func (x *NeighborCounters) GetUnsendable() uint64 {
 func (x *NeighborCounters) GetQueued() uint64 {
 	if x != nil {
 		return x.Queued
+	}
+	return 0
+}
+
+func (x *NeighborCounters) GetRouteLeaks() uint64 {
+	if x != nil {
+		return x.RouteLeaks
 	}
 	return 0
 }
@@ -7818,7 +7827,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\fnotification\x18\x03 \x01(\x04R\fnotification\x12\x1c\n" +
 	"\tkeepalive\x18\x04 \x01(\x04R\tkeepalive\x12\x18\n" +
 	"\arefresh\x18\x05 \x01(\x04R\arefresh\x12\x14\n" +
-	"\x05bytes\x18\x06 \x01(\x04R\x05bytes\"\x9f\x02\n" +
+	"\x05bytes\x18\x06 \x01(\x04R\x05bytes\"\xc0\x02\n" +
 	"\x10NeighborCounters\x12*\n" +
 	"\x02in\x18\x01 \x01(\v2\x1a.holdfast.v1.MessageCountsR\x02in\x12,\n" +
 	"\x03out\x18\x02 \x01(\v2\x1a.holdfast.v1.MessageCountsR\x03out\x12\x1a\n" +
@@ -7828,7 +7837,9 @@ const file_holdfast_proto_rawDesc = "" +
 	"\n" +
 	"unsendable\x18\x06 \x01(\x04R\n" +
 	"unsendable\x12\x16\n" +
-	"\x06queued\x18\a \x01(\x04R\x06queued\"\xe9\x05\n" +
+	"\x06queued\x18\a \x01(\x04R\x06queued\x12\x1f\n" +
+	"\vroute_leaks\x18\b \x01(\x04R\n" +
+	"routeLeaks\"\xe9\x05\n" +
 	"\x0eNeighborDetail\x12\x14\n" +
 	"\x05local\x18\x01 \x01(\tR\x05local\x12\x16\n" +
 	"\x06remote\x18\x02 \x01(\tR\x06remote\x12\x18\n" +

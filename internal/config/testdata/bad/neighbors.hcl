@@ -69,6 +69,14 @@ neighbor "client" {
   import                 = policy.all
 }
 
+neighbor "roles" {
+  address      = "192.0.2.78"
+  asn          = 64501
+  require_role = true
+  import       = policy.all
+  export       = policy.all
+}
+
 neighbor "rs-client" {
   address             = "192.0.2.77"
   asn                 = 64501

@@ -204,6 +204,7 @@ neighbor "everything" {
   local_asn_options    = ["send-both", "prepend-inbound"]
   dual_as              = true
   local_role           = "provider"
+  require_role         = true
   local_address        = "192.0.2.1"
   port                 = 1179
   passive              = true
