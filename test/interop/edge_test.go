@@ -166,7 +166,8 @@ func (s streams) lossless(t *testing.T) {
 // kernelRoutes are the kernel routes of a protocol on the edge router.
 func (e *edge) kernelRoutes(protocol string) string {
 	e.t.Helper()
-	return e.hf.Run("ip", "-4", "route", "show", "table", "all", "proto", protocol) + e.hf.Run("ip", "-6", "route", "show", "table", "all", "proto", protocol)
+	// -o: one line for each, also where it has several ways.
+	return e.hf.Run("ip", "-o", "-4", "route", "show", "table", "all", "proto", protocol) + e.hf.Run("ip", "-o", "-6", "route", "show", "table", "all", "proto", protocol)
 }
 
 // noCircles: no packet may have run until its time was over.
@@ -275,6 +276,9 @@ func TestEdgeFlush(t *testing.T) {
 	e.router.Restart(func() {
 		if left := e.kernelRoutes("144"); left != "" {
 			t.Errorf("holdfast has left\n%s", left)
+		}
+		if left := e.hf.Run("ip", "nexthop", "show"); left != "" {
+			t.Errorf("holdfast has left the nexthop objects\n%s", left)
 		}
 		if now := e.kernelRoutes("static"); now != theirs {
 			t.Errorf("the routes of others were\n%sand are\n%s", theirs, now)
