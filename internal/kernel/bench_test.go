@@ -3,7 +3,9 @@
 package kernel
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -56,4 +58,40 @@ func processor(b *testing.B) int64 {
 		b.Fatal(err)
 	}
 	return u.Utime.Nano() + u.Stime.Nano()
+}
+
+// BenchmarkLoss takes the way of a large table's routes away, while another one
+// stands by: with one message, and with its link.
+func BenchmarkLoss(b *testing.B) {
+	const routes, batchSize = 500_000, 4096
+	world(b)
+	k := open(b)
+	legs := []fib.ObjectChange{leg(b, first, "10.1.0.2", "a0"), leg(b, first+1, "10.2.0.2", "b0"), pair(first+2, first, first+1)}
+	mustObjects(b, k, legs...)
+	for i := 0; i < routes; i += batchSize {
+		var batch []fib.Change
+		for j := range min(batchSize, routes-i) {
+			c := through("10.9.0.0/16", first+2)
+			c.Prefix = numbered(i + j)
+			batch = append(batch, c)
+		}
+		mustWrite(b, k, batch...)
+	}
+	for b.Loop() {
+		start := time.Now()
+		mustObjects(b, k, gone(first))
+		b.ReportMetric(float64(time.Since(start).Microseconds()), "µs/message")
+		again := pair(first+2, first, first+1)
+		again.Replace = true
+		mustObjects(b, k, legs[0], again)
+		start = time.Now()
+		sh(b, "ip link set a1 down")
+		for !strings.Contains(sh(b, "ip route get 20.0.7.1"), "10.2.0.2") {
+		}
+		b.ReportMetric(float64(time.Since(start).Microseconds()), "µs/link")
+		sh(b, "ip link set a1 up; until ip link show a0 | grep -q LOWER_UP; do :; done")
+		mustObjects(b, k, legs[0], again)
+	}
+	b.ReportMetric(0, "ns/op")
+	sh(b, "ip nexthop flush proto 144 >/dev/null")
 }

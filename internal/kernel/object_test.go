@@ -16,7 +16,7 @@ import (
 const first = fib.FirstObject
 
 // leg is a leg by a gateway.
-func leg(t *testing.T, id uint32, gateway, dev string) fib.ObjectChange {
+func leg(t testing.TB, id uint32, gateway, dev string) fib.ObjectChange {
 	return fib.ObjectChange{Object: fib.Object{ID: id, Hop: fib.Hop{Gateway: netip.MustParseAddr(gateway), Link: link(t, dev)}}}
 }
 

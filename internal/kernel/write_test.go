@@ -45,7 +45,7 @@ func at(t *testing.T, k *Kernel, c fib.Change) []route {
 }
 
 // link is the index of an interface.
-func link(t *testing.T, name string) int {
+func link(t testing.TB, name string) int {
 	t.Helper()
 	i, err := net.InterfaceByName(name)
 	if err != nil {
