@@ -163,6 +163,8 @@ func (r *reader) protect(b *hclsyntax.Block) {
 	}
 	p := &Protect{Name: name, Pos: pos(b.TypeRange)}
 	decode(r, protectBlock, "protect "+quote(name), b.DefRange(), b.Body, p)
-	r.warnf(b.TypeRange, "it is checked and kept, nothing more", "protect %s does not protect yet: this version of holdfast does not act on protect blocks", quote(name))
+	if len(p.AnnouncedTo) > 0 {
+		r.warnf(b.TypeRange, "its prefixes come first when something is lost, and that is all", "protect %s does not watch who is announced them: this version of holdfast does not act on announced_to", quote(name))
+	}
 	r.cfg.Protects = append(r.cfg.Protects, p)
 }

@@ -39,6 +39,9 @@ func engineConfig(cfg *config.Config, ids *numbers, revision uint32) (engine.Con
 		}
 		out.Neighbors = append(out.Neighbors, en)
 	}
+	for _, p := range cfg.Protects {
+		out.Protect = append(out.Protect, p.Prefixes.Set)
+	}
 	for _, o := range cfg.Originates {
 		table, err := ids.table(o.Table)
 		if err != nil {

@@ -25,6 +25,8 @@ type Config struct {
 	Originate []Origination
 	Aggregate []Aggregate
 	Static    []Static
+	// Protect are the prefixes that come before all others when something is lost.
+	Protect []*policy.PrefixSet
 }
 
 // Table is a routing table.

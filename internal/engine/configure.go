@@ -47,6 +47,7 @@ func (c *Core) Configure(cfg Config) {
 	if again {
 		c.redecide(cause)
 	}
+	c.setProtected(old.Protect)
 	c.setInstallers(e.sources)
 	c.setOriginations(cfg.Originate, cause)
 	c.setStatics(cfg.Static, cause)

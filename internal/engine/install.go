@@ -27,6 +27,7 @@ type installer struct {
 
 	state   slab.Array[uint32] // by rib.ID: the forward that the kernel has, 0 for none
 	pending []rib.ID           // to look at, each once
+	first   []rib.ID           // of them, protected ones
 	queued  slab.Bits
 	flying  slab.Bits // the kernel has yet to answer
 	// doubtful ones are written again, even if nothing else is wanted: a change
@@ -67,6 +68,14 @@ func newInstaller(t *table, s Install, store *attr.Store, f *forwards, w *kernel
 func (x *installer) touch(id rib.ID) {
 	x.quiet.Clear(uint32(id))
 	if x.queued.Set(uint32(id)) {
+		x.enqueue(id)
+	}
+}
+
+func (x *installer) enqueue(id rib.ID) {
+	if x.t.First.Has(uint32(id)) {
+		x.first = append(x.first, id)
+	} else {
 		x.pending = append(x.pending, id)
 	}
 }
@@ -77,7 +86,7 @@ func (x *installer) touchQuietly(id rib.ID) {
 		if !x.flying.Has(uint32(id)) {
 			x.quiet.Set(uint32(id))
 		}
-		x.pending = append(x.pending, id)
+		x.enqueue(id)
 	}
 }
 
@@ -92,7 +101,7 @@ func (x *installer) switched(c *Core, id rib.ID) bool {
 	}
 	x.quiet.Set(uint32(id))
 	if x.queued.Set(uint32(id)) {
-		x.pending = append(x.pending, id)
+		x.enqueue(id)
 	}
 	return true
 }
@@ -281,16 +290,20 @@ func (x *installer) passes(c *Core, best *rib.Path, id rib.ID) bool {
 // drain hands the kernel up to limit changes and reports whether it did
 // anything.
 func (x *installer) drain(c *Core, limit int) bool {
-	if len(x.pending) == 0 || !x.writer.room() {
+	list := &x.pending
+	if len(x.first) > 0 {
+		list = &x.first
+	}
+	if len(*list) == 0 || !x.writer.room() {
 		return false
 	}
-	todo := x.pending[:min(limit, len(x.pending))]
+	todo := (*list)[:min(limit, len(*list))]
 	for _, id := range todo {
 		x.queued.Clear(uint32(id))
 		x.update(c, id)
 	}
-	if x.pending = x.pending[len(todo):]; len(x.pending) == 0 {
-		x.pending = nil
+	if *list = (*list)[len(todo):]; len(*list) == 0 {
+		*list = nil
 	}
 	x.writer.flush()
 	x.forwards.sweep()
@@ -462,7 +475,7 @@ func (x *installer) retry() {
 }
 
 // idle reports whether the kernel has all that it should.
-func (x *installer) idle() bool { return len(x.pending) == 0 && x.flying.Len() == 0 }
+func (x *installer) idle() bool { return len(x.pending)+len(x.first) == 0 && x.flying.Len() == 0 }
 
 // bytes is the memory that it takes.
 func (x *installer) bytes() uint64 {

@@ -108,22 +108,27 @@ func (c *Core) expire(n *neighbor, f prefix.Family) {
 	}
 }
 
-// drop withdraws all of a neighbor's routes of a family, in slices. None is used
-// from here on.
+// drop withdraws all of a neighbor's routes of a family, in slices: from protected
+// prefixes first, then where others hear of it. None is used from here on.
 func (c *Core) drop(n *neighbor, f prefix.Family) {
 	n.counts[f].kept = kept{}
 	if n.counts[f].paths == 0 {
 		return
 	}
 	c.infos[n.ID].Gone[f] = true
-	from := rib.ID(1)
+	pass, from := rib.PassFirst, rib.ID(1)
 	c.soon(n.ID, func() bool {
-		next, d := c.of(n, f).RemoveNeighbor(from, c.pace.walk, n.ID, rib.NewCause(rib.CauseDown, uint32(n.ID)))
+		next, d := c.of(n, f).RemoveNeighbor(pass, from, c.pace.walk, n.ID, rib.NewCause(rib.CauseDown, uint32(n.ID)))
 		c.count(n, f, d)
-		if from = next; from == 0 {
-			c.infos[n.ID].Gone[f] = false
+		if from = next; from != 0 {
+			return false
 		}
-		return from == 0
+		if pass == rib.PassAll {
+			c.infos[n.ID].Gone[f] = false
+			return true
+		}
+		pass, from = pass+1, 1
+		return false
 	})
 }
 

@@ -344,18 +344,23 @@ func (c *Core) walkMoved() {
 		n := c.store.At(h).Hop
 		return int(n) < len(moved) && moved[n]
 	}
-	at, from := 0, rib.ID(0)
+	pass, at, from := rib.PassFirst, 0, rib.ID(0)
 	c.soon(0, func() bool {
 		if from == 0 {
-			at, from, moved = 0, 1, make([]bool, len(hs.list))
+			pass, at, from, moved = rib.PassFirst, 0, 1, make([]bool, len(hs.list))
 			for id := range hs.moved {
 				moved[id] = true
 			}
 			clear(hs.moved)
 		}
 		t := c.tables[at/prefix.Families][at%prefix.Families]
-		if from = t.RedecideIf(from, c.pace.walk, cause, which); from == 0 && at+1 < len(c.tables)*prefix.Families {
-			at, from = at+1, 1
+		if from = t.RedecideIf(pass, from, c.pace.walk, cause, which); from == 0 {
+			switch {
+			case at+1 < len(c.tables)*prefix.Families:
+				at, from = at+1, 1
+			case pass == rib.PassFirst:
+				pass, at, from = rib.PassAll, 0, 1
+			}
 		}
 		if from != 0 {
 			return false

@@ -31,6 +31,7 @@ func (c *Core) newTable(id TableID, f prefix.Family) *table {
 	if c.hops != nil {
 		t.Hops = &c.hops.Hops
 	}
+	t.IsFirst = protects(c.cfg.Protect)
 	t.env = &export.Env{Store: c.store, Table: t.Table, Neighbors: &c.infos, Sources: &c.sources, VRPs: &c.vrps,
 		Unsendable: c.unsendable, Limited: c.limited, Referenced: t.referenced}
 	return t

@@ -31,6 +31,7 @@ type Group struct {
 	members []*Member
 
 	pending []rib.ID // to look at, each once
+	first   []rib.ID // likewise, of prefixes that come before all others
 	done    int      // of pending
 	queued  slab.Bits
 	force   bool      // the same block is a change as well: encoding has changed
@@ -110,13 +111,17 @@ func (g *Group) Resend(from packet.ID) {
 // Touch says that the best path of a prefix may have changed, or where WantsAll
 // holds any of its paths.
 func (g *Group) Touch(id rib.ID) {
-	if g.queued.Set(uint32(id)) {
+	switch {
+	case !g.queued.Set(uint32(id)):
+	case g.MaxOut == 0 && g.env.Table.First.Has(uint32(id)):
+		g.first = append(g.first, id)
+	default:
 		g.pending = append(g.pending, id)
 	}
 }
 
 // Pending is how many prefixes wait to be looked at.
-func (g *Group) Pending() int { return len(g.pending) - g.done }
+func (g *Group) Pending() int { return len(g.pending) - g.done + len(g.first) }
 
 // Needs reports whether the group or a member must still do something about id.
 func (g *Group) Needs(id rib.ID) bool {
@@ -169,8 +174,8 @@ func (g *Group) Members() []*Member { return g.members }
 // Close gives up what the group holds. It has no members any more, and
 // Env.Referenced does not ask it any more.
 func (g *Group) Close() {
-	out, pending := g.out, g.pending[g.done:]
-	g.out, g.pending, g.done, g.queued = slab.Array[attr.Handle]{}, nil, 0, slab.Bits{}
+	out, pending := g.out, append(g.pending[g.done:], g.first...)
+	g.out, g.pending, g.first, g.done, g.queued = slab.Array[attr.Handle]{}, nil, nil, 0, slab.Bits{}
 	if g.numbers != nil {
 		g.numbers.drop(g)
 	}
@@ -244,7 +249,11 @@ func (g *Group) Drain(limit int) bool {
 		}
 	}
 	b := g.bucket()
-	todo := g.pending[g.done:min(g.done+limit, len(g.pending))]
+	first := len(g.first) > 0
+	todo := g.first[:min(limit, len(g.first))]
+	if !first {
+		todo = g.pending[g.done:min(g.done+limit, len(g.pending))]
+	}
 	g.warm(todo)
 	g.room = g.MaxOut - g.count
 	for _, id := range todo {
@@ -256,8 +265,15 @@ func (g *Group) Drain(limit int) bool {
 	for _, id := range todo {
 		g.tidy(id)
 	}
-	switch g.done += len(todo); {
-	case g.done == len(g.pending):
+	if first {
+		if g.first = g.first[len(todo):]; len(g.first) == 0 {
+			g.first = nil
+		}
+	} else {
+		g.done += len(todo)
+	}
+	switch {
+	case g.Pending() == 0:
 		g.pending, g.done, g.force = g.pending[:0], 0, false
 		if cap(g.pending) > 1<<16 {
 			g.pending = nil

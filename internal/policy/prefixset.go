@@ -172,6 +172,13 @@ func (s *PrefixSet) Contains(p prefix.Prefix) bool {
 	return s.index6.contains(s.v6, p)
 }
 
+// Equal reports whether two sets have the same entries.
+func (s *PrefixSet) Equal(t *PrefixSet) bool {
+	s.close()
+	t.close()
+	return s.digest == t.digest
+}
+
 // Find is the first entry that selects p. It looks at each: for people.
 func (s *PrefixSet) Find(p prefix.Prefix) (PrefixRange, Pos, bool) {
 	for r, pos := range s.All() {

@@ -9,7 +9,6 @@ package rib
 
 import (
 	"math"
-	"unsafe"
 
 	"holdfast/internal/attr"
 	"holdfast/internal/packet"
@@ -111,6 +110,10 @@ type Table struct {
 	Hops *Hops
 	// NoteAll has the changes of all usable paths noted, see Others.
 	NoteAll bool
+	// First has the prefixes that are to be looked at before all others: those for
+	// which IsFirst holds. It is nil where there are none.
+	First   slab.Bits
+	IsFirst func(prefix.Prefix) bool
 	// Decision are the options of the ladder.
 	Decision Options
 }
@@ -221,6 +224,9 @@ func (t *Table) add(hash uint64, p prefix.Prefix) ID {
 	}
 	id, _ := t.entries.Alloc()
 	t.index.insert(hash, p, ID(id))
+	if t.IsFirst != nil && t.IsFirst(p) {
+		t.First.Set(id)
+	}
 	return ID(id)
 }
 
@@ -565,6 +571,7 @@ func b2u(b bool) uint8 {
 func (t *Table) Collect(id ID) {
 	if e := t.entries.At(uint32(id)); e.n == 0 && e.flags&flagPinned == 0 && t.Live(id) {
 		t.countBest(e)
+		t.First.Clear(uint32(id))
 		t.index.remove(id)
 		t.entries.Free(uint32(id))
 		e.flags = flagFree
@@ -589,12 +596,3 @@ func (t *Table) BestCount() int { return t.best }
 
 // PathCount is how many paths there are.
 func (t *Table) PathCount() int { return t.paths }
-
-// Usage is the memory that the table takes, in bytes.
-type Usage struct{ Index, Entries, Chunks, Journal uint64 }
-
-// Usage measures the table.
-func (t *Table) Usage() Usage {
-	return Usage{t.index.bytes(), t.entries.Bytes(unsafe.Sizeof(entry{})), t.more.Bytes(unsafe.Sizeof(chunk{})),
-		uint64(cap(t.journal)+cap(t.read))*uint64(unsafe.Sizeof(Change{})) + uint64(cap(t.others)+cap(t.told))*4}
-}

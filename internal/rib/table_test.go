@@ -159,7 +159,7 @@ func TestTableAgainstTwin(t *testing.T) {
 			case 0: // the session ends, in slices
 				l.infos[n.ID].Gone[prefix.IPv4] = true
 				for id := ID(1); id != 0; {
-					id, _ = l.t.RemoveNeighbor(id, 2, packet.ID(n.ID), 0)
+					id, _ = l.t.RemoveNeighbor(PassAll, id, 2, packet.ID(n.ID), 0)
 				}
 				l.infos[n.ID].Gone[prefix.IPv4] = false
 				n.Clear()
@@ -184,7 +184,7 @@ func TestTableAgainstTwin(t *testing.T) {
 		}
 		for _, n := range l.twin.Neighbors {
 			for id := ID(1); id != 0; {
-				id, _ = l.t.RemoveNeighbor(id, 100, packet.ID(n.ID), 0)
+				id, _ = l.t.RemoveNeighbor(PassAll, id, 100, packet.ID(n.ID), 0)
 			}
 		}
 		for _, ch := range l.t.Journal() {
@@ -202,7 +202,7 @@ func TestJournalHasCauses(t *testing.T) {
 	a := wire.Attrs{Has: wire.HasOrigin | wire.HasASPath, NextHop: []byte{10, 0, 0, 1}}
 	h := l.s.Intern(attr.Key{Neighbor: 1}, a.Append(nil, false), nil)
 	l.t.Apply([]Op{{Prefix: p, Neighbor: 1, Pre: h, Post: h}}, 0, NewCause(CauseUpdate, 1))
-	l.t.RemoveNeighbor(1, 10, 1, NewCause(CauseDown, 1))
+	l.t.RemoveNeighbor(PassAll, 1, 10, 1, NewCause(CauseDown, 1))
 	var got []string
 	for _, ch := range l.t.Journal() {
 		got = append(got, fmt.Sprint(l.t.Prefix(ch.ID), " ", ch.Cause.Kind(), " ", ch.Cause.Subject()))

@@ -21,10 +21,55 @@ func (t *Table) walk(from ID, limit int, f func(ID, *entry)) ID {
 	return end + 1
 }
 
-// RemoveNeighbor withdraws all paths of a neighbor among limit prefixes. It
-// returns where to go on, 0 at the end.
-func (t *Table) RemoveNeighbor(from ID, limit int, n packet.ID, cause Cause) (next ID, d Delta) {
-	return t.RemoveIf(from, limit, cause, func(p *Path) bool { return p.Neighbor == n })
+// Pass says which prefixes a walk looks at. What is urgent takes one pass after the
+// other.
+type Pass uint8
+
+const (
+	PassFirst Pass = iota // those of First
+	PassBest              // those whose best path it is about: others hear of them
+	PassAll
+)
+
+// pass is walk for the prefixes of a pass about what want says.
+func (t *Table) pass(which Pass, from ID, limit int, want func(*Path) bool, f func(ID, *entry)) ID {
+	switch which {
+	case PassFirst:
+		for ; limit > 0; limit-- {
+			id, ok := t.First.Next(uint32(from))
+			if !ok {
+				return 0
+			}
+			f(ID(id), t.entries.At(id))
+			from = ID(id) + 1
+		}
+		return from
+	case PassBest:
+		return t.walk(from, limit, func(id ID, e *entry) {
+			if e.n > 0 && want(&e.first) {
+				f(id, e)
+			}
+		})
+	}
+	return t.walk(from, limit, f)
+}
+
+// ReviewFirst asks of limit prefixes whether they are of First. It returns where to
+// go on, 0 at the end.
+func (t *Table) ReviewFirst(from ID, limit int) ID {
+	return t.walk(from, limit, func(id ID, _ *entry) {
+		if t.IsFirst != nil && t.IsFirst(t.Prefix(id)) {
+			t.First.Set(uint32(id))
+		} else {
+			t.First.Clear(uint32(id))
+		}
+	})
+}
+
+// RemoveNeighbor withdraws all paths of a neighbor among limit prefixes of a pass.
+// It returns where to go on, 0 at the end.
+func (t *Table) RemoveNeighbor(pass Pass, from ID, limit int, n packet.ID, cause Cause) (next ID, d Delta) {
+	return t.removeIf(pass, from, limit, cause, func(p *Path) bool { return p.Neighbor == n })
 }
 
 // RemoveStale is RemoveNeighbor for the paths that were announced before the
@@ -40,7 +85,11 @@ func (p *Path) Before(round uint8) bool { return int8(p.round-round) < 0 }
 // RemoveIf withdraws the paths among limit prefixes for which gone holds. It
 // returns where to go on, 0 at the end.
 func (t *Table) RemoveIf(from ID, limit int, cause Cause, gone func(*Path) bool) (next ID, d Delta) {
-	next = t.walk(from, limit, func(id ID, e *entry) {
+	return t.removeIf(PassAll, from, limit, cause, gone)
+}
+
+func (t *Table) removeIf(pass Pass, from ID, limit int, cause Cause, gone func(*Path) bool) (next ID, d Delta) {
+	next = t.pass(pass, from, limit, gone, func(id ID, e *entry) {
 		for {
 			p := t.find(e, gone)
 			if p == nil {
@@ -162,12 +211,13 @@ func (t *Table) Equal(id ID, f func(*Path) bool) {
 	})
 }
 
-// RedecideIf chooses the best path anew of those of limit prefixes that have a
+// RedecideIf chooses the best path anew of those of limit prefixes of a pass that have a
 // path for whose block it is asked, and notes each of them: its next hop is
 // another one now. It returns where to go on, 0 at the end.
-func (t *Table) RedecideIf(from ID, limit int, cause Cause, f func(attr.Handle) bool) ID {
-	return t.walk(from, limit, func(id ID, e *entry) {
-		if t.find(e, func(p *Path) bool { return p.Post != 0 && f(p.Post) }) == nil {
+func (t *Table) RedecideIf(pass Pass, from ID, limit int, cause Cause, f func(attr.Handle) bool) ID {
+	about := func(p *Path) bool { return p.Post != 0 && f(p.Post) }
+	return t.pass(pass, from, limit, about, func(id ID, e *entry) {
+		if t.find(e, about) == nil {
 			return
 		}
 		if best := t.decide(e); best != nil && best != &e.first {
