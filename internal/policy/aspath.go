@@ -8,6 +8,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"holdfast/internal/rpki"
 	"holdfast/internal/wire"
 )
 
@@ -62,6 +63,35 @@ func pathOrigin(path []byte, own uint32) (asn uint32, ok bool) {
 		return own, true
 	}
 	return wire.OriginAS(path)
+}
+
+// Verification is how the AS paths of a neighbor are verified (draft-ietf-sidrops-
+// aspa-verification section 6). The zero value is for one whose role is not known.
+type Verification struct {
+	Direction rpki.Direction
+	First     uint32 // the AS that they begin with; 0: any, as from a route server
+}
+
+// State is that of a path.
+func (v Verification) State(by *rpki.ASPAs, path []byte) rpki.State {
+	if v.Direction == rpki.Unverified || by.Len() == 0 {
+		return rpki.Unknown
+	}
+	var buf [64]uint32
+	asns := buf[:0]
+	for h := (pathHops{path: path}); h.next(); {
+		asn := binary.BigEndian.Uint32(h.hop)
+		if h.set {
+			return rpki.Invalid
+		}
+		if n := len(asns); n == 0 || asns[n-1] != asn {
+			asns = append(asns, asn)
+		}
+	}
+	if len(asns) == 0 || v.First != 0 && asns[0] != v.First {
+		return rpki.Invalid
+	}
+	return by.Verify(v.Direction, asns)
 }
 
 // pathContains reports whether an AS of the path is in one of the sets.

@@ -110,12 +110,13 @@ const (
 	CondOrigin                     // Origins
 	CondFamily                     // Families
 	CondRPKI                       // States: of the route as it came (RFC 6811)
+	CondASPA                       // States: of its AS path as it came
 	kinds
 )
 
 var kindNames = [kinds]string{"prefix", "prefix_length", "next_hop", "neighbor", "group", "source",
 	"as_path", "as_path_contains", "as_path_origin", "as_path_first", "as_path_length",
-	"community", "community_all", "med", "local_pref", "origin", "family", "rpki"}
+	"community", "community_all", "med", "local_pref", "origin", "family", "rpki", "aspa"}
 
 func (k Kind) String() string { return kindNames[k] }
 

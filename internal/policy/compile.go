@@ -136,7 +136,7 @@ func (c *compiler) cond(src *Condition) (cond, error) {
 		for _, o := range src.Origins {
 			out.mask |= 1 << o
 		}
-	case CondRPKI:
+	case CondRPKI, CondASPA:
 		for _, s := range src.States {
 			out.mask |= 1 << s
 		}

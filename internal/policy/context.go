@@ -70,6 +70,8 @@ type Route struct {
 	// Validity is the validation state. Eval sets it by the variant, for programs
 	// that ask for it.
 	Validity rpki.State
+	// Path is the state of the AS path, by Verification.
+	Path rpki.State
 }
 
 // Result is what a program says about a route.

@@ -215,6 +215,8 @@ func (p *Program) describe(c *cond, ok bool, x prefix.Prefix, r *Route) Reason {
 		return say("the route has %s", wire.OriginName(a.Origin))
 	case CondRPKI:
 		return say("the route is %s", r.Validity)
+	case CondASPA:
+		return say("the AS path is %s", r.Path)
 	}
 	return say("the route is %s", x.Family)
 }

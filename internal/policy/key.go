@@ -38,6 +38,9 @@ func (c *compiler) condKey(k []byte, x *cond) []byte {
 	case CondRPKI:
 		c.p.validates = true
 		return binary.BigEndian.AppendUint32(k, x.mask)
+	case CondASPA:
+		c.p.verifies = true
+		return binary.BigEndian.AppendUint32(k, x.mask)
 	case CondSource, CondOrigin:
 		return binary.BigEndian.AppendUint32(k, x.mask)
 	case CondASPath:

@@ -62,6 +62,8 @@ func TestKeys(t *testing.T) {
 		{name: "what has the range", a: cond(Condition{Kind: CondMED, Ranges: []Range{{1, 2}}}), b: cond(Condition{Kind: CondLocalPref, Ranges: []Range{{1, 2}}})},
 		{name: "families", a: cond(Condition{Kind: CondFamily, Families: []prefix.Family{0}}), b: cond(Condition{Kind: CondFamily, Families: []prefix.Family{1}})},
 		{name: "states", a: cond(Condition{Kind: CondRPKI, States: []rpki.State{rpki.Valid}}), b: cond(Condition{Kind: CondRPKI, States: []rpki.State{rpki.Invalid}})},
+		{name: "whose states", a: cond(Condition{Kind: CondRPKI, States: []rpki.State{rpki.Valid}}), b: cond(Condition{Kind: CondASPA, States: []rpki.State{rpki.Valid}})},
+		{name: "states of paths", a: cond(Condition{Kind: CondASPA, States: []rpki.State{rpki.Valid}}), b: cond(Condition{Kind: CondASPA, States: []rpki.State{rpki.Invalid}})},
 		{name: "order of states", a: cond(Condition{Kind: CondRPKI, States: []rpki.State{rpki.Valid, rpki.Unknown}}), b: cond(Condition{Kind: CondRPKI, States: []rpki.State{rpki.Unknown, rpki.Valid}}), want: true},
 		{name: "names of neighbors", a: cond(Condition{Kind: CondNeighbor, Names: []string{"a", "b"}}), b: cond(Condition{Kind: CondNeighbor, Names: []string{"ab"}})},
 		{name: "neighbor or group", a: cond(Condition{Kind: CondNeighbor, Names: []string{"a"}}), b: cond(Condition{Kind: CondGroup, Names: []string{"a"}})},

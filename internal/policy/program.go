@@ -19,6 +19,8 @@ type Program struct {
 	pref  uint32 // LOCAL_PREF of a route without
 	// validates: a rule asks for the validation state.
 	validates bool
+	// verifies: one asks for the state of the AS path.
+	verifies bool
 
 	variants
 	traces
@@ -195,6 +197,8 @@ func (p *Program) is(c *cond, vector []uint64, r *Route) bool {
 		return c.mask&(1<<min(a.Origin, 31)) != 0
 	case CondRPKI:
 		return c.mask&(1<<r.Validity) != 0
+	case CondASPA:
+		return c.mask&(1<<r.Path) != 0
 	}
 	panic("BUG: unknown condition") // Compile has refused it
 }
@@ -323,6 +327,9 @@ func (p *Program) Validates() bool { return p.validates }
 // Validated is a variant of a program that validates, for routes of a state. What
 // Variant returns is for those that are unknown.
 func Validated(variant uint32, s rpki.State) uint32 { return variant | uint32(s) }
+
+// Verifies reports whether a rule asks for the state of the AS path, Route.Path.
+func (p *Program) Verifies() bool { return p.verifies }
 
 // Origin is the AS that a route with this path is validated for, 0 if it has
 // none (RFC 6811 section 2). An empty path is our own (RFC 8481 section 3).

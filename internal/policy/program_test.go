@@ -214,7 +214,7 @@ func TestCompileErrors(t *testing.T) {
 		{cond(Condition{Kind: CondASPathOrigin, Slot: true}), Context{ASN: 1}, "policy.hcl:7:3: neighbor.origin_asns"},
 		{cond(Condition{Kind: CondCommunity, Communities: []*CommunitySet{comms(t, "0:neighbor.asn")}}), Context{ASN: 1}, "policy.hcl:7:3: neighbor.asn needs a neighbor"},
 		{act(Actions{AddCommunities: comms(t, "1:neighbor.asn")}), Context{ASN: 1}, "neighbor.asn needs a neighbor"},
-		{cond(Condition{Kind: kinds}), Context{ASN: 1}, "policy.hcl:7:3: condition 18 is unknown"},
+		{cond(Condition{Kind: kinds}), Context{ASN: 1}, "policy.hcl:7:3: condition 19 is unknown"},
 		{act(Actions{LocalPref: Adjust{Op: Remove}}), Context{ASN: 1}, "policy.hcl:7:3: local_pref cannot be removed"},
 		{act(Actions{AddCommunities: comms(t, "1:1", "65000:*")}), Context{ASN: 1}, "test.hcl:2:3: 65000:* stands for many communities"},
 		{act(Actions{ReplaceCommunities: comms(t, "rt:*:1")}), Context{ASN: 1}, "test.hcl:1:3: rt:*:1 stands for many communities"},

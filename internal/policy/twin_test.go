@@ -31,6 +31,7 @@ type twin struct {
 	ownMED      bool
 	weight      uint32
 	validity    rpki.State
+	path        rpki.State // of the AS path
 }
 
 func (w *twin) run(chain []*Policy) (accept bool, hits []string) {
@@ -165,6 +166,8 @@ func (w *twin) cond(c Condition) bool {
 		return slices.Contains(c.Origins, w.origin)
 	case CondRPKI:
 		return slices.Contains(c.States, w.validity)
+	case CondASPA:
+		return slices.Contains(c.States, w.path)
 	}
 	return slices.Contains(c.Families, w.x.Family)
 }
@@ -389,7 +392,7 @@ func genCondition(t *rapid.T) Condition {
 		c.Origins = rapid.SliceOfN(rapid.Uint8Range(0, 2), 1, 2).Draw(t, "origins")
 	case CondFamily:
 		c.Families = []prefix.Family{prefix.Family(rapid.IntRange(0, 1).Draw(t, "family"))}
-	case CondRPKI:
+	case CondRPKI, CondASPA:
 		c.States = []rpki.State{rpki.State(rapid.IntRange(0, 2).Draw(t, "state"))}
 	case CondPrefixLength:
 		ranges(64)
@@ -477,7 +480,7 @@ func genContext(t *rapid.T) Context {
 // genRoute draws a route for both.
 func genRoute(t *rapid.T, ctx Context) (twin, *wire.Attrs) {
 	w := twin{ctx: ctx, x: genPrefix(t, "route"), from: genSource(t), weight: rapid.Uint32Range(0, 3).Draw(t, "weight"),
-		validity: rpki.State(rapid.IntRange(0, 2).Draw(t, "validity"))}
+		validity: rpki.State(rapid.IntRange(0, 2).Draw(t, "validity")), path: rpki.State(rapid.IntRange(0, 2).Draw(t, "path"))}
 	a := &wire.Attrs{Has: wire.HasOrigin | wire.HasASPath}
 	a.ASPath, w.hops = genPath(t)
 	w.origin = rapid.Uint8Range(0, 2).Draw(t, "origin")
@@ -528,7 +531,7 @@ func TestProgramAgainstTwin(t *testing.T) {
 			if int(variant) >= p.Variants() {
 				t.Fatalf("variant %d of %d", variant, p.Variants())
 			}
-			route := Route{Attrs: a, Source: &w.from, Weight: weight}
+			route := Route{Attrs: a, Source: &w.from, Weight: weight, Path: w.path}
 			got := p.Eval(variant, &route, &s)
 			if got.Accept != want || stateOf(a, got) != w.state() {
 				t.Fatalf("got  %v %s\nwant %v %s\nfrom %s", got.Accept, stateOf(a, got), want, w.state(), start)
@@ -552,7 +555,7 @@ func TestProgramAgainstTwin(t *testing.T) {
 			}
 
 			copied := given
-			steps, explained := p.Explain(w.x, &Route{Attrs: &copied, Source: &w.from, Weight: route.Weight, Validity: w.validity})
+			steps, explained := p.Explain(w.x, &Route{Attrs: &copied, Source: &w.from, Weight: route.Weight, Validity: w.validity, Path: w.path})
 			explained.Trace = got.Trace
 			if explained != got || !sameAttrs(&copied, a) {
 				t.Fatalf("Explain: %+v, Eval %+v", explained, got)

@@ -1,7 +1,8 @@
 // Package rpki validates who originates a route (RFC 6811): sets of validated
 // ROA payloads, what differs between two of them, and a table that finds those
-// that cover a prefix. Sets and tables never change once they are made, so that
-// any number of goroutines may ask them.
+// that cover a prefix. And it verifies AS paths by what ASes say of their providers
+// (draft-ietf-sidrops-aspa-verification). Sets and tables never change once they
+// are made, so that any number of goroutines may ask them.
 package rpki
 
 import (
@@ -11,7 +12,7 @@ import (
 	"holdfast/internal/prefix"
 )
 
-// State is what the VRPs say of a route (RFC 6811 section 2).
+// State is what the VRPs say of a route (RFC 6811 section 2), or ASPAs of a path.
 type State uint8
 
 const (
