@@ -61,7 +61,8 @@ type Neighbor struct {
 	// puts the router's own behind it in what is sent, PrependLocal puts it before
 	// the path of what is received.
 	SendBoth, PrependLocal bool
-	Source                 policy.Source // of its routes
+	Source                 policy.Source       // of its routes
+	Verification           policy.Verification // of its AS paths
 	EBGP                   bool
 	Role                   Role // ours, towards it (RFC 9234)
 	Client                 bool // route reflector client (RFC 4456)

@@ -91,7 +91,7 @@ func (c *Core) setNeighbors(want []Neighbor) (e edits) {
 		n := c.neighbors[w.ID]
 		configured[w.ID] = true
 		changed := n.Checks != w.Checks || n.ASN != w.ASN || n.LocalASN != w.LocalASN || n.PrependLocal != w.PrependLocal || n.EBGP != w.EBGP ||
-			n.Drain != w.Drain || n.Role != w.Role || n.HonorShutdown != w.HonorShutdown
+			n.Drain != w.Drain || n.Role != w.Role || n.HonorShutdown != w.HonorShutdown || n.Verification != w.Verification
 		for f := range w.Families {
 			was, is := &n.Families[f], &w.Families[f]
 			var same bool

@@ -67,6 +67,9 @@ type Core struct {
 	// since it began.
 	vrps, changed *rpki.Table
 	validating    bool
+	// Of Verify, alike.
+	aspas, nextASPAs *rpki.ASPAs
+	verifying        bool
 
 	nextGroup uint32
 	deferral  *deferral // nil but for the first moments after a restart

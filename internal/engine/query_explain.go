@@ -13,6 +13,7 @@ import (
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
 	"holdfast/internal/rib"
+	"holdfast/internal/rpki"
 	"holdfast/internal/wire"
 )
 
@@ -20,6 +21,8 @@ import (
 type Candidate struct {
 	Route
 	Lost *Lost // nil for the best path, and for one that takes no part
+	// Path is the state of the AS path as it came.
+	Path rpki.State
 }
 
 // Lost says at which step a path lost to which other one.
@@ -34,46 +37,51 @@ type Lost struct {
 // any. Of very many paths only the first ones are told why they lost.
 func (e *Engine) Explain(ctx context.Context, table TableID, p prefix.Prefix, fn func(*Candidate) error) (found bool, err error) {
 	var pg page
-	var lost []*Lost
-	if err := e.ask(ctx, func(c *Core) { lost = c.explain(&Query{Table: table, Family: p.Family, View: ViewUsable}, p, &pg) }); err != nil {
+	var why []explained
+	if err := e.ask(ctx, func(c *Core) { why = c.explain(&Query{Table: table, Family: p.Family, View: ViewUsable}, p, &pg) }); err != nil {
 		return false, err
 	}
 	for i := range pg.rows {
-		if err := fn(&Candidate{Route: *pg.route(i, e.start), Lost: lost[i]}); err != nil {
+		if err := fn(&Candidate{Route: *pg.route(i, e.start), Lost: why[i].lost, Path: why[i].path}); err != nil {
 			return true, err
 		}
 	}
 	return len(pg.rows) > 0, nil
 }
 
-func (c *Core) explain(q *Query, p prefix.Prefix, pg *page) (lost []*Lost) {
+// explained is what is said of a path beside the route.
+type explained struct {
+	lost *Lost
+	path rpki.State
+}
+
+func (c *Core) explain(q *Query, p prefix.Prefix, pg *page) (why []explained) {
 	t := c.queried(q)
 	id := t.Lookup(p)
 	if id == 0 {
 		return nil
 	}
+	add := func(path *rib.Path, h attr.Handle, l *Lost) {
+		c.copy(q, id, path, h, pg)
+		why = append(why, explained{l, c.verified(c.neighbors[path.Neighbor], path.Pre)})
+	}
 	ranked := t.Rank(nil, id)
 	for i, path := range ranked {
-		c.copy(q, id, path, path.Post, pg)
 		var l *Lost
 		if i > 0 && i*len(ranked) < mostCompared {
-			why := t.Explain(id, path)
-			l = &Lost{why.Step, why.Against.Neighbor, c.compared(why.Step, why.Against, path)}
+			x := t.Explain(id, path)
+			l = &Lost{x.Step, x.Against.Neighbor, c.compared(x.Step, x.Against, path)}
 		}
-		lost = append(lost, l)
+		add(path, path.Post, l)
 	}
 	c.each(q, id, func(path *rib.Path, h attr.Handle) {
 		if !t.Reachable(path) {
-			c.copy(q, id, path, h, pg)
-			lost = append(lost, nil)
+			add(path, h, nil)
 		}
 	})
 	q.View = ViewRejected
-	c.each(q, id, func(path *rib.Path, h attr.Handle) {
-		c.copy(q, id, path, h, pg)
-		lost = append(lost, nil)
-	})
-	return lost
+	c.each(q, id, func(path *rib.Path, h attr.Handle) { add(path, h, nil) })
+	return why
 }
 
 // Sending is a route that a neighbor is sent for a prefix, or why it is sent none.

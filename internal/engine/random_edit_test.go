@@ -64,7 +64,9 @@ func (w *world) drained() {
 
 // edit changes one thing in the configuration.
 func (w *world) edit() {
-	switch w.r.IntN(8) {
+	switch w.r.IntN(9) {
+	case 8:
+		w.verifyPaths()
 	case 0:
 		w.editLocal()
 	case 1:

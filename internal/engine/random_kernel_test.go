@@ -318,6 +318,7 @@ func (w *world) restart() {
 	}
 	clear(w.announced)
 	clear(w.twin.VRPs)
+	clear(w.twin.Providers)
 	w.originatedOnly()
 	w.undrain()
 	k := w.k

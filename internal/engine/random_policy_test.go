@@ -121,6 +121,18 @@ var imports = []twin{
 			}
 			return a.State != "invalid"
 		}},
+	{&policy.Policy{Name: "aspa", Rules: []policy.Rule{
+		rule(policy.Actions{}, policy.Reject, policy.Condition{Kind: policy.CondASPA, States: []rpki.State{rpki.Invalid}}),
+		rule(policy.Actions{MED: policy.Adjust{Op: policy.SetTo, Value: 9}}, policy.Accept,
+			policy.Condition{Kind: policy.CondASPA, States: []rpki.State{rpki.Unknown}}, policy.Condition{Kind: policy.CondRPKI, States: []rpki.State{rpki.Unknown}}),
+		rule(policy.Actions{}, policy.Accept)}},
+		func(_ prefix.Prefix, a *model.Route) bool {
+			if a.Path == "unknown" && a.State == "unknown" {
+				a.Has |= wire.HasMED
+				a.MED = 9
+			}
+			return a.Path != "invalid"
+		}},
 	{nil, nil},
 }
 

@@ -79,7 +79,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 	w.cfg = ebgpConfig(t, worldNeighbors)
 	w.cfg.Revision = 1
 	w.twin = model.Router{ASN: 65000, RouterID: 1, ClusterID: 1, DefaultLocalPref: 100,
-		Local: map[prefix.Prefix]wire.Attrs{}, Own: map[prefix.Prefix]map[uint32]model.Route{}, Aggregates: map[prefix.Prefix]wire.Attrs{}, VRPs: map[model.VRP]bool{}}
+		Local: map[prefix.Prefix]wire.Attrs{}, Own: map[prefix.Prefix]map[uint32]model.Route{}, Aggregates: map[prefix.Prefix]wire.Attrs{}, VRPs: map[model.VRP]bool{}, Providers: map[uint32]map[uint32]bool{}}
 	w.originated, w.announced = map[prefix.Prefix]wire.Attrs{}, map[prefix.Prefix]wire.Attrs{}
 	if seed%5 >= 3 {
 		w.withKernel()
@@ -411,8 +411,10 @@ func (w *world) step() {
 		w.refresh(i)
 	case k < 36:
 		w.drain(i)
-	case k < 42:
+	case k < 40:
 		w.validate()
+	case k < 43:
+		w.verify()
 	case k < 66 && w.k != nil:
 		w.kernelStep()
 	case k < 80:

@@ -245,7 +245,11 @@ func (c *Core) evaluate(n *neighbor, program *policy.Program, h attr.Handle, var
 	r := policy.Result{Accept: true, Weight: c.store.At(h).Key.Weight}
 	switch {
 	case program != nil:
-		r = program.Eval(variant, &policy.Route{Attrs: a, Weight: r.Weight}, &c.scratch)
+		route := policy.Route{Attrs: a, Weight: r.Weight}
+		if program.Verifies() {
+			route.Path = n.Verification.State(c.aspas, a.ASPath)
+		}
+		r = program.Eval(variant, &route, &c.scratch)
 	case n.EBGP:
 		return attr.Result{Reason: NoPolicy}
 	}

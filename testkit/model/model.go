@@ -25,6 +25,7 @@ type Route struct {
 	// Discard: its packets go nowhere, which needs no way to the next hop.
 	Discard bool
 	State   string // of origin validation, as policies see it
+	Path    string // and of the AS path as it came, on import
 }
 
 // VRP says that an AS may originate a prefix and its parts (RFC 6811).
@@ -52,7 +53,8 @@ type Neighbor struct {
 	AllowOwnAS     int
 	MaxPathLength  int // 0: any
 	EnforceFirstAS bool
-	HonorShutdown  bool // its routes whose session is are the last choice
+	PathsFrom      string // its AS paths are verified as those of a "customer" or a "provider"; "": not
+	HonorShutdown  bool   // its routes whose session is are the last choice
 	// What it is sent.
 	RemovePrivate, ASOverride, DefaultOriginate bool
 	SendBoth, PrependLocal                      bool // RFC 7705
@@ -82,6 +84,7 @@ type Router struct {
 	Aggregates map[prefix.Prefix]wire.Attrs
 	Suppress   map[prefix.Prefix]bool // aggregates that stand for their parts
 	VRPs       map[VRP]bool
+	Providers  map[uint32]map[uint32]bool // of ASes that say who these are
 
 	best map[prefix.Prefix]*Path // what Best has found since Changed
 }
@@ -268,7 +271,7 @@ func (r *Router) accept(n *Neighbor, p prefix.Prefix, a *Route) bool {
 	}
 	ok := !n.EBGP
 	if n.Import != nil {
-		a.State = r.validate(p, a.ASPath)
+		a.State, a.Path = r.validate(p, a.ASPath), r.verify(n, a.ASPath)
 		ok = n.Import(p, a)
 	}
 	marked := bytes.Contains(a.Communities, gracefulShutdown)
