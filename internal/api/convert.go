@@ -219,7 +219,7 @@ func route(r *RouteInfo) *pb.Route {
 }
 
 func candidate(c *Candidate) *pb.Candidate {
-	m := &pb.Candidate{Route: route(&c.RouteInfo), Findings: each(c.Findings, finding), Covering: each(c.Covering, vrp)}
+	m := &pb.Candidate{Route: route(&c.RouteInfo), Findings: each(c.Findings, finding), Covering: each(c.Covering, vrp), Aspa: c.ASPA}
 	if d := c.Lost; d != nil {
 		m.Lost = &pb.Decision{Step: uint32(d.Step), Rule: d.Rule, Detail: d.Detail, To: d.To}
 	}
@@ -276,7 +276,7 @@ func PolicyResultOf(t PolicyTest, r PolicyResult) *pb.TestPolicyResponse {
 
 // PolicyTestOf reads a request.
 func PolicyTestOf(m *pb.TestPolicyRequest) (PolicyTest, error) {
-	t := PolicyTest{Policy: m.Policy, Neighbor: m.Neighbor, To: m.To, RPKI: m.Rpki}
+	t := PolicyTest{Policy: m.Policy, Neighbor: m.Neighbor, To: m.To, RPKI: m.Rpki, ASPA: m.Aspa}
 	var err error
 	if t.Prefix, err = parsePrefix(m.Prefix); err != nil {
 		return t, err

@@ -435,7 +435,8 @@ type Candidate struct {
 	Lost *Decision
 	// Findings is what the rule that rejected it found.
 	Findings []Finding
-	Covering []VRP // the most specific first
+	Covering []VRP  // the most specific first
+	ASPA     string // state of its AS path, "" where it is not verified
 }
 
 // Sending is a route that a neighbor is sent for a prefix, or why it is sent none.
@@ -487,6 +488,7 @@ type PolicyTest struct {
 	Source   Source // where it came from, unless Neighbor says it
 	To       string // the neighbor that it goes to, "" for an import policy
 	RPKI     string // state of its origin, "" for what the router knows
+	ASPA     string // state of its AS path, likewise
 }
 
 // PolicyResult is the way of a route through a policy.

@@ -15,6 +15,7 @@ import (
 type RPKI struct {
 	Sources []RPKISource
 	VRPs    [prefix.Families]int // what all sources have together
+	ASPAs   int
 	// Of the route that was asked for: the state, and the VRPs that cover it, the
 	// most specific first.
 	State    string
@@ -33,6 +34,7 @@ type RPKISource struct {
 	Session uint16
 	Serial  uint32
 	VRPs    [prefix.Families]int
+	ASPAs   int // customers that have one
 	// When it was up to date last, and until when what it has said counts; zero: it
 	// has said nothing, for good.
 	Updated, Expires time.Time
@@ -54,7 +56,7 @@ func vrp(v VRP) *pb.Vrp {
 func rpkiSource(s RPKISource) *pb.RpkiSource {
 	m := &pb.RpkiSource{
 		Name: s.Name, File: Printable(s.File), State: s.State, Since: timestamp(s.Since), Version: uint32(s.Version), SessionId: uint32(s.Session), Serial: s.Serial,
-		VrpsIpv4: uint32(s.VRPs[prefix.IPv4]), VrpsIpv6: uint32(s.VRPs[prefix.IPv6]),
+		VrpsIpv4: uint32(s.VRPs[prefix.IPv4]), VrpsIpv6: uint32(s.VRPs[prefix.IPv6]), Aspas: uint32(s.ASPAs),
 		Updated: timestamp(s.Updated), Expires: timestamp(s.Expires), Error: Printable(s.Error),
 	}
 	if s.Address.IsValid() {
@@ -76,7 +78,7 @@ func (s *server) GetRPKI(ctx context.Context, req *connect.Request[pb.GetRPKIReq
 	return answer(v, err, func(v RPKI) *pb.GetRPKIResponse {
 		return &pb.GetRPKIResponse{
 			Sources: each(v.Sources, rpkiSource), VrpsIpv4: uint32(v.VRPs[prefix.IPv4]), VrpsIpv6: uint32(v.VRPs[prefix.IPv6]),
-			State: v.State, Covering: each(v.Covering, vrp),
+			Aspas: uint32(v.ASPAs), State: v.State, Covering: each(v.Covering, vrp),
 		}
 	})
 }

@@ -125,8 +125,8 @@ func (a *app) showRPKI() *cobra.Command {
 	var origin asNumber
 	c := &cobra.Command{
 		Use: "rpki [PREFIX]", Short: "The sources of VRPs, and what they say of a prefix", Args: between(0, 1),
-		Long: `Shows where VRPs come from and how these sources are. With a prefix it shows
-instead the VRPs that cover it, and whether --origin-as may originate it.`,
+		Long: `Shows where VRPs and ASPAs come from and how these sources are. With a prefix it
+shows instead the VRPs that cover it, and whether --origin-as may originate it.`,
 		Example: `  holdfast show rpki
   holdfast show rpki 193.0.0.0/21 --origin-as 3333`,
 		ValidArgsFunction: cobra.NoFileCompletions,

@@ -19,7 +19,7 @@ type testFlags struct {
 	config                        string
 	path, nextHop, origin, source string
 	neighbor, to                  string
-	rpki                          string
+	rpki, aspa                    string
 	communities                   []string
 	med, localPref                uint32
 }
@@ -52,10 +52,12 @@ run; otherwise the policy is that of the running router. Hits are not counted.`,
 	f.StringVar(&o.neighbor, "neighbor", "", "`name` of the neighbor that the route comes from")
 	f.StringVar(&o.source, "source", "", "`where` it comes from, if not from a neighbor that is named: "+list(sources)+" (default ebgp)")
 	f.StringVar(&o.rpki, "rpki", "", "`state` of its origin: valid, invalid or unknown; if not given, as the running router knows it")
+	f.StringVar(&o.aspa, "aspa", "", "`state` of its AS path: valid, invalid or unknown; if not given, as the running router knows it of --neighbor")
 	f.StringVar(&o.to, "to", "", "`name` of the neighbor that the route goes to")
 	complete(c, "neighbor", a.completeNeighborFlag)
 	complete(c, "to", a.completeNeighborFlag)
 	complete(c, "rpki", rpkiStates)
+	complete(c, "aspa", rpkiStates)
 	complete(c, "origin", cobra.FixedCompletions(origins, cobra.ShellCompDirectiveNoFileComp))
 	complete(c, "source", cobra.FixedCompletions(sources, cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -99,7 +101,7 @@ func (o *testFlags) request(c *cobra.Command, args []string) (*pb.TestPolicyRequ
 		return nil, fmt.Errorf("there is no origin %q: choose %s", o.origin, list(origins))
 	}
 	attrs.Origin = pb.Origin_ORIGIN_IGP + pb.Origin(i)
-	req := &pb.TestPolicyRequest{Policy: args[0], Prefix: args[1], Attributes: attrs, Neighbor: o.neighbor, To: o.to, Rpki: o.rpki}
+	req := &pb.TestPolicyRequest{Policy: args[0], Prefix: args[1], Attributes: attrs, Neighbor: o.neighbor, To: o.to, Rpki: o.rpki, Aspa: o.aspa}
 	if o.source != "" {
 		i := slices.Index(sources, o.source)
 		if i < 0 {

@@ -215,7 +215,10 @@ func (r *reader) checkNeighbor(n *Neighbor, own, group *party) {
 	}
 	r.checkUnfiltered(n, own)
 	r.checkSlots(n, own)
-	r.checkDiscards("neighbor "+quote(n.Name)+", export", own.head, slices.Concat(n.Families[prefix.IPv4].Export, n.Families[prefix.IPv6].Export))
+	r.checkASPA(n, own)
+	exports, what := slices.Concat(n.Families[prefix.IPv4].Export, n.Families[prefix.IPv6].Export), "neighbor "+quote(n.Name)+", export"
+	r.checkDiscards(what, own.head, exports)
+	r.checkNoASPA(what, own.head, exports)
 }
 
 // Settings that make sense with neighbors of one kind only.
@@ -393,6 +396,7 @@ func (r *reader) checkDiscards(what string, at hcl.Range, chain []string) {
 // neighbor.
 func (r *reader) checkOwn(what string, at Pos, width int, chain []string) {
 	r.checkDiscards(what, r.at(at, width), chain)
+	r.checkNoASPA(what, r.at(at, width), chain)
 	for _, name := range chain {
 		if p := r.cfg.policiesByName[name]; p != nil && len(slots(p)) > 0 {
 			r.errorf(r.at(at, width), "use a policy that names its sets", "%s: policy %s asks for what a neighbor has (%s), and here is no neighbor", what, quote(name), slots(p)[0])

@@ -14,6 +14,7 @@ import (
 
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
+	"holdfast/internal/rpki"
 )
 
 // writeFiles makes the files of a directory; names that end with .key are private.
@@ -415,20 +416,22 @@ neighbor "n" {
 }
 
 func TestRoles(t *testing.T) {
-	// RFC 9234 section 4.1, table 1
+	// RFC 9234 section 4.1, table 1; draft-ietf-sidrops-aspa-verification section 6
+	up, down := policy.Verification{Direction: rpki.Upstream, First: 64501}, policy.Verification{Direction: rpki.Downstream, First: 64501}
 	for role, want := range map[string]struct {
 		capability uint8
 		relation   policy.Relation
+		paths      policy.Verification
 	}{
-		"provider":  {0, policy.Customer},
-		"rs":        {1, policy.Peer},
-		"rs-client": {2, policy.Peer},
-		"customer":  {3, policy.Provider},
-		"peer":      {4, policy.Peer},
+		"provider":  {0, policy.Customer, up},
+		"rs":        {1, policy.Peer, up},
+		"rs-client": {2, policy.Peer, policy.Verification{Direction: rpki.Upstream}},
+		"customer":  {3, policy.Provider, down},
+		"peer":      {4, policy.Peer, up},
 	} {
 		c := parse(t, "neighbor \"n\" {\n  address = \"192.0.2.9\"\n  asn = 64501\n  local_role = \""+role+"\"\n}\n")
 		r := c.Neighbors[0].Transport.Role
-		if r.Capability() != want.capability || r.Relation() != want.relation || r.String() != role {
+		if r.Capability() != want.capability || r.Relation() != want.relation || r.String() != role || c.Neighbors[0].Verification() != want.paths {
 			t.Errorf("%s: %v, capability %d, the neighbor is %d", role, r, r.Capability(), r.Relation())
 		}
 	}

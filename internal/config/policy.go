@@ -215,6 +215,7 @@ var matchBlock = schema[policy.Match]{arguments: []argument[policy.Match]{
 	onList(policy.CondLocalPref, numbers(0, math.MaxUint32), rangesOf),
 	onList(policy.CondOrigin, origin, func(c *policy.Condition) *[]uint8 { return &c.Origins }),
 	onList(policy.CondRPKI, rpkiState, func(c *policy.Condition) *[]rpki.State { return &c.States }),
+	onList(policy.CondASPA, rpkiState, func(c *policy.Condition) *[]rpki.State { return &c.States }),
 	onList(policy.CondFamily, choice[prefix.Family]("ipv4", "ipv6"), func(c *policy.Condition) *[]prefix.Family { return &c.Families }),
 }}
 

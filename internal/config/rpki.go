@@ -7,9 +7,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"holdfast/internal/policy"
+	"holdfast/internal/prefix"
 	"holdfast/internal/rpki"
 )
 
@@ -79,11 +81,11 @@ func (r *reader) rpki(b *hclsyntax.Block) {
 
 var rpkiState = choice[rpki.State](rpki.Unknown.String(), rpki.Valid.String(), rpki.Invalid.String())
 
-// asksRPKI reports whether a policy has the condition "rpki".
-func asksRPKI(p *policy.Policy) bool {
+// asks reports whether a policy has a condition, "rpki" or "aspa".
+func asks(p *policy.Policy, kind policy.Kind) bool {
 	var ask func(policy.Match) bool
 	ask = func(m policy.Match) bool {
-		return slices.ContainsFunc(m.Conditions, func(c policy.Condition) bool { return c.Kind == policy.CondRPKI }) || slices.ContainsFunc(m.Not, ask)
+		return slices.ContainsFunc(m.Conditions, func(c policy.Condition) bool { return c.Kind == kind }) || slices.ContainsFunc(m.Not, ask)
 	}
 	return slices.ContainsFunc(p.Rules, func(r policy.Rule) bool { return slices.ContainsFunc(r.Match, ask) })
 }
@@ -94,10 +96,12 @@ func (r *reader) checkRPKI() {
 		return
 	}
 	for _, p := range r.cfg.Policies {
-		if asksRPKI(p) {
-			r.warnf(r.at(p.Pos, len("policy")), `add rpki "NAME" { address = "192.0.2.10" } with the address of a cache`,
-				"policy %s asks for rpki, and there is no rpki block: every route is unknown", quote(p.Name))
-			return
+		for _, kind := range []policy.Kind{policy.CondRPKI, policy.CondASPA} {
+			if asks(p, kind) {
+				r.warnf(r.at(p.Pos, len("policy")), `add rpki "NAME" { address = "192.0.2.10" } with the address of a cache`,
+					"policy %s asks for %s, and there is no rpki block: every route is unknown", quote(p.Name), kind)
+				return
+			}
 		}
 	}
 }
@@ -106,8 +110,51 @@ func (r *reader) checkRPKI() {
 // asked only when the configuration or the kernel changes.
 func (r *reader) checkOnce(what string, at Pos, width int, chain []string) {
 	for _, name := range chain {
-		if p := r.cfg.policiesByName[name]; p != nil && asksRPKI(p) {
+		if p := r.cfg.policiesByName[name]; p != nil && asks(p, policy.CondRPKI) {
 			r.errorf(r.at(at, width), "ask in the export policies of neighbors", "%s: policy %s asks for rpki, which may change at any time", what, quote(name))
+		}
+	}
+}
+
+// Verification is how the AS paths of a neighbor are verified: by what we are to it
+// (draft-ietf-sidrops-aspa-verification section 6).
+func (n *Neighbor) Verification() policy.Verification {
+	t := &n.Transport
+	switch t.Role {
+	case RoleProvider, RoleRS, RolePeer:
+		return policy.Verification{Direction: rpki.Upstream, First: t.ASN}
+	case RoleRSClient:
+		return policy.Verification{Direction: rpki.Upstream} // a route server is in no path
+	case RoleCustomer:
+		return policy.Verification{Direction: rpki.Downstream, First: t.ASN}
+	}
+	return policy.Verification{}
+}
+
+// checkNoASPA refuses policies that ask for the state of AS paths where these do not
+// come from a neighbor.
+func (r *reader) checkNoASPA(what string, at hcl.Range, chain []string) {
+	for _, name := range chain {
+		if p := r.cfg.policiesByName[name]; p != nil && asks(p, policy.CondASPA) {
+			r.errorf(at, "ask in the import policies of neighbors", "%s: policy %s asks for aspa, which is for routes that are received", what, quote(name))
+			return
+		}
+	}
+}
+
+// checkASPA warns of a neighbor all of whose AS paths are unknown.
+func (r *reader) checkASPA(n *Neighbor, own *party) {
+	if n.Verification().Direction != rpki.Unverified {
+		return
+	}
+	for _, name := range slices.Concat(n.Families[prefix.IPv4].Import, n.Families[prefix.IPv6].Import) {
+		if p := r.cfg.policiesByName[name]; p != nil && asks(p, policy.CondASPA) {
+			fix := "add local_role, what we are to it"
+			if !n.EBGP() {
+				fix = "ask where routes come in from other ASes"
+			}
+			r.warnf(own.head, fix, "neighbor %s: policy %s asks for aspa, and without a role every AS path is unknown", quote(n.Name), quote(name))
+			return
 		}
 	}
 }

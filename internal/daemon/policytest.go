@@ -7,12 +7,12 @@ import (
 	"holdfast/internal/config"
 	"holdfast/internal/lint"
 	"holdfast/internal/policy"
-	"holdfast/internal/rpki"
+	"holdfast/internal/rtr"
 )
 
 // TestPolicy tries a policy of a configuration on a route. What is running and
-// what is only in a file are tried alike; vrps are what the router knows, if any.
-func TestPolicy(cfg *config.Config, vrps *rpki.Table, t api.PolicyTest) (api.PolicyResult, error) {
+// what is only in a file are tried alike; known is what the router knows, if any.
+func TestPolicy(cfg *config.Config, known *rtr.Sources, t api.PolicyTest) (api.PolicyResult, error) {
 	p := cfg.Policy(t.Policy)
 	if p == nil {
 		var names []string
@@ -22,6 +22,7 @@ func TestPolicy(cfg *config.Config, vrps *rpki.Table, t api.PolicyTest) (api.Pol
 		return api.PolicyResult{}, api.NotFound("there is no policy %q; there are: %s", t.Policy, strings.Join(names, ", "))
 	}
 	from := policySource(t.Source)
+	var paths policy.Verification
 	ctx := policy.Context{ASN: cfg.Router.ASN, DefaultLocalPref: cfg.Router.DefaultLocalPref}
 	for _, name := range []string{t.Neighbor, t.To} {
 		if name == "" {
@@ -38,6 +39,7 @@ func TestPolicy(cfg *config.Config, vrps *rpki.Table, t api.PolicyTest) (api.Pol
 			if n.EBGP() {
 				from.Kind = policy.EBGP
 			}
+			paths = n.Verification()
 		}
 	}
 	route := policy.Route{Attrs: &t.Attrs, Source: &from}
@@ -52,13 +54,17 @@ func TestPolicy(cfg *config.Config, vrps *rpki.Table, t api.PolicyTest) (api.Pol
 		}
 		return api.PolicyResult{}, api.Invalid("cannot use policy %q: %s%s", t.Policy, err, hint)
 	}
-	route.Validity = validity(vrps, t.Prefix, t.Attrs.ASPath, cfg.Router.ASN)
+	route.Validity = validity(known.Table(), t.Prefix, t.Attrs.ASPath, cfg.Router.ASN)
 	if t.RPKI != "" {
-		states, err := rpkiStates([]string{t.RPKI})
-		if err != nil {
+		if route.Validity, err = rpkiState("origin", t.RPKI); err != nil {
 			return api.PolicyResult{}, err
 		}
-		route.Validity = states[0]
+	}
+	route.Path = paths.State(known.ASPAs(), t.Attrs.ASPath)
+	if t.ASPA != "" {
+		if route.Path, err = rpkiState("AS path", t.ASPA); err != nil {
+			return api.PolicyResult{}, err
+		}
 	}
 	steps, res := program.Explain(t.Prefix, &route)
 	return api.PolicyResult{Accepted: res.Accept, Attrs: t.Attrs, Weight: res.Weight, Steps: policySteps(p, steps)}, nil

@@ -2,6 +2,9 @@ package daemon_test
 
 import (
 	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -9,6 +12,8 @@ import (
 	"holdfast/internal/config"
 	"holdfast/internal/daemon"
 	"holdfast/internal/prefix"
+	"holdfast/internal/rpki"
+	"holdfast/internal/rtr"
 	"holdfast/internal/wire"
 )
 
@@ -135,5 +140,77 @@ func TestTestPolicy(t *testing.T) {
 	var e *api.Error
 	if !errors.As(err, &e) || e.Kind != api.KindInvalid || !strings.Contains(err.Error(), "neighbor.prefixes") {
 		t.Errorf("a slot that nobody fills: %v", err)
+	}
+}
+
+// TestTestPolicyASPA: the state of the AS path is as it is given, and otherwise as it
+// would be from the neighbor.
+func TestTestPolicyASPA(t *testing.T) {
+	cfg, found := config.Parse("test.hcl", []byte(`
+router {
+  asn = 64500
+  id  = "192.0.2.1"
+}
+rpki "cache" { address = "192.0.2.10" }
+policy "no-leaks" {
+  rule "leak" {
+    match { aspa = "invalid" }
+    then = "reject"
+  }
+  rule "known" {
+    match { aspa = "valid" }
+    then = "accept"
+  }
+}
+group "all" { import = policy.no-leaks }
+neighbor "customer" {
+  group      = group.all
+  address    = "192.0.2.30"
+  asn        = 64700
+  local_role = "provider"
+}
+neighbor "transit" {
+  group      = group.all
+  address    = "192.0.2.31"
+  asn        = 64700
+  local_role = "customer"
+}
+`))
+	if err := found.Err(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "aspas.json")
+	if err := os.WriteFile(file, []byte(`{"roas": [], "aspas": [{"customer_asid": 64701, "providers": [64702]}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	known := make(chan bool, 1)
+	sources := rtr.New(slog.New(slog.DiscardHandler), rtr.Dial, func(_, _ *rpki.Table, aspas *rpki.ASPAs) { known <- aspas.Len() == 1 })
+	defer sources.Close()
+	sources.Set([]rtr.Source{{Name: "file", Path: file}})
+	if !<-known {
+		t.Fatal("there are no ASPAs")
+	}
+	for _, c := range []struct {
+		neighbor, aspa, want string
+	}{
+		{"customer", "", "leak"},
+		{"transit", "", "known"},
+		{"", "", ""},
+		{"customer", "unknown", ""},
+		{"transit", "invalid", "leak"},
+		{"", "valid", "known"},
+	} {
+		attrs := wire.Attrs{Has: wire.HasOrigin | wire.HasASPath, ASPath: []byte{2, 2, 0, 0, 0xfc, 0xbc, 0, 0, 0xfc, 0xbd}}
+		res, err := daemon.TestPolicy(cfg, sources, api.PolicyTest{Policy: "no-leaks", Prefix: prefix.MustParse("203.0.113.0/24"), Neighbor: c.neighbor, ASPA: c.aspa, Attrs: attrs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := res.Steps[len(res.Steps)-1]; s.Rule.Rule != c.want {
+			t.Errorf("from %q, %q: it ends at rule %q, want %q", c.neighbor, c.aspa, s.Rule.Rule, c.want)
+		}
+	}
+	var e *api.Error
+	if _, err := daemon.TestPolicy(cfg, sources, api.PolicyTest{Policy: "no-leaks", Prefix: prefix.MustParse("203.0.113.0/24"), ASPA: "vaild"}); !errors.As(err, &e) || e.Kind != api.KindInvalid {
+		t.Errorf("a state that does not exist: %v", err)
 	}
 }

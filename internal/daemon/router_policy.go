@@ -99,5 +99,5 @@ func uses(n *config.Neighbor, name string, of func(*config.Family) []string) boo
 // TestPolicy implements api.Router.
 func (r *router) TestPolicy(_ context.Context, t api.PolicyTest) (api.PolicyResult, error) {
 	cfg, _, _ := r.current()
-	return TestPolicy(cfg, r.vrps.Table(), t)
+	return TestPolicy(cfg, r.vrps, t)
 }

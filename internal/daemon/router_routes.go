@@ -109,6 +109,9 @@ func (r *router) Explain(ctx context.Context, table string, p prefix.Prefix, fn 
 			return nil
 		}
 		c := api.Candidate{RouteInfo: info, Findings: s.findings(&x.Route), Covering: covering(s.vrps, p, policy.Origin(x.Attrs.ASPath, s.cfg.Router.ASN))}
+		if from := s.neighbors[x.Neighbor]; from != nil && s.aspas.Len() > 0 && from.Verification().Direction != rpki.Unverified {
+			c.ASPA = x.Path.String()
+		}
 		if l := x.Lost; l != nil {
 			c.Lost = &api.Decision{Step: int(l.Step), Rule: l.Step.String(), Detail: l.Detail}
 			if n := s.neighbors[l.To]; n != nil {
@@ -165,13 +168,14 @@ type selection struct {
 	cfg       *config.Config
 	neighbors map[packet.ID]*config.Neighbor
 	vrps      *rpki.Table
+	aspas     *rpki.ASPAs
 	asSent    bool // as it is on the wire, not as the decision sees it
 }
 
 // shown is a selection that only shows.
 func (r *router) shown() *selection {
 	cfg, _, _ := r.current()
-	return &selection{router: r, cfg: cfg, neighbors: r.names(), vrps: r.vrps.Table()}
+	return &selection{router: r, cfg: cfg, neighbors: r.names(), vrps: r.vrps.Table(), aspas: r.vrps.ASPAs()}
 }
 
 var views = map[api.View]engine.View{
@@ -244,9 +248,13 @@ func routeFilter(q *api.RouteQuery, cfg *config.Config) (*policy.Program, error)
 		m.Conditions = append(m.Conditions, policy.Condition{Kind: policy.CondASPathOrigin, ASNs: []*policy.ASSet{set}})
 	}
 	if len(q.RPKI) > 0 {
-		states, err := rpkiStates(q.RPKI)
-		if err != nil {
-			return nil, err
+		var states []rpki.State
+		for _, word := range q.RPKI {
+			state, err := rpkiState("origin", word)
+			if err != nil {
+				return nil, err
+			}
+			states = append(states, state)
 		}
 		m.Conditions = append(m.Conditions, policy.Condition{Kind: policy.CondRPKI, States: states})
 	}
@@ -354,7 +362,7 @@ func (s *selection) findings(x *engine.Route) []api.Finding {
 		return nil
 	}
 	attrs := x.Attrs
-	steps, _ := p.Explain(x.Prefix, &policy.Route{Attrs: &attrs, Source: &src, Validity: s.validity(x)})
+	steps, _ := p.Explain(x.Prefix, &policy.Route{Attrs: &attrs, Source: &src, Validity: s.validity(x), Path: from.Verification().State(s.aspas, attrs.ASPath)})
 	if n := len(steps); n > 0 && steps[n-1].Matched && steps[n-1].Label == x.Rule {
 		return findings(steps[n-1].Why)
 	}

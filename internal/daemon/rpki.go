@@ -15,9 +15,12 @@ import (
 	"holdfast/internal/rtr"
 )
 
-// validate hands VRPs to the engine.
-func (d *daemon) validate(vrps, changed *rpki.Table) {
-	d.engine.Do(func(c *engine.Core) { c.Validate(vrps, changed) })
+// validate hands VRPs and ASPAs to the engine.
+func (d *daemon) validate(vrps, changed *rpki.Table, aspas *rpki.ASPAs) {
+	d.engine.Do(func(c *engine.Core) {
+		c.Validate(vrps, changed)
+		c.Verify(aspas)
+	})
 }
 
 // vrpSources are the sources of a configuration.
@@ -61,7 +64,7 @@ func (r *router) RPKI(_ context.Context, p *prefix.Prefix, origin uint32) (api.R
 	for _, s := range r.vrps.Status() {
 		x := api.RPKISource{
 			Name: s.Name, File: s.Path, State: s.State.String(), Since: s.Since, Version: s.Version, Session: s.Session, Serial: s.Serial,
-			Updated: s.Updated, Expires: s.Expires, Error: s.Error,
+			ASPAs: s.ASPAs.Len(), Updated: s.Updated, Expires: s.Expires, Error: s.Error,
 		}
 		if s.Path == "" {
 			x.Address = s.Address
@@ -74,6 +77,7 @@ func (r *router) RPKI(_ context.Context, p *prefix.Prefix, origin uint32) (api.R
 	for f := range out.VRPs {
 		out.VRPs[f] = table.Set().Count(prefix.Family(f))
 	}
+	out.ASPAs = r.vrps.ASPAs().Len()
 	if p != nil {
 		out.State, out.Covering = table.State(*p, origin).String(), covering(table, *p, origin)
 	}
@@ -93,14 +97,11 @@ func validity(t *rpki.Table, p prefix.Prefix, path []byte, own uint32) rpki.Stat
 	return t.State(p, policy.Origin(path, own))
 }
 
-// rpkiStates reads states in the configuration's words.
-func rpkiStates(words []string) (all []rpki.State, err error) {
-	for _, w := range words {
-		s, ok := rpki.StateByName(w)
-		if !ok {
-			return nil, api.Invalid("there is no state %q of an origin: choose valid, invalid or unknown", w)
-		}
-		all = append(all, s)
+// rpkiState reads a state of an origin or a path in the configuration's words.
+func rpkiState(of, word string) (rpki.State, error) {
+	s, ok := rpki.StateByName(word)
+	if !ok {
+		return s, api.Invalid("there is no state %q of an %s: choose valid, invalid or unknown", word, of)
 	}
-	return all, nil
+	return s, nil
 }

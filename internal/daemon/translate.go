@@ -99,7 +99,7 @@ func engineNeighbor(cfg *config.Config, n *config.Neighbor, ids *numbers) (engin
 	}
 	t := &n.Transport
 	out := engine.Neighbor{
-		ID: id, Name: n.Name, Table: table, Shutdown: n.Shutdown, Addr: configuredAddress(t), ASN: t.ASN, LocalASN: t.LocalASN, EBGP: n.EBGP(), Role: engine.Role(t.Role), Source: source(n),
+		ID: id, Name: n.Name, Table: table, Shutdown: n.Shutdown, Addr: configuredAddress(t), ASN: t.ASN, LocalASN: t.LocalASN, EBGP: n.EBGP(), Role: engine.Role(t.Role), Source: source(n), Verification: n.Verification(),
 		LongLived: uint32(t.LongLived / time.Second),
 		SendBoth:  n.SendBoth, PrependLocal: n.PrependInbound, Drain: n.GracefulShutdown, HonorShutdown: n.AcceptShutdown,
 		Checks: engine.Checks{EnforceFirstAS: n.EnforceFirstAS, AllowOwnAS: int(n.AllowOwnAS), MaxPathLength: int(n.MaxASPathLength), RejectASSets: n.RejectASSets},

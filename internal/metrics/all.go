@@ -174,6 +174,8 @@ func all() []metric {
 				}
 			}
 		}},
+		{"holdfast_rpki_aspas", "ASes whose providers are known (ASPAs), from all sources together.", gauge, nil, func(f *Figures, set setter) { set(float64(f.RPKI.ASPAs)) }},
+		{"holdfast_rpki_source_aspas", "ASPAs of a source that count.", gauge, source, sources(func(s *api.RPKISource, set func(float64)) { set(float64(s.ASPAs)) })},
 		{"holdfast_rpki_source_serial", "Serial of what a cache has said; absent for files.", gauge, source, sources(func(s *api.RPKISource, set func(float64)) {
 			if s.File == "" {
 				set(float64(s.Serial))

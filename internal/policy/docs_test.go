@@ -131,6 +131,11 @@ func guideRoute(t *testing.T, text string) (prefix.Prefix, *policy.Route) {
 			if r.Validity, ok = rpki.StateByName(value); !ok {
 				t.Fatalf("%s: state %q", text, value)
 			}
+		case "aspa":
+			var ok bool
+			if r.Path, ok = rpki.StateByName(value); !ok {
+				t.Fatalf("%s: state %q", text, value)
+			}
 		case "source":
 			switch value {
 			case "originated":

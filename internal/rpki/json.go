@@ -1,6 +1,7 @@
 package rpki
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -60,14 +61,60 @@ func (r *roa) vrp() (VRP, error) {
 	return v, v.Check()
 }
 
+// aspa is a record of rpki-client's files, and of Routinator's, which names the
+// customer otherwise.
+type aspa struct {
+	Customer  *asn  `json:"customer_asid"`
+	Named     *asn  `json:"customer"`
+	Providers []asn `json:"providers"`
+	Expires   int64 `json:"expires"`
+}
+
+func (a *aspa) get() (ASPA, error) {
+	customer := cmp.Or(a.Customer, a.Named)
+	if customer == nil {
+		return ASPA{}, errors.New("a list of providers has no customer_asid")
+	}
+	out := ASPA{Customer: uint32(*customer)}
+	for _, p := range a.Providers {
+		out.Providers = append(out.Providers, uint32(p))
+	}
+	if len(out.Providers) == 0 {
+		return ASPA{}, fmt.Errorf("AS%d has an empty list of providers", out.Customer)
+	}
+	return out, nil
+}
+
 // ReadJSON reads the JSON of a validator as a stream: an object whose list "roas"
-// has the VRPs. Those that have expired at a time are left out. Errors are
-// *FileError.
-func ReadJSON(r io.Reader, at time.Time, most int) (*Set, error) {
+// has the VRPs, and "aspas", if it is there, the ASPAs. Those that have expired at a
+// time are left out. Errors are *FileError.
+func ReadJSON(r io.Reader, at time.Time, most int) (*Set, *ASPAs, error) {
 	d := json.NewDecoder(r)
 	var b Builder
+	var aspas []ASPA
+	records := 0
+	count := func(n int) error {
+		if records += n; records > most {
+			return fmt.Errorf("it has more than %d records", most)
+		}
+		return nil
+	}
 	found := false
 	err := object(d, func(key string) error {
+		if key == "aspas" {
+			return list(d, func() error {
+				var x aspa
+				if err := d.Decode(&x); err != nil {
+					return err
+				}
+				a, err := x.get()
+				if err != nil || x.Expires != 0 && x.Expires <= at.Unix() {
+					return err
+				}
+				aspas = append(aspas, a)
+				return count(len(a.Providers))
+			})
+		}
 		if key != "roas" {
 			return skip(d)
 		}
@@ -83,11 +130,9 @@ func ReadJSON(r io.Reader, at time.Time, most int) (*Set, error) {
 				return err
 			case x.Expires != 0 && x.Expires <= at.Unix():
 				return nil
-			case b.Len() == most:
-				return fmt.Errorf("it has more than %d records", most)
 			}
 			b.Add(v)
-			return nil
+			return count(1)
 		})
 	})
 	if err == nil {
@@ -98,9 +143,9 @@ func ReadJSON(r io.Reader, at time.Time, most int) (*Set, error) {
 		}
 	}
 	if err != nil {
-		return nil, &FileError{d.InputOffset(), whole(err)}
+		return nil, nil, &FileError{d.InputOffset(), whole(err)}
 	}
-	return b.Set(), nil
+	return b.Set(), NewASPAs(aspas), nil
 }
 
 // whole says in our words that a file ends too early.

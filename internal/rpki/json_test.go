@@ -21,7 +21,7 @@ func TestReadJSON(t *testing.T) {
 		{`{"roas": [{"asn": 64497, "prefix": "2001:db8::/32", "maxLength": 48, "ta": "x", "expires": 1700000001}, {"asn": 1, "prefix": "10.0.0.0/8", "expires": 1700000000}]}`, []VRP{vrp("2001:db8::/32", 48, 64497)}, ""},
 		{`{"roas": [{"asn": 0, "prefix": "10.0.0.0/8"}, {"asn": "0", "prefix": "10.0.0.0/8", "maxLength": 8}]}`, []VRP{vrp("10.0.0.0/8", 8, 0)}, ""},
 		{`{"roas": []}`, nil, ""},
-		{`{"aspas": [{"a": [[]]}], "roas": []}`, nil, ""},
+		{`{"bgpsec_keys": [{"a": [[]]}], "roas": []}`, nil, ""},
 		{``, nil, "ends too early"},
 		{`{"roas": [{"asn": 1, "prefix": "10.0.0.0/8"}`, nil, "ends too early"},
 		{`{"roas": [{"asn": 1, "prefix": "10.0.0`, nil, "ends too early"},
@@ -38,7 +38,7 @@ func TestReadJSON(t *testing.T) {
 		{`{"roas": [{"asn": 1, "prefix": "10.0.0.0/8", "maxLength": "x"}]}`, nil, "maxLength"},
 		{`{"roas": [{"asn": 1, "prefix": "10.0.0.0/8"}, {"asn": 2, "prefix": "10.0.0.0/8"}, {"asn": 3, "prefix": "10.0.0.0/8"}, {"asn": 4, "prefix": "10.0.0.0/8"}]}`, nil, "more than 3"},
 	} {
-		s, err := ReadJSON(strings.NewReader(c.text), at, 3)
+		s, _, err := ReadJSON(strings.NewReader(c.text), at, 3)
 		var where *FileError
 		if (c.err == "") != (err == nil) || err != nil && (!strings.Contains(err.Error(), c.err) || !errors.As(err, &where) || where.Offset > int64(len(c.text))) {
 			t.Errorf("%s: %v, want %q", c.text, err, c.err)
@@ -49,12 +49,37 @@ func TestReadJSON(t *testing.T) {
 	}
 }
 
+// TestReadASPAs: those of rpki-client and Routinator, and what is left out.
+func TestReadASPAs(t *testing.T) {
+	for _, c := range []struct {
+		text, want, err string
+	}{
+		{`{"customer_asid": 64500, "expires": 1700000001, "providers": [64502, 64501, 64501]}`, "[{64500 [64501 64502]}]", ""},
+		{`{"customer": "AS64500", "providers": ["AS64501"], "ta": "ripe"}, {"customer": "AS1", "providers": ["AS0"]}`, "[{1 [0]} {64500 [64501]}]", ""},
+		{`{"customer_asid": 1, "providers": [3]}, {"customer_asid": 1, "providers": [2]}`, "[{1 [2 3]}]", ""},
+		{`{"customer_asid": 1, "expires": 1700000000, "providers": [2]}`, "[]", ""},
+		{`{"providers": [2]}`, "", "no customer_asid"},
+		{`{"customer_asid": 1}`, "", "empty list"},
+		{`{"customer_asid": 1, "providers": [2, 3, 4, 5]}`, "", "more than 3"},
+		{`{"customer_asid": 1, "providers": ["x"]}`, "", "no AS number"},
+	} {
+		_, s, err := ReadJSON(strings.NewReader(`{"aspas": [`+c.text+`], "roas": []}`), time.Unix(1_700_000_000, 0), 3)
+		if (c.err == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s: %v, want %q", c.text, err, c.err)
+		}
+		if got := fmt.Sprint(slices.Collect(s.All())); err == nil && got != c.want {
+			t.Errorf("%s: %s, want %s", c.text, got, c.want)
+		}
+	}
+}
+
 // FuzzReadJSON: what is read is written, and read again the same.
 func FuzzReadJSON(f *testing.F) {
 	f.Add(`{"roas": [{"asn": "AS64496", "prefix": "10.0.0.0/8", "maxLength": 16}, {"asn": 1, "prefix": "2001:db8::/32"}]}`)
 	f.Add(`{"x": [{}, [1, "a"]], "roas": []}`)
+	f.Add(`{"roas": [], "aspas": [{"customer_asid": 64500, "providers": [64501, 64502]}, {"customer": "AS1", "providers": ["AS0"]}]}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		s, err := ReadJSON(strings.NewReader(text), time.Time{}, 100)
+		s, aspas, err := ReadJSON(strings.NewReader(text), time.Time{}, 100)
 		if err != nil {
 			return
 		}
@@ -66,9 +91,19 @@ func FuzzReadJSON(f *testing.F) {
 			}
 			fmt.Fprintf(&b, `{"asn": "AS%d", "prefix": %q, "maxLength": %d}`, v.ASN, v.Prefix, v.MaxLen)
 		}
+		b.WriteString(`], "aspas": [`)
+		comma := ""
+		for a := range aspas.All() {
+			fmt.Fprintf(&b, `%s{"customer_asid": %d, "providers": [`, comma, a.Customer)
+			for i, p := range a.Providers {
+				fmt.Fprintf(&b, "%.*s%d", min(i, 1), ",", p)
+			}
+			b.WriteString("]}")
+			comma = ","
+		}
 		b.WriteString(`]}`)
-		again, err := ReadJSON(strings.NewReader(b.String()), time.Time{}, 100)
-		if err != nil || Difference(s, again).Len() != 0 {
+		again, all, err := ReadJSON(strings.NewReader(b.String()), time.Time{}, 100)
+		if err != nil || Difference(s, again).Len() != 0 || !aspas.Equal(all) {
 			t.Fatalf("%s becomes %s: %v", text, b.String(), err)
 		}
 	})
@@ -86,7 +121,7 @@ func BenchmarkReadJSON(b *testing.B) {
 	}
 	text.WriteString(`]}`)
 	for b.Loop() {
-		if _, err := ReadJSON(strings.NewReader(text.String()), time.Time{}, 1<<20); err != nil {
+		if _, _, err := ReadJSON(strings.NewReader(text.String()), time.Time{}, 1<<20); err != nil {
 			b.Fatal(err)
 		}
 	}

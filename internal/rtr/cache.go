@@ -156,7 +156,7 @@ func (c *conversation) take(p pdu) error {
 		x := c.x
 		x.known, x.at = c.m.known, time.Now()
 		expire := cmp.Or(x.Expire, x.known.expire)
-		x.up(x.known.set, expire)
+		x.up(expire)
 		c.next = x.at.Add(min(cmp.Or(x.Refresh, x.known.refresh), expire/2))
 	}
 	if errors.Is(err, errNoData) {

@@ -54,12 +54,12 @@ func (x *source) read(info os.FileInfo) error {
 		return err
 	}
 	defer f.Close() // nothing was written
-	set, err := rpki.ReadJSON(f, time.Now(), MaxRecords)
+	set, aspas, err := rpki.ReadJSON(f, time.Now(), MaxRecords)
 	if err != nil {
 		return fmt.Errorf("%s: %w", place(f, x.Path, err), err)
 	}
-	x.known, x.at = known{set: set}, info.ModTime()
-	x.up(set, x.Expire)
+	x.known, x.at = known{set: set, aspas: aspas}, info.ModTime()
+	x.up(x.Expire)
 	return nil
 }
 

@@ -21,12 +21,14 @@ const (
 	defaultExpire  = 2 * time.Hour
 )
 
-// MaxRecords is how many VRPs a source may have: several times what there is.
+// MaxRecords is how many VRPs and providers a source may have: several times what
+// there is.
 const MaxRecords = 4 << 20
 
 // known is what a cache has said, as of its last End of Data.
 type known struct {
 	set     *rpki.Set // nil: nothing
+	aspas   *rpki.ASPAs
 	version uint8
 	session uint16
 	serial  uint32
@@ -47,6 +49,8 @@ type machine struct {
 	session    uint16 // of the response
 	all        rpki.Builder
 	changes    []rpki.Change
+	aspaList   []rpki.ASPA // in the order in which they came
+	providers  int         // in these
 }
 
 var (
@@ -65,7 +69,7 @@ func (e *olderError) Error() string {
 // query asks for what has changed, or for everything where nothing is known.
 func (m *machine) query() []byte {
 	m.asked, m.receiving = true, false
-	m.all, m.changes = rpki.Builder{}, nil
+	m.all, m.changes, m.aspaList, m.providers = rpki.Builder{}, nil, nil, 0
 	if m.full = !m.continues || m.known.version != m.at; m.full {
 		return appendResetQuery(nil, m.at)
 	}
@@ -110,13 +114,15 @@ func (m *machine) take(p pdu) (send []byte, fresh bool, err error) {
 		return m.query(), false, nil
 	case ipv4Prefix, ipv6Prefix:
 		return nil, false, m.record(p)
+	case aspa:
+		return nil, false, m.aspa(p)
 	case endOfData:
 		if err := m.end(p); err != nil {
 			return nil, false, err
 		}
 		return nil, true, nil
 	}
-	return nil, false, nil // keys and providers are not used
+	return nil, false, nil // keys are not used
 }
 
 // reported is an error that the cache reports.
@@ -201,8 +207,8 @@ func (m *machine) record(p pdu) error {
 	switch {
 	case err != nil:
 		return err
-	case m.all.Len()+len(m.changes) >= MaxRecords:
-		return fail(nil, internalError, "more than %d records", MaxRecords)
+	case m.records() >= MaxRecords:
+		return tooMany()
 	case !m.full:
 		m.changes = append(m.changes, c)
 	case c.Withdraw:
@@ -213,18 +219,36 @@ func (m *machine) record(p pdu) error {
 	return nil
 }
 
+func (m *machine) records() int { return m.all.Len() + len(m.changes) + m.providers }
+
+func tooMany() error { return fail(nil, internalError, "more than %d records", MaxRecords) }
+
+func (m *machine) aspa(p pdu) error {
+	a, ok, err := readASPA(p)
+	if err != nil || !ok {
+		return err
+	}
+	if m.providers += 1 + len(a.Providers); m.records() > MaxRecords {
+		return tooMany()
+	}
+	m.aspaList = append(m.aspaList, a)
+	return nil
+}
+
 // end makes what has come known, all at once.
 func (m *machine) end(p pdu) error {
 	if p.session != m.session {
 		return fail(p.bytes, corruptData, "a response begins in session %d and ends in %d", m.session, p.session)
 	}
 	var set *rpki.Set
+	var before *rpki.ASPAs
 	if m.full {
 		n := m.all.Len()
 		if set = m.all.Set(); set.Len() != n {
 			return fail(nil, twiceAnnounced, "%d records are announced twice", n-set.Len())
 		}
 	} else {
+		before = m.aspas
 		var err error
 		if set, err = m.set.Apply(m.changes); err != nil {
 			code := uint16(twiceAnnounced)
@@ -234,11 +258,16 @@ func (m *machine) end(p pdu) error {
 			m.continues = false
 			return fail(nil, code, "%v", err)
 		}
-		if set.Len() > MaxRecords {
-			return fail(nil, internalError, "more than %d records", MaxRecords)
-		}
 	}
-	k := known{set: set, version: m.at, session: p.session, serial: binary.BigEndian.Uint32(p.body), continues: true,
+	aspas, err := before.Apply(m.aspaList)
+	if err != nil {
+		m.continues = false
+		return fail(nil, unknownWithdrawal, "%v", err)
+	}
+	if set.Len()+aspas.Pairs() > MaxRecords {
+		return tooMany()
+	}
+	k := known{set: set, aspas: aspas, version: m.at, session: p.session, serial: binary.BigEndian.Uint32(p.body), continues: true,
 		refresh: defaultRefresh, retry: defaultRetry, expire: defaultExpire}
 	if m.at > 0 {
 		seconds := func(at int, low, high time.Duration) time.Duration {
@@ -249,6 +278,6 @@ func (m *machine) end(p pdu) error {
 		k.expire = seconds(12, 10*time.Minute, 48*time.Hour)
 	}
 	m.known = k
-	m.asked, m.receiving, m.changes = false, false, nil
+	m.asked, m.receiving, m.changes, m.aspaList = false, false, nil, nil
 	return nil
 }

@@ -34,10 +34,11 @@ const (
 	unknownWithdrawal = 6
 	twiceAnnounced    = 7
 	unexpectedVersion = 8
+	providerList      = 9 // draft-ietf-sidrops-8210bis section 5.12
 )
 
 var errorTexts = [...]string{"corrupt data", "internal error", "no data available", "invalid request", "unsupported version", "unsupported PDU",
-	"withdrawal of an unknown record", "a record announced twice", "unexpected version"}
+	"withdrawal of an unknown record", "a record announced twice", "unexpected version", "a wrong list of providers"}
 
 func errorText(code uint16) string {
 	if int(code) < len(errorTexts) {
@@ -135,6 +136,35 @@ func vrp(p pdu) (rpki.Change, error) {
 		return rpki.Change{}, fail(p.bytes, corruptData, "%v", err)
 	}
 	return rpki.Change{VRP: v, Withdraw: flags == 0}, nil
+}
+
+// readASPA reads an ASPA, without providers if it is withdrawn (draft-ietf-sidrops-
+// 8210bis section 5.12). ok is false for those of earlier drafts, which are about one
+// family.
+func readASPA(p pdu) (a rpki.ASPA, ok bool, err error) {
+	flags, list := p.session>>8, p.body[4:]
+	if flags == 0 && len(list) > 0 {
+		return a, false, nil
+	}
+	a.Customer = binary.BigEndian.Uint32(p.body)
+	for ; len(list) > 0; list = list[4:] {
+		a.Providers = append(a.Providers, binary.BigEndian.Uint32(list))
+	}
+	n := len(a.Providers)
+	for i := 1; i < n; i++ {
+		if a.Providers[i] <= a.Providers[i-1] {
+			return a, false, fail(p.bytes, providerList, "the providers of AS%d are not in ascending order", a.Customer)
+		}
+	}
+	switch {
+	case flags > 1:
+		return a, false, fail(p.bytes, corruptData, "a list of providers has flags %d", flags)
+	case flags == 1 && n == 0:
+		return a, false, fail(p.bytes, providerList, "AS%d has an empty list of providers", a.Customer)
+	case n > 1 && a.Providers[0] == 0:
+		return a, false, fail(p.bytes, providerList, "AS%d has providers beside AS0, which is none", a.Customer)
+	}
+	return a, true, nil
 }
 
 // protocolError is what a cache did wrong, to be reported to it.

@@ -1,6 +1,6 @@
-// Package rtr gets validated ROA payloads: from caches by the RPKI-to-Router
-// protocol (RFC 8210), and from files of validators. It makes one set of what all
-// sources have.
+// Package rtr gets validated ROA payloads and ASPAs: from caches by the RPKI-to-
+// Router protocol (RFC 8210), and from files of validators. It makes one set of what
+// all sources have.
 package rtr
 
 import (
@@ -39,8 +39,9 @@ func Dial(ctx context.Context, local netip.Addr, cache netip.AddrPort) (net.Conn
 	return d.DialContext(ctx, "tcp", cache.String())
 }
 
-// Publish is told what all sources have together, and what of that is new or gone.
-type Publish func(vrps, changed *rpki.Table)
+// Publish is told what all sources have together, and which VRPs of that are new or
+// gone.
+type Publish func(vrps, changed *rpki.Table, aspas *rpki.ASPAs)
 
 // Sources are all that are configured. Who only looks may look at nil.
 type Sources struct {
@@ -55,6 +56,7 @@ type Sources struct {
 	mu     sync.Mutex // for what follows, and for the status of sources
 	by     map[string]*source
 	table  *rpki.Table
+	aspas  *rpki.ASPAs
 	closed bool
 }
 
@@ -68,6 +70,7 @@ type source struct {
 
 	// Of Sources.mu.
 	set    *rpki.Set // nil: nothing
+	aspas  *rpki.ASPAs
 	status Status
 
 	// Of its goroutine alone.
@@ -101,6 +104,7 @@ type Status struct {
 	Known            bool
 	Updated, Expires time.Time
 	Set              *rpki.Set
+	ASPAs            *rpki.ASPAs
 	Error            string // of the last attempt
 }
 
@@ -161,7 +165,7 @@ func (s *Sources) start(w Source, before *source) {
 	x := &source{Source: w, all: s, end: end, ended: make(chan struct{}), look: make(chan struct{}, 1)}
 	x.status = Status{Source: w, Since: time.Now()}
 	if before != nil {
-		x.set, x.status = before.set, before.status
+		x.set, x.aspas, x.status = before.set, before.aspas, before.status
 		x.status.Source = w
 	}
 	s.by[w.Name] = x
@@ -170,7 +174,7 @@ func (s *Sources) start(w Source, before *source) {
 		if before != nil {
 			<-before.ended
 			x.known, x.at, x.failed = before.known, before.at, before.failed
-			x.have(x.known.set)
+			x.have()
 		}
 		if x.Path != "" {
 			x.watch(ctx)
@@ -213,22 +217,25 @@ func (s *Sources) unite() {
 func (s *Sources) uniteNow() {
 	s.mu.Lock()
 	var sets []*rpki.Set
+	var lists []*rpki.ASPAs
 	for _, x := range s.by {
-		sets = append(sets, x.set)
+		sets, lists = append(sets, x.set), append(lists, x.aspas)
 	}
-	old := s.table
+	table, before := s.table, s.aspas
 	s.mu.Unlock()
-	all := rpki.Union(sets...)
-	changed := rpki.Difference(old.Set(), all)
-	if changed.Len() == 0 {
+	all, aspas := rpki.Union(sets...), rpki.UnionASPAs(lists...)
+	changed := rpki.Difference(table.Set(), all)
+	if changed.Len() == 0 && aspas.Equal(before) {
 		return
 	}
-	table := rpki.NewTable(all)
+	if changed.Len() > 0 {
+		table = rpki.NewTable(all)
+	}
 	s.mu.Lock()
-	s.table = table
+	s.table, s.aspas = table, aspas
 	s.mu.Unlock()
-	s.log.Info("VRPs changed", "event", events.RPKIData, "vrps", all.Len(), "changed", changed.Len())
-	s.publish(table, rpki.NewTable(changed))
+	s.log.Info("VRPs or ASPAs changed", "event", events.RPKIData, "vrps", all.Len(), "changed", changed.Len(), "aspas", aspas.Len())
+	s.publish(table, rpki.NewTable(changed), aspas)
 }
 
 // Table is what all sources have together; nil before there was anything.
@@ -239,6 +246,16 @@ func (s *Sources) Table() *rpki.Table {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.table
+}
+
+// ASPAs are those of all sources together.
+func (s *Sources) ASPAs() *rpki.ASPAs {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.aspas
 }
 
 // Status is that of all sources, by name.
@@ -252,7 +269,7 @@ func (s *Sources) Status() []Status {
 	for _, name := range slices.Sorted(maps.Keys(s.by)) {
 		x := s.by[name]
 		st := x.status
-		st.Set = x.set
+		st.Set, st.ASPAs = x.set, x.aspas
 		out = append(out, st)
 	}
 	return out
@@ -269,10 +286,10 @@ func (x *source) tell(f func(*Status)) {
 	}
 }
 
-// have makes set what the source has; nil: nothing any more.
-func (x *source) have(set *rpki.Set) {
+// have makes what is known what the source has.
+func (x *source) have() {
 	x.all.mu.Lock()
-	x.set = set
+	x.set, x.aspas = x.known.set, x.known.aspas
 	x.all.mu.Unlock()
 	notify(x.all.changed)
 }
@@ -282,7 +299,7 @@ func (x *source) expired() {
 	x.all.log.Warn("VRPs of a source have expired: they do not count any more", "event", events.RPKIExpired, "source", x.Name, "updated", x.at)
 	x.known = known{}
 	x.tell(func(st *Status) { st.Known, st.Updated, st.Expires = false, time.Time{}, time.Time{} })
-	x.have(nil)
+	x.have()
 }
 
 // complain says once why a source is down.
@@ -297,7 +314,7 @@ func (x *source) complain(err error) {
 }
 
 // up says that a source is up to date.
-func (x *source) up(set *rpki.Set, expire time.Duration) {
+func (x *source) up(expire time.Duration) {
 	was := Down
 	x.tell(func(st *Status) {
 		was = st.State
@@ -309,7 +326,7 @@ func (x *source) up(set *rpki.Set, expire time.Duration) {
 	})
 	if was != Up {
 		x.failed = ""
-		x.all.log.Info("a source of VRPs is up", "event", events.RPKIUp, "source", x.Name, "vrps", set.Len())
+		x.all.log.Info("a source of VRPs is up", "event", events.RPKIUp, "source", x.Name, "vrps", x.known.set.Len(), "aspas", x.known.aspas.Len())
 	}
-	x.have(set)
+	x.have()
 }

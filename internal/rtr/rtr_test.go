@@ -49,6 +49,7 @@ type lab struct {
 
 	mu        sync.Mutex
 	table     *rpki.Table
+	aspas     *rpki.ASPAs
 	published []int // how many VRPs changed, each time
 	log       strings.Builder
 }
@@ -62,10 +63,10 @@ func newLab(t *testing.T) *lab {
 		}
 		return c, nil
 	}
-	l.s = New(slog.New(slog.NewTextHandler(lockedWriter{l}, nil)), dial, func(vrps, changed *rpki.Table) {
+	l.s = New(slog.New(slog.NewTextHandler(lockedWriter{l}, nil)), dial, func(vrps, changed *rpki.Table, aspas *rpki.ASPAs) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.table = vrps
+		l.table, l.aspas = vrps, aspas
 		l.published = append(l.published, changed.Set().Len())
 	})
 	return l
@@ -112,6 +113,17 @@ func (l *lab) has(want ...rpki.VRP) {
 	}
 	if !same {
 		l.t.Fatalf("VRPs %v, want %v\n%s", got, want, l.log.String())
+	}
+}
+
+// hasASPAs fails unless the router has these now.
+func (l *lab) hasASPAs(want ...rpki.ASPA) {
+	l.t.Helper()
+	synctest.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.aspas.Equal(rpki.NewASPAs(want)) {
+		l.t.Fatalf("ASPAs %v, want %v\n%s", slices.Collect(l.aspas.All()), want, l.log.String())
 	}
 }
 
@@ -477,6 +489,100 @@ func TestFlapping(t *testing.T) {
 	})
 }
 
+// TestASPAs: providers come by version 2 and with files, and those of all sources
+// count.
+func TestASPAs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "aspas.json")
+	if err := os.WriteFile(path, []byte(`{"roas": [], "aspas": [{"customer_asid": 1, "providers": [4]}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		defer l.s.Close()
+		c := fakecache.New(7)
+		c.Newest = 2
+		a1, a2 := rpki.ASPA{Customer: 1, Providers: []uint32{2, 3}}, rpki.ASPA{Customer: 5, Providers: []uint32{0}}
+		c.SetASPAs(a1, a2)
+		c.Set(v1)
+		l.serve(0, c)
+		l.s.Set([]Source{source0()})
+		l.has(v1)
+		l.hasASPAs(a1, a2)
+		if st := l.s.Status()[0]; st.ASPAs.Len() != 2 || st.Version != 2 {
+			t.Errorf("status %+v", st)
+		}
+		pass(time.Second)
+		c.SetASPAs(rpki.ASPA{Customer: 1, Providers: []uint32{3}})
+		c.Set(v1)
+		l.hasASPAs(rpki.ASPA{Customer: 1, Providers: []uint32{3}})
+		if want := []int{1, 0}; !slices.Equal(l.published, want) {
+			t.Errorf("published changes of %v VRPs, want %v", l.published, want)
+		}
+		l.s.Set([]Source{source0(), {Name: "f", Path: path}})
+		pass(time.Second)
+		l.hasASPAs(rpki.ASPA{Customer: 1, Providers: []uint32{3, 4}})
+		c.Close()
+		pass(2 * time.Hour)
+		l.hasASPAs(rpki.ASPA{Customer: 1, Providers: []uint32{4}})
+		older := fakecache.New(8) // speaks version 1
+		older.SetASPAs(a1)
+		older.Set(v1)
+		l.serve(0, older)
+		defer older.Close()
+		pass(10 * time.Minute)
+		l.has(v1)
+		l.hasASPAs(rpki.ASPA{Customer: 1, Providers: []uint32{4}})
+	})
+}
+
+// TestBadASPAs: what version 2 does not allow ends the connection with a report.
+// ASPAs of its earlier drafts do not count.
+func TestBadASPAs(t *testing.T) {
+	older := []byte{2, 11, 0, 0, 0, 0, 0, 20, 1, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0, 6} // announced, for IPv4, one provider
+	for name, c := range map[string]struct {
+		say  []byte
+		want string
+	}{
+		"no providers":         {[]byte{2, 11, 1, 0, 0, 0, 0, 12, 0, 0, 0, 1}, "v2 error 9"},
+		"order":                {fakecache.ASPA(1, 3, 2), "v2 error 9"},
+		"twice the same":       {fakecache.ASPA(1, 3, 3), "v2 error 9"},
+		"none and some":        {fakecache.ASPA(1, 0, 3), "v2 error 9"},
+		"flags":                {[]byte{2, 11, 2, 0, 0, 0, 0, 16, 0, 0, 0, 1, 0, 0, 0, 2}, "v2 error 0"},
+		"length":               {[]byte{2, 11, 1, 0, 0, 0, 0, 14, 0, 0, 0, 1, 0, 0}, "v2 error 0"},
+		"unknown withdrawn":    {fakecache.ASPA(9), "v2 error 6"},
+		"of an earlier draft":  {older, ""},
+		"withdrawn and again":  {slices.Concat(fakecache.ASPA(1), fakecache.ASPA(1, 2)), ""},
+		"another in its place": {slices.Concat(fakecache.ASPA(1, 7), fakecache.ASPA(1, 2)), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLab(t)
+				defer l.s.Close()
+				cache := fakecache.New(7)
+				cache.Newest = 2
+				defer cache.Close()
+				known := rpki.ASPA{Customer: 1, Providers: []uint32{2}}
+				cache.SetASPAs(known)
+				cache.Set(v1)
+				l.serve(0, cache)
+				l.s.Set([]Source{source0()})
+				l.hasASPAs(known)
+				cache.Asked()
+				cache.Answer(func(uint8) []byte {
+					return slices.Concat([]byte{2, 3, 0, 7, 0, 0, 0, 8}, c.say,
+						[]byte{2, 7, 0, 7, 0, 0, 0, 24, 0, 0, 0, 1, 0, 0, 14, 16, 0, 0, 2, 88, 0, 0, 28, 32})
+				})
+				pass(time.Hour) // Refresh
+				asked := append(cache.Asked(), "")
+				if asked[0] != "v2 serial 7/1" || asked[1] != c.want {
+					t.Errorf("asked %q, want report %q", asked, c.want)
+				}
+				l.hasASPAs(known)
+			})
+		})
+	}
+}
+
 func TestFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "vrps.json")
 	synctest.Test(t, func(t *testing.T) {
@@ -538,6 +644,8 @@ func FuzzMachine(f *testing.F) {
 	f.Add([]byte{1, 3, 0, 7, 0, 0, 0, 8}, uint8(1), false)
 	f.Add(slices.Concat([]byte{1, 3, 0, 7, 0, 0, 0, 8}, fakecache.Prefix(1, v1, true), fakecache.Prefix(1, v3, true),
 		[]byte{1, 7, 0, 7, 0, 0, 0, 24, 0, 0, 0, 9, 0, 0, 14, 16, 0, 0, 2, 88, 0, 0, 28, 32}), uint8(1), true)
+	f.Add(slices.Concat([]byte{2, 3, 0, 7, 0, 0, 0, 8}, fakecache.ASPA(1, 2, 3), fakecache.ASPA(1),
+		[]byte{2, 7, 0, 7, 0, 0, 0, 24, 0, 0, 0, 9, 0, 0, 14, 16, 0, 0, 2, 88, 0, 0, 28, 32}), uint8(2), true)
 	f.Add([]byte{2, 10, 0, 4, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0}, uint8(2), false)
 	f.Add(slices.Concat([]byte{0, 3, 0, 7, 0, 0, 0, 8}, []byte{0, 7, 0, 7, 0, 0, 0, 12, 0, 0, 0, 9}), uint8(2), false)
 	f.Fuzz(func(t *testing.T, b []byte, version uint8, serial bool) {

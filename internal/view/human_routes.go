@@ -220,6 +220,7 @@ func (h *human) Explain(m *pb.ExplainResponse) error {
 			f.add("Packets", "are discarded")
 		}
 		f.add("RPKI", validityText(c))
+		f.add("ASPA", c.Aspa)
 		f.add("Source", word(r.Source))
 		if r.Learned != nil {
 			f.add("Learned", h.ago(r.Learned)+" ago ("+clock(r.Learned)+")")

@@ -15,7 +15,7 @@ func (h *human) RPKI(m *pb.GetRPKIResponse, asked *pb.GetRPKIRequest) error {
 	case len(m.Sources) == 0:
 		return h.Done("there are no sources of VRPs: the configuration has no rpki block")
 	}
-	t := h.table("SOURCE", "WHERE", "STATE", ">SINCE", ">IPV4", ">IPV6", ">UPDATED", ">EXPIRES", "SESSION")
+	t := h.table("SOURCE", "WHERE", "STATE", ">SINCE", ">IPV4", ">IPV6", ">ASPAS", ">UPDATED", ">EXPIRES", "SESSION")
 	for _, s := range m.Sources {
 		session, expires, updated := "", "never", ""
 		if s.Address != "" && s.Updated != nil {
@@ -33,7 +33,7 @@ func (h *human) RPKI(m *pb.GetRPKIResponse, asked *pb.GetRPKIRequest) error {
 		if s.State == "down" {
 			state.paint = bad
 		}
-		t.row(cell{text: s.Name}, cell{text: cmp.Or(s.Address, s.File)}, state, cell{text: h.ago(s.Since)}, cell{text: Count(uint64(s.VrpsIpv4))}, cell{text: Count(uint64(s.VrpsIpv6))},
+		t.row(cell{text: s.Name}, cell{text: cmp.Or(s.Address, s.File)}, state, cell{text: h.ago(s.Since)}, cell{text: Count(uint64(s.VrpsIpv4))}, cell{text: Count(uint64(s.VrpsIpv6))}, cell{text: Count(uint64(s.Aspas))},
 			cell{text: updated}, cell{text: expires}, cell{text: session})
 	}
 	if err := t.close(); err != nil {
@@ -46,7 +46,7 @@ func (h *human) RPKI(m *pb.GetRPKIResponse, asked *pb.GetRPKIRequest) error {
 			}
 		}
 	}
-	return h.printf("\n%s together\n", plural(uint64(m.VrpsIpv4)+uint64(m.VrpsIpv6), "VRP", "VRPs"))
+	return h.printf("\n%s and %s together\n", plural(uint64(m.VrpsIpv4)+uint64(m.VrpsIpv6), "VRP", "VRPs"), plural(uint64(m.Aspas), "ASPA", "ASPAs"))
 }
 
 // validity is what the VRPs say of a route.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"slices"
 	"sync"
 
 	"holdfast/internal/prefix"
@@ -24,7 +25,9 @@ type Cache struct {
 	mu      sync.Mutex
 	session uint16
 	serial  uint32
-	past    map[uint32]map[rpki.VRP]bool // by serial; empty: no data
+	past    map[uint32]map[rpki.VRP]bool   // by serial; empty: no data
+	aspas   map[uint32]map[uint32][]uint32 // providers by serial and customer
+	next    map[uint32][]uint32            // of the next serial
 	conns   map[net.Conn]uint8
 	asked   []string
 	answer  func(kind uint8) []byte // instead of the usual answer, if not nil
@@ -34,7 +37,7 @@ type Cache struct {
 
 // New has no data yet.
 func New(session uint16) *Cache {
-	return &Cache{Newest: 1, Refresh: 3600, Retry: 600, Expire: 7200, session: session, past: map[uint32]map[rpki.VRP]bool{}, conns: map[net.Conn]uint8{}}
+	return &Cache{Newest: 1, Refresh: 3600, Retry: 600, Expire: 7200, session: session, past: map[uint32]map[rpki.VRP]bool{}, aspas: map[uint32]map[uint32][]uint32{}, conns: map[net.Conn]uint8{}}
 }
 
 // Serve answers connections until Close.
@@ -81,11 +84,21 @@ func (c *Cache) Set(all ...rpki.VRP) {
 		now[v] = true
 	}
 	c.serial++
-	c.past[c.serial] = now
+	c.past[c.serial], c.aspas[c.serial] = now, c.next
 	for conn, version := range c.conns {
 		if version != 0xff {
 			_, _ = conn.Write(binary.BigEndian.AppendUint32(header(version, 0, c.session, 12), c.serial))
 		}
+	}
+}
+
+// SetASPAs makes these the ASPAs from the next Set on.
+func (c *Cache) SetASPAs(all ...rpki.ASPA) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.next = map[uint32][]uint32{}
+	for _, a := range all {
+		c.next[a.Customer] = a.Providers
 	}
 }
 
@@ -183,11 +196,13 @@ func (c *Cache) reply(conn net.Conn, b, body []byte) (out []byte, more bool) {
 		return binary.BigEndian.AppendUint64(header(version, 10, 2, 16), 0), true
 	}
 	now, before := c.past[c.serial], map[rpki.VRP]bool(nil)
+	aspas, aspasBefore := c.aspas[c.serial], map[uint32][]uint32(nil)
 	if kind == 1 {
-		known := false
-		if before, known = c.past[binary.BigEndian.Uint32(body)]; !known || number != c.session {
+		known, serial := false, binary.BigEndian.Uint32(body)
+		if before, known = c.past[serial]; !known || number != c.session {
 			return header(version, 8, 0, 8), true
 		}
+		aspasBefore = c.aspas[serial]
 	}
 	out = header(version, 3, c.session, 8)
 	for v := range before {
@@ -198,6 +213,18 @@ func (c *Cache) reply(conn net.Conn, b, body []byte) (out []byte, more bool) {
 	for v := range now {
 		if !before[v] {
 			out = append(out, Prefix(version, v, true)...)
+		}
+	}
+	if version >= 2 {
+		for customer := range aspasBefore {
+			if aspas[customer] == nil {
+				out = append(out, ASPA(customer)...)
+			}
+		}
+		for customer, providers := range aspas {
+			if !slices.Equal(providers, aspasBefore[customer]) {
+				out = append(out, ASPA(customer, providers...)...)
+			}
 		}
 	}
 	return append(out, c.end(version)...), true
@@ -234,6 +261,15 @@ func Prefix(version uint8, v rpki.VRP, announce bool) []byte {
 		b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, v.Prefix.Hi), v.Prefix.Lo)
 	}
 	return binary.BigEndian.AppendUint32(b, v.ASN)
+}
+
+// ASPA is an ASPA PDU, which withdraws one if there are no providers.
+func ASPA(customer uint32, providers ...uint32) []byte {
+	b := header(2, 11, uint16(min(len(providers), 1))<<8, uint32(12+4*len(providers)))
+	for _, asn := range append([]uint32{customer}, providers...) {
+		b = binary.BigEndian.AppendUint32(b, asn)
+	}
+	return b
 }
 
 // Current are the VRPs that it has.

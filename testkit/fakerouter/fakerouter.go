@@ -243,6 +243,9 @@ func (r *Router) Explain(_ context.Context, _ string, p prefix.Prefix, fn func(a
 		if c.RPKI != "" {
 			c.Covering = []api.VRP{{Prefix: p, MaxLen: p.Bits, ASN: 64999}, {Prefix: p.Truncate(22), MaxLen: 24, ASN: 64700, Matches: c.RPKI == "valid"}}
 		}
+		if c.Source == api.SourceProvider {
+			c.ASPA = c.RPKI
+		}
 		if c.Status == api.StatusRejected {
 			c.Findings = []api.Finding{{Text: `as_path_contains: AS 64500 of the path "4200000002 64500 64999" is in the list: 64500`, Position: c.Rule.Position}}
 		}
@@ -298,8 +301,8 @@ func (r *Router) TestPolicy(_ context.Context, t api.PolicyTest) (api.PolicyResu
 
 // RPKI has a source of each kind.
 func (r *Router) RPKI(_ context.Context, p *prefix.Prefix, origin uint32) (api.RPKI, error) {
-	out := api.RPKI{VRPs: [prefix.Families]int{497_101, 151_022}, Sources: []api.RPKISource{
-		{Name: "routinator", Address: netip.MustParseAddrPort("192.0.2.10:323"), State: "up", Since: Now.Add(-26 * time.Hour), Version: 1, Session: 4711, Serial: 88,
+	out := api.RPKI{VRPs: [prefix.Families]int{497_101, 151_022}, ASPAs: 1_203, Sources: []api.RPKISource{
+		{Name: "routinator", Address: netip.MustParseAddrPort("192.0.2.10:323"), State: "up", Since: Now.Add(-26 * time.Hour), Version: 2, ASPAs: 1_203, Session: 4711, Serial: 88,
 			VRPs: [prefix.Families]int{497_101, 151_020}, Updated: Now.Add(-7 * time.Minute), Expires: Now.Add(113 * time.Minute)},
 		{Name: "exceptions", File: "/etc/holdfast/vrps.json", State: "up", Since: Now.Add(-26 * time.Hour), VRPs: [prefix.Families]int{0, 2}, Updated: Now.Add(-900 * time.Hour)},
 		{Name: "second", Address: netip.MustParseAddrPort("[2001:db8::10]:8282"), State: "down", Since: Now.Add(-3 * time.Minute), Error: "cannot connect: connection refused"},

@@ -2335,8 +2335,10 @@ type GetRPKIResponse struct {
 	VrpsIpv6 uint32 `protobuf:"varint,3,opt,name=vrps_ipv6,json=vrpsIpv6,proto3" json:"vrps_ipv6,omitempty"`
 	// Of the route that was asked for, with the VRPs that cover it, the most specific
 	// first.
-	State         string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
-	Covering      []*Vrp `protobuf:"bytes,5,rep,name=covering,proto3" json:"covering,omitempty"`
+	State    string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	Covering []*Vrp `protobuf:"bytes,5,rep,name=covering,proto3" json:"covering,omitempty"`
+	// ASes whose providers are known (ASPAs).
+	Aspas         uint32 `protobuf:"varint,6,opt,name=aspas,proto3" json:"aspas,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2406,6 +2408,13 @@ func (x *GetRPKIResponse) GetCovering() []*Vrp {
 	return nil
 }
 
+func (x *GetRPKIResponse) GetAspas() uint32 {
+	if x != nil {
+		return x.Aspas
+	}
+	return 0
+}
+
 // RpkiSource is where VRPs come from.
 type RpkiSource struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2426,6 +2435,7 @@ type RpkiSource struct {
 	Updated       *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=updated,proto3" json:"updated,omitempty"`
 	Expires       *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=expires,proto3" json:"expires,omitempty"`
 	Error         string                 `protobuf:"bytes,13,opt,name=error,proto3" json:"error,omitempty"`
+	Aspas         uint32                 `protobuf:"varint,14,opt,name=aspas,proto3" json:"aspas,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2549,6 +2559,13 @@ func (x *RpkiSource) GetError() string {
 		return x.Error
 	}
 	return ""
+}
+
+func (x *RpkiSource) GetAspas() uint32 {
+	if x != nil {
+		return x.Aspas
+	}
+	return 0
 }
 
 type ListBfdRequest struct {
@@ -5166,7 +5183,10 @@ type Candidate struct {
 	// What the rule that rejected it found.
 	Findings []*Finding `protobuf:"bytes,3,rep,name=findings,proto3" json:"findings,omitempty"`
 	// The VRPs that cover the prefix, the most specific first.
-	Covering      []*Vrp `protobuf:"bytes,4,rep,name=covering,proto3" json:"covering,omitempty"`
+	Covering []*Vrp `protobuf:"bytes,4,rep,name=covering,proto3" json:"covering,omitempty"`
+	// State of the AS path as it came, by ASPAs: "valid", "invalid" or "unknown"; empty
+	// where there are none, or the neighbor has no role.
+	Aspa          string `protobuf:"bytes,5,opt,name=aspa,proto3" json:"aspa,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5227,6 +5247,13 @@ func (x *Candidate) GetCovering() []*Vrp {
 		return x.Covering
 	}
 	return nil
+}
+
+func (x *Candidate) GetAspa() string {
+	if x != nil {
+		return x.Aspa
+	}
+	return ""
 }
 
 type Decision struct {
@@ -5832,7 +5859,9 @@ type TestPolicyRequest struct {
 	// Where it goes to: the policy is tried as an export policy.
 	To string `protobuf:"bytes,6,opt,name=to,proto3" json:"to,omitempty"`
 	// State of its origin; if not given, as the router knows it, else "unknown".
-	Rpki          string `protobuf:"bytes,7,opt,name=rpki,proto3" json:"rpki,omitempty"`
+	Rpki string `protobuf:"bytes,7,opt,name=rpki,proto3" json:"rpki,omitempty"`
+	// State of its AS path, likewise.
+	Aspa          string `protobuf:"bytes,8,opt,name=aspa,proto3" json:"aspa,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5912,6 +5941,13 @@ func (x *TestPolicyRequest) GetTo() string {
 func (x *TestPolicyRequest) GetRpki() string {
 	if x != nil {
 		return x.Rpki
+	}
+	return ""
+}
+
+func (x *TestPolicyRequest) GetAspa() string {
+	if x != nil {
+		return x.Aspa
 	}
 	return ""
 }
@@ -7644,13 +7680,14 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x05state\x18\x04 \x01(\tR\x05state\":\n" +
 	"\x0eGetRPKIRequest\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x10\n" +
-	"\x03asn\x18\x02 \x01(\rR\x03asn\"\xc2\x01\n" +
+	"\x03asn\x18\x02 \x01(\rR\x03asn\"\xd8\x01\n" +
 	"\x0fGetRPKIResponse\x121\n" +
 	"\asources\x18\x01 \x03(\v2\x17.holdfast.v1.RpkiSourceR\asources\x12\x1b\n" +
 	"\tvrps_ipv4\x18\x02 \x01(\rR\bvrpsIpv4\x12\x1b\n" +
 	"\tvrps_ipv6\x18\x03 \x01(\rR\bvrpsIpv6\x12\x14\n" +
 	"\x05state\x18\x04 \x01(\tR\x05state\x12,\n" +
-	"\bcovering\x18\x05 \x03(\v2\x10.holdfast.v1.VrpR\bcovering\"\xa3\x03\n" +
+	"\bcovering\x18\x05 \x03(\v2\x10.holdfast.v1.VrpR\bcovering\x12\x14\n" +
+	"\x05aspas\x18\x06 \x01(\rR\x05aspas\"\xb9\x03\n" +
 	"\n" +
 	"RpkiSource\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
@@ -7667,7 +7704,8 @@ const file_holdfast_proto_rawDesc = "" +
 	" \x01(\rR\bvrpsIpv6\x124\n" +
 	"\aupdated\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\aupdated\x124\n" +
 	"\aexpires\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12\x14\n" +
-	"\x05error\x18\r \x01(\tR\x05error\"\x10\n" +
+	"\x05error\x18\r \x01(\tR\x05error\x12\x14\n" +
+	"\x05aspas\x18\x0e \x01(\rR\x05aspas\"\x10\n" +
 	"\x0eListBfdRequest\"F\n" +
 	"\x0fListBfdResponse\x123\n" +
 	"\bsessions\x18\x01 \x03(\v2\x17.holdfast.v1.BfdSessionR\bsessions\"\x9a\t\n" +
@@ -7911,12 +7949,13 @@ const file_holdfast_proto_rawDesc = "" +
 	"\n" +
 	"attributes\x18\x05 \x01(\v2\x17.holdfast.v1.AttributesR\n" +
 	"attributes\x12\x17\n" +
-	"\apath_id\x18\x06 \x01(\rR\x06pathId\"\xc0\x01\n" +
+	"\apath_id\x18\x06 \x01(\rR\x06pathId\"\xd4\x01\n" +
 	"\tCandidate\x12(\n" +
 	"\x05route\x18\x01 \x01(\v2\x12.holdfast.v1.RouteR\x05route\x12)\n" +
 	"\x04lost\x18\x02 \x01(\v2\x15.holdfast.v1.DecisionR\x04lost\x120\n" +
 	"\bfindings\x18\x03 \x03(\v2\x14.holdfast.v1.FindingR\bfindings\x12,\n" +
-	"\bcovering\x18\x04 \x03(\v2\x10.holdfast.v1.VrpR\bcovering\"Z\n" +
+	"\bcovering\x18\x04 \x03(\v2\x10.holdfast.v1.VrpR\bcovering\x12\x12\n" +
+	"\x04aspa\x18\x05 \x01(\tR\x04aspa\"Z\n" +
 	"\bDecision\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\rR\x04step\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x16\n" +
@@ -7962,7 +8001,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x05match\x18\x03 \x03(\tR\x05match\x12\x10\n" +
 	"\x03set\x18\x04 \x03(\tR\x03set\x12+\n" +
 	"\x04then\x18\x05 \x01(\x0e2\x17.holdfast.v1.RuleActionR\x04then\x12\x12\n" +
-	"\x04hits\x18\x06 \x01(\x04R\x04hits\"\xee\x01\n" +
+	"\x04hits\x18\x06 \x01(\x04R\x04hits\"\x82\x02\n" +
 	"\x11TestPolicyRequest\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x127\n" +
@@ -7972,7 +8011,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\bneighbor\x18\x04 \x01(\tR\bneighbor\x120\n" +
 	"\x06source\x18\x05 \x01(\x0e2\x18.holdfast.v1.RouteSourceR\x06source\x12\x0e\n" +
 	"\x02to\x18\x06 \x01(\tR\x02to\x12\x12\n" +
-	"\x04rpki\x18\a \x01(\tR\x04rpki\"\xd7\x01\n" +
+	"\x04rpki\x18\a \x01(\tR\x04rpki\x12\x12\n" +
+	"\x04aspa\x18\b \x01(\tR\x04aspa\"\xd7\x01\n" +
 	"\x12TestPolicyResponse\x12\x1a\n" +
 	"\baccepted\x18\x01 \x01(\bR\baccepted\x12-\n" +
 	"\x05steps\x18\x02 \x03(\v2\x17.holdfast.v1.PolicyStepR\x05steps\x12/\n" +

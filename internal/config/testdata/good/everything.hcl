@@ -150,6 +150,10 @@ policy "chain" {
 }
 
 policy "blackhole" {
+  rule "leaks" {
+    match { aspa = ["invalid", "unknown"] }
+    then = "reject"
+  }
   rule "all" {
     match { community = "blackhole" }
     set { next_hop = "discard" }
