@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -120,25 +121,37 @@ func (d *daemon) welcome(_ string, from netip.Addr, asn uint32) *session.Close {
 }
 
 // roomIn reports whether a range may have one neighbor more. The one that has
-// been without a session for longest has to go for it.
+// been without a session for longest has to go for it, one that may be restarting
+// only if there is no other.
 func (d *daemon) roomIn(g *config.Range) bool {
 	n := 0
-	var idle *config.Neighbor
-	since := time.Now().Add(-settled)
+	var idle [2]*config.Neighbor // [1]: its routes are kept
+	since := [2]time.Time{time.Now().Add(-settled), time.Now().Add(-settled)}
+	kept := d.kept()
 	for _, m := range members(d.running) {
 		if m.Range != g.Name {
 			continue
 		}
 		n++
-		if st, ok := d.sessions.Status(d.id(m)); ok && hasLeft(&st) && st.Since.Before(since) {
-			idle, since = m, st.Since
+		id, i := d.id(m), 0
+		if kept[id] {
+			i = 1
+		}
+		if st, ok := d.sessions.Status(id); ok && hasLeft(&st) && st.Since.Before(since[i]) {
+			idle[i], since[i] = m, st.Since
 		}
 	}
-	if n >= g.Limit && idle != nil {
-		d.leave([]*config.Neighbor{idle})
+	if goes := cmp.Or(idle[0], idle[1]); n >= g.Limit && goes != nil {
+		d.leave([]*config.Neighbor{goes})
 		n--
 	}
 	return n < g.Limit
+}
+
+// kept are the neighbors whose routes are kept, as they may be restarting.
+func (d *daemon) kept() (ids map[packet.ID]bool) {
+	d.engine.Do(func(c *engine.Core) { ids = c.Kept() })
+	return ids
 }
 
 // mayCome reports whether a neighbor of this name may connect from a range.
@@ -226,8 +239,10 @@ func (d *daemon) sweepOnce(now time.Time) {
 	d.applying.Lock()
 	defer d.applying.Unlock()
 	var left []*config.Neighbor
+	kept := d.kept() // which go when they have not come back in time
 	for _, n := range members(d.running) {
-		if st, ok := d.sessions.Status(d.id(n)); ok && hasLeft(&st) && now.Sub(st.Since) >= keepLeft {
+		id := d.id(n)
+		if st, ok := d.sessions.Status(id); ok && hasLeft(&st) && now.Sub(st.Since) >= keepLeft && !kept[id] {
 			left = append(left, n)
 		}
 	}

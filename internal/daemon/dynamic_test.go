@@ -153,6 +153,16 @@ func (l *lan) callWith(from string, asn uint32, restart *wire.GracefulRestart) c
 	return caller{l.t, c}
 }
 
+// announce announces 192.0.2.0/24 from AS 65001.
+func (c caller) announce(nextHop netip.Addr) {
+	c.t.Helper()
+	attrs := wire.Attrs{Has: wire.HasOrigin | wire.HasASPath, NextHop: nextHop.AsSlice(), ASPath: []byte{wire.SegSequence, 1, 0, 0, 0xfd, 0xe9}}
+	if _, err := c.Write(wire.AppendUpdate(nil, prefix.IPv4, nil, attrs.Append(nil, false), nil, []byte{24, 192, 0, 2})); err != nil {
+		c.t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
 // ended reads everything, and what NOTIFICATION is at the end.
 func (c caller) ended() string {
 	c.t.Helper()
@@ -266,6 +276,43 @@ func TestRangeMakesRoom(t *testing.T) {
 	})
 }
 
+// TestRangeKeepsRoutes: the routes of a neighbor of a range that restarts stay for
+// as long as it has asked for, and so does its place, unless somebody else needs it.
+func TestRangeKeepsRoutes(t *testing.T) {
+	restart := &wire.GracefulRestart{Time: 150, Families: []wire.RestartFamily{{FamilyID: wire.UnicastID(prefix.IPv4), Forwarding: true}}}
+	inLAN(t, func(t *testing.T, l *lan) {
+		paths := func() (n int) {
+			all, err := l.engine.States(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range all {
+				n += s.Families[prefix.IPv4].Paths
+			}
+			return n
+		}
+		a := l.callWith("10.0.0.5", 65001, restart)
+		a.announce(netip.MustParseAddr("10.0.0.5"))
+		b, c := l.call("10.0.0.6", 65002), l.call("10.0.0.7", 65003)
+		a.Close()
+		pass(2 * keepLeft)
+		l.want("lan/10.0.0.5 lan/10.0.0.6+ lan/10.0.0.7+")
+		if n := paths(); n != 1 {
+			t.Errorf("%d routes are kept, want 1", n)
+		}
+		b.Close()
+		pass(settled + time.Second)
+		l.call("10.0.0.8", 65001)
+		l.want("lan/10.0.0.5 lan/10.0.0.7+ lan/10.0.0.8+") // not 5, which has gone before 6
+		c.Close()
+		pass(150*time.Second - 2*keepLeft + sweepEvery) // within the minute of 7
+		l.want("lan/10.0.0.7 lan/10.0.0.8+")
+		if n := paths(); n != 0 {
+			t.Errorf("%d routes are left", n)
+		}
+	})
+}
+
 // TestRangeReloads: what changes for a range changes for those who are here.
 func TestRangeReloads(t *testing.T) {
 	inLAN(t, func(t *testing.T, l *lan) {
@@ -370,9 +417,7 @@ func TestNumbersAreUsedAgain(t *testing.T) {
 			if got := l.names(); !strings.Contains(got, a.String()+"+") {
 				t.Fatalf("%v is not up: %s", a, got)
 			}
-			attrs := wire.Attrs{Has: wire.HasOrigin | wire.HasASPath, NextHop: a.AsSlice(), ASPath: []byte{wire.SegSequence, 1, 0, 0, 0xfd, 0xe9}}
-			c.Write(wire.AppendUpdate(nil, prefix.IPv4, nil, attrs.Append(nil, false), nil, []byte{24, 192, 0, 2}))
-			synctest.Wait()
+			c.announce(a)
 			if s, err := l.engine.States(t.Context()); err != nil || s[l.ids.find(members(l.running)[0])].Families[prefix.IPv4].Accepted != 1 {
 				t.Fatalf("%v: its route is not there: %v", a, err)
 			}

@@ -168,6 +168,19 @@ func (c *Core) Forget(id packet.ID) {
 	}
 }
 
+// Kept are the neighbors without a session whose routes are kept.
+func (c *Core) Kept() map[packet.ID]bool {
+	ids := map[packet.ID]bool{}
+	for _, n := range c.neighbors {
+		for f := range n.counts {
+			if k := &n.counts[f]; !n.up && k.kept.since != 0 && k.paths > 0 {
+				ids[n.ID] = true
+			}
+		}
+	}
+	return ids
+}
+
 // endKeeping ends what new settings do not allow.
 func (c *Core) endKeeping() {
 	for _, n := range c.neighbors {
