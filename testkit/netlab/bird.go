@@ -25,6 +25,7 @@ func BIRD() Make {
 		},
 		Shows:    same,
 		OwnPaths: true,
+		Roles:    true,
 	}
 }
 
@@ -124,6 +125,15 @@ func (b *bird) text() string {
 		if n.Multihop > 0 {
 			p(" multihop %d;", n.Multihop)
 		}
+		if n.Role != "" {
+			p(" local role %s;", strings.ReplaceAll(routeServer(n.Role), "-", "_"))
+		}
+		if n.RequireRole {
+			p(" require roles on;")
+		}
+		if n.RSClient {
+			p(" rs client;")
+		}
 		if n.GTSM {
 			p(" ttl security on;")
 		}
@@ -137,7 +147,10 @@ func (b *bird) text() string {
 			p(" enable as4 off;")
 		}
 		for _, f := range n.Families {
-			p(" %s {\n  import all;\n  export filter to_neighbors;\n  next hop self;", f)
+			p(" %s {\n  import all;\n  export filter to_neighbors;", f)
+			if !n.RSClient {
+				p("  next hop self;")
+			}
 			if n.AddPath {
 				p("  add paths tx;")
 			} else if n.PathsIn {
@@ -339,6 +352,8 @@ func birdAttr(r *Route, key, value string) error {
 	case "BGP.aggregator":
 		addr, as, _ := strings.Cut(value, " AS")
 		r.Aggregator = as + " " + addr
+	case "BGP.otc":
+		r.OTC, err = number(value)
 	case "BGP.community":
 		r.Communities = append(r.Communities, terms(":")...)
 	case "BGP.large_community":

@@ -27,6 +27,7 @@ func FRR() Make {
 			r.Unknown = nil // kept and passed on, but not shown
 			return r
 		},
+		Roles: true,
 		NoAS2: true, // its only switch turns all capabilities off
 	}
 }
@@ -135,6 +136,10 @@ func (f *frr) text() string {
 		}
 		if n.GTSM {
 			p(" no neighbor %s disable-connected-check\n neighbor %[1]s ttl-security hops 1", peer)
+		}
+		if n.Role != "" {
+			strict := map[bool]string{true: " strict-mode"}[n.RequireRole]
+			p(" neighbor %s local-role %s%s", peer, routeServer(n.Role), strict)
 		}
 		if n.ExtNextHop {
 			p(" neighbor %s capability extended-nexthop", peer)
@@ -279,6 +284,7 @@ type frrPrefix struct {
 		Atomic       bool    `json:"atomicAggregate"`
 		Origin       string  `json:"origin"`
 		Metric       *uint32 `json:"metric"`
+		OTC          *uint32 `json:"otc"`
 		LocPrf       *uint32 `json:"locPrf"`
 		Community    struct {
 			List []string `json:"list"`
@@ -358,7 +364,7 @@ func (p frrPrefix) routes(n Session, ebgp bool) ([]Route, error) {
 		}
 		r := Route{
 			Prefix: pfx, Origin: strings.ToLower(q.Origin), ASPath: normalPath(q.ASPath.String),
-			MED: q.Metric, LocalPref: q.LocPrf, AtomicAggregate: q.Atomic, Large: q.Large.List,
+			MED: q.Metric, LocalPref: q.LocPrf, AtomicAggregate: q.Atomic, OTC: q.OTC, Large: q.Large.List,
 		}
 		if ebgp {
 			r.LocalPref = nil

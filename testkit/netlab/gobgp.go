@@ -2,6 +2,7 @@ package netlab
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -345,6 +346,10 @@ func (a gobgpAttr) into(r *Route) error {
 		b, err := base64.StdEncoding.DecodeString(strings.Trim(string(a.Value), `"`))
 		if err != nil {
 			return err
+		}
+		if a.Type == 35 && len(b) == 4 { // which it does not know, and passes on
+			r.OTC = new(binary.BigEndian.Uint32(b))
+			break
 		}
 		r.Unknown = append(r.Unknown, fmt.Sprintf("%d %02x %x", a.Type, a.Flags&^0x30, b))
 	}

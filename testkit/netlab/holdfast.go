@@ -35,6 +35,7 @@ func Holdfast() Make {
 			return r
 		},
 		Shows: same,
+		Roles: true,
 	}
 }
 
@@ -289,7 +290,7 @@ func (h *HoldfastRouter) text() string {
 		p("originate \"lab\" {\n  prefixes = [%s]\n}", prefixList(c.Routes))
 	}
 	p("policy \"in\" {%s\n  rule \"all\" { then = \"accept\" }\n}", c.Import)
-	p("policy \"out\" {")
+	p("policy \"out\" {%s", c.Export)
 	for _, r := range c.Routes {
 		p("  rule %q {\n    match {\n      prefix = [%q]\n      source = [\"originated\"]\n    }\n    set {", r.Prefix, r.Prefix)
 		if r.Origin != "" {
@@ -341,6 +342,12 @@ func (h *HoldfastRouter) text() string {
 		}
 		if n.ExtNextHop {
 			p("  extended_next_hop = true")
+		}
+		if n.Role != "" {
+			p("  local_role = %q\n  require_role = %t", n.Role, n.RequireRole)
+		}
+		if n.RSClient {
+			p("  route_server_client = true")
 		}
 		if n.More != "" {
 			p("%s", n.More)
@@ -490,6 +497,7 @@ func (h *HoldfastRouter) routes(flags ...string) ([]Route, error) {
 				NextHop     string   `json:"next_hop"`
 				MED         *uint32  `json:"med"`
 				LocalPref   *uint32  `json:"local_pref"`
+				OTC         *uint32  `json:"only_to_customer"`
 				Communities []string `json:"communities"`
 				Large       []string `json:"large_communities"`
 				Extended    []string `json:"ext_communities"`
@@ -515,7 +523,7 @@ func (h *HoldfastRouter) routes(flags ...string) ([]Route, error) {
 		a := e.Attributes
 		r := Route{
 			Prefix: e.Prefix, PathID: e.PathID, Origin: a.Origin, ASPath: normalPath(a.ASPath), MED: a.MED,
-			LocalPref: a.LocalPref, AtomicAggregate: a.Atomic, Large: a.Large,
+			LocalPref: a.LocalPref, AtomicAggregate: a.Atomic, OTC: a.OTC, Large: a.Large,
 		}
 		if a.NextHop != "" {
 			hop, err := netip.ParseAddr(a.NextHop)

@@ -22,6 +22,7 @@ func OpenBGPD() Make {
 		},
 		Shows:        same,
 		NoExtNextHop: true,
+		Roles:        true,
 		NoRefresh:    true, // 7.7 takes it for one of a family without a session, and drops it
 	}
 }
@@ -86,6 +87,9 @@ func (o *openbgpd) text() string {
 		}
 		if n.GTSM {
 			p(" ttl-security yes")
+		}
+		if n.Role != "" {
+			p(" announce policy %s%s", n.Role, map[bool]string{true: " enforce"}[n.RequireRole])
 		}
 		if n.AddPath {
 			p(" announce add-path send all")
@@ -243,6 +247,8 @@ func (o *openbgpd) Received(session string) ([]Route, error) {
 				r.AtomicAggregate = true
 			case "Aggregator":
 				r.Aggregator = fmt.Sprintf("%d %s", a.AS, a.ID)
+			case "OTC":
+				r.OTC = new(a.AS)
 			}
 			var code, flags int
 			if n, _ := fmt.Sscanf(a.Type, "Unknown Attribute #%d", &code); n == 1 {

@@ -38,6 +38,7 @@ type Route struct {
 	MED, LocalPref  *uint32
 	AtomicAggregate bool
 	Aggregator      string   // "64500 192.0.2.1"
+	OTC             *uint32  // RFC 9234
 	Communities     []string // "64500:1", well-known ones as numbers too
 	Extended        []string // "rt:64500:1", "soo:192.0.2.1:1", others as 16 hexadecimal digits
 	Large           []string // "64500:1:2"
@@ -60,6 +61,7 @@ func Diff(want, got Route) []string {
 	add("local preference", want.LocalPref, got.LocalPref)
 	add("atomic aggregate", want.AtomicAggregate, got.AtomicAggregate)
 	add("aggregator", want.Aggregator, got.Aggregator)
+	add("OTC", want.OTC, got.OTC)
 	add("communities", sorted(want.Communities), sorted(got.Communities))
 	add("extended communities", sorted(want.Extended), sorted(got.Extended))
 	add("large communities", sorted(want.Large), sorted(got.Large))

@@ -15,6 +15,7 @@ type Config struct {
 	Sessions []Session
 	Routes   []Route // originated from the start
 	Import   string  // of holdfast only: rules before the one that accepts the rest
+	Export   string  // likewise, before all others
 	// Cache gives VRPs to BIRD and OpenBGPD, if it is valid.
 	Cache  netip.AddrPort
 	Router string // of holdfast only: arguments of the router block, "kernel = false" if there are none
@@ -46,7 +47,12 @@ type Session struct {
 	// RestartTime is how long such a restart may take, LongLived for how long routes
 	// are kept beyond that (RFC 9494); in seconds, 0 for 120 and not at all.
 	RestartTime, LongLived int
-	More                   string // of holdfast only: further arguments of the neighbor
+	// Role is what the router is to its neighbor (RFC 9234), as holdfast says it. It
+	// demands one of the neighbor with RequireRole.
+	Role        string
+	RequireRole bool
+	RSClient    bool   // the neighbor is a client of this route server (BIRD and holdfast)
+	More        string // of holdfast only: further arguments of the neighbor
 }
 
 func (s Session) holdTime() int {
@@ -54,6 +60,14 @@ func (s Session) holdTime() int {
 		return 90
 	}
 	return s.HoldTime
+}
+
+// routeServer is a role as BIRD and FRR say it.
+func routeServer(role string) string {
+	if role == "rs" {
+		return "rs-server"
+	}
+	return role
 }
 
 func (s Session) restartTime() int {
@@ -108,6 +122,8 @@ type Make struct {
 	NoExtNextHop bool
 	// OwnPaths: it can originate several paths of a prefix.
 	OwnPaths bool
+	// Roles: it knows RFC 9234.
+	Roles bool
 }
 
 // Makes are the routers that interop tests talk to.
