@@ -51,6 +51,10 @@ type machine struct {
 	changes    []rpki.Change
 	aspaList   []rpki.ASPA // in the order in which they came
 	providers  int         // in these
+	// news: while it is asked, the cache has told that it has this.
+	news       bool
+	newSession uint16
+	newSerial  uint32
 }
 
 var (
@@ -68,7 +72,7 @@ func (e *olderError) Error() string {
 
 // query asks for what has changed, or for everything where nothing is known.
 func (m *machine) query() []byte {
-	m.asked, m.receiving = true, false
+	m.asked, m.receiving, m.news = true, false, false
 	m.all, m.changes, m.aspaList, m.providers = rpki.Builder{}, nil, nil, 0
 	if m.full = !m.continues || m.known.version != m.at; m.full {
 		return appendResetQuery(nil, m.at)
@@ -93,15 +97,11 @@ func (m *machine) take(p pdu) (send []byte, fresh bool, err error) {
 	}
 	switch p.kind {
 	case serialNotify:
+		m.news, m.newSession, m.newSerial = true, p.session, binary.BigEndian.Uint32(p.body)
 		if m.asked {
-			return nil, false, nil // what is asked for has it
+			return nil, false, nil // the answer may have it, or not yet
 		}
-		if serial := binary.BigEndian.Uint32(p.body); p.session != m.known.session || !m.continues {
-			m.continues = false
-		} else if serial == m.serial {
-			return nil, false, nil
-		}
-		return m.query(), false, nil
+		return m.hear(), false, nil
 	case cacheResponse:
 		if !m.full && p.session != m.known.session {
 			// RFC 8210 section 5.1. What is known stays until all of the new is there.
@@ -120,9 +120,23 @@ func (m *machine) take(p pdu) (send []byte, fresh bool, err error) {
 		if err := m.end(p); err != nil {
 			return nil, false, err
 		}
-		return nil, true, nil
+		return m.hear(), true, nil
 	}
 	return nil, false, nil // keys are not used
+}
+
+// hear asks for what the cache has told of, unless that is known.
+func (m *machine) hear() []byte {
+	switch {
+	case !m.news:
+		return nil
+	case m.newSession != m.known.session:
+		m.continues = false
+	case m.continues && m.newSerial == m.serial:
+		m.news = false
+		return nil
+	}
+	return m.query()
 }
 
 // reported is an error that the cache reports.

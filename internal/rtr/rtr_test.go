@@ -183,6 +183,33 @@ func TestUpdates(t *testing.T) {
 	})
 }
 
+// TestNewsWhileAsked: a cache that has news before its answer has come to its end is
+// asked again at once.
+func TestNewsWhileAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		defer l.s.Close()
+		c := l.cache(0, 7)
+		defer c.Close()
+		c.Set(v1)
+		l.s.Set([]Source{source0()})
+		l.has(v1)
+		pass(time.Second)
+		c.Asked()
+		first := true
+		c.Answer(func(uint8) []byte {
+			if !first {
+				return nil
+			}
+			first = false
+			return slices.Concat([]byte{1, 3, 0, 7, 0, 0, 0, 8}, fakecache.Prefix(1, v2, true), []byte{1, 0, 0, 7, 0, 0, 0, 12, 0, 0, 0, 3},
+				[]byte{1, 7, 0, 7, 0, 0, 0, 24, 0, 0, 0, 2, 0, 0, 14, 16, 0, 0, 2, 88, 0, 0, 28, 32})
+		})
+		c.Set(v1, v2)
+		l.asked(c, "v1 serial 7/1", "v1 serial 7/2")
+	})
+}
+
 // TestCacheReset: a cache that has forgotten what we know.
 func TestCacheReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
