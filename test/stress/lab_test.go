@@ -69,13 +69,19 @@ type router struct {
 // address of its own: tests of this package may run at the same time.
 func start(t *testing.T, host byte, n int) *router {
 	t.Helper()
+	return startWith(t, host, n, "", "import = policy.all")
+}
+
+// startWith is start with more in the configuration, and in that of each neighbor.
+func startWith(t *testing.T, host byte, n int, more, each string) *router {
+	t.Helper()
 	r := &router{tb: t, addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, host, 1}), 17900)}
 	dir := t.TempDir()
 	var b strings.Builder
-	fmt.Fprintf(&b, "router {\n asn = %d\n id = \"192.0.2.254\"\n kernel = false\n listen = [%q]\n}\npolicy \"all\" {\n rule \"rest\" { then = \"accept\" }\n}\n", asn, r.addr)
+	fmt.Fprintf(&b, "router {\n asn = %d\n id = \"192.0.2.254\"\n kernel = false\n listen = [%q]\n}\npolicy \"all\" {\n rule \"rest\" { then = \"accept\" }\n}\n%s", asn, r.addr, more)
 	for i := range n {
 		c := r.speaker(i)
-		fmt.Fprintf(&b, "neighbor \"n%d\" {\n address = %q\n asn = %d\n passive = true\n families = [\"ipv4\"]\n import = policy.all\n export = policy.all\n}\n", i, c.Local, c.ASN)
+		fmt.Fprintf(&b, "neighbor \"n%d\" {\n address = %q\n asn = %d\n passive = true\n families = [\"ipv4\"]\n %s\n export = policy.all\n}\n", i, c.Local, c.ASN, each)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "holdfast.hcl"), []byte(b.String()), 0o600); err != nil {
 		t.Fatal(err)
