@@ -13,10 +13,10 @@ import (
 
 // Session is a neighbor to watch. It is comparable with ==.
 type Session struct {
-	Name     string     // of the neighbor
-	Remote   netip.Addr // with the interface as zone if it is link-local
-	Local    netip.Addr // that we send from; invalid: the kernel chooses
-	Multihop bool       // it may be several hops away (RFC 5883)
+	Name     string     `json:"neighbor"`
+	Remote   netip.Addr `json:"remote"`             // with the interface as zone if it is link-local
+	Local    netip.Addr `json:"local"`              // that we send from; invalid: the kernel chooses
+	Multihop bool       `json:"multihop,omitempty"` // it may be several hops away (RFC 5883)
 	Timers
 }
 
@@ -35,23 +35,36 @@ type Status struct {
 	RemoteMinTx, RemoteMinRx   time.Duration // as the neighbor says
 	RemoteMultiplier           uint8
 	RemoteIndependent, Polling bool
+	Unheard                    bool      // it is up from before a restart, and the neighbor has said nothing since
 	Since                      time.Time // of State
 	Ups, Downs                 uint64    // how often it came up, and failed
+	Resumed                    bool      // it has gone on over a restart, as the neighbor has said
 	// Of the last failure: why, what the neighbor said then, how long it was
 	// silent at the most, and how long the session had been up.
 	Failed, FailedRemote   Diag
 	Patience, Lasted       time.Duration
 	Problem                string // why packets cannot be sent; ""
 	Sent, Received, Missed uint64 // packets
+
+	port uint16 // that we send from
 }
 
-// Change is that a session has come up, or has failed. One that either side
-// ended on purpose is no failure (RFC 5882 section 3.2).
+// Change is what has happened to a session. That either side has ended it on
+// purpose is no failure (RFC 5882 section 3.2).
 type Change struct {
 	Name string
-	Up   bool
+	What Event
 	Status
 }
+
+// Event is what happens to a session.
+type Event uint8
+
+const (
+	Failed Event = iota
+	CameUp       // by its usual way
+	GoesOn       // over a restart of ours: the neighbor has said that it is up
+)
 
 // Driver runs sessions.
 type Driver struct {
@@ -60,9 +73,13 @@ type Driver struct {
 
 	wake    int // eventfd: there is something in wanted, or the end
 	wanted  atomic.Pointer[[]Session]
+	pausing atomic.Bool
 	ending  atomic.Bool
-	news    chan struct{} // has a token when a session has changed
+	news    chan struct{} // has a token when there is a Change
+	moved   chan struct{} // has a token when Kept may have changed
 	threads sync.WaitGroup
+
+	resumed map[string]Kept // by name; the thread's once it has begun
 
 	discarded atomic.Uint64
 
@@ -79,7 +96,7 @@ func NewDriver(log *slog.Logger, changed func(Change)) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Driver{log: log, changed: changed, wake: wake, news: make(chan struct{}, 1)}, nil
+	return &Driver{log: log, changed: changed, wake: wake, news: make(chan struct{}, 1), moved: make(chan struct{}, 1)}, nil
 }
 
 // Set makes these the sessions, one for each name. Those that stay are not
@@ -103,7 +120,8 @@ func (d *Driver) signal() {
 	_, _ = unix.Write(d.wake, one[:])
 }
 
-// Close ends all sessions, so that no neighbor takes that for a failure.
+// Close ends all sessions, so that no neighbor takes that for a failure. After
+// Pause, it leaves them, once neighbors have answered or had the time to.
 func (d *Driver) Close() {
 	d.ending.Store(true)
 	d.signal()
@@ -142,10 +160,12 @@ func (d *Driver) tell() {
 		for _, s := range d.sessions() {
 			st := s.load()
 			if st.Downs != s.told.Downs {
-				d.changed(Change{Name: s.Name, Status: st})
+				d.changed(Change{Name: s.Name, What: Failed, Status: st})
 			}
 			if st.State == Up && st.Ups != s.told.Ups {
-				d.changed(Change{Name: s.Name, Up: true, Status: st})
+				d.changed(Change{Name: s.Name, What: CameUp, Status: st})
+			} else if st.State == Up && st.Resumed && !s.told.Resumed {
+				d.changed(Change{Name: s.Name, What: GoesOn, Status: st})
 			}
 			s.told = st
 		}
@@ -178,8 +198,7 @@ func (s *session) load() Status {
 	return st
 }
 
-// show publishes what has changed. It reports whether the session came up or
-// failed.
+// show publishes what has changed. It reports whether that is a Change.
 func (s *session) show() bool {
 	m, st := s.machine, s.shown
 	st.Session = s.Session
@@ -188,12 +207,16 @@ func (s *session) show() bool {
 	st.Interval, st.Detection = m.interval(), m.DetectionTime()
 	st.RemoteMinTx, st.RemoteMinRx, st.RemoteMultiplier = m.remoteMinTx, m.remoteMinRx, m.remoteMultiplier
 	st.RemoteIndependent, st.Polling, st.Problem = m.remoteIndependent, m.poll != noPoll, s.problem
+	st.port = s.port
+	st.Unheard = m.unheard && m.state == Up
+	st.Resumed = st.Resumed || s.shown.Unheard && m.state == Up && !m.unheard
 	if st.State != m.state || st.Since.IsZero() {
 		now := time.Now()
+		unwaited := m.unheard && m.diag == DiagNeighborDown // for our restart, which is no failure
 		switch {
 		case m.state == Up:
 			st.Ups++
-		case st.State == Up && m.state == Down && m.remoteState != AdminDown:
+		case st.State == Up && m.state == Down && m.remoteState != AdminDown && !unwaited:
 			st.Downs++
 			st.Failed, st.FailedRemote, st.Patience, st.Lasted = m.diag, m.remoteDiag, s.shown.Detection, now.Sub(st.Since)
 		}
@@ -203,7 +226,7 @@ func (s *session) show() bool {
 	if st == s.shown {
 		return false
 	}
-	told := st.Ups != s.shown.Ups || st.Downs != s.shown.Downs
+	told := st.Ups != s.shown.Ups || st.Downs != s.shown.Downs || st.Resumed != s.shown.Resumed
 	s.shown = st
 	published := st
 	s.status.Store(&published)

@@ -16,9 +16,9 @@ const slow = time.Second
 
 // Timers are what an administrator wants.
 type Timers struct {
-	Interval   time.Duration // bfd.DesiredMinTxInterval while the session is up
-	MinReceive time.Duration // bfd.RequiredMinRxInterval
-	Multiplier uint8         // bfd.DetectMult
+	Interval   time.Duration `json:"interval"`    // bfd.DesiredMinTxInterval while the session is up
+	MinReceive time.Duration `json:"min_receive"` // bfd.RequiredMinRxInterval
+	Multiplier uint8         `json:"multiplier"`  // bfd.DetectMult
 }
 
 // Send says which packets are due.
@@ -48,6 +48,7 @@ type Machine struct {
 	state, remoteState State
 	diag, remoteDiag   Diag
 	poll               poll
+	unheard            bool // it goes on from before, and the neighbor has not said yet that it is up
 
 	// Of the last packet of the neighbor.
 	remoteDiscr       uint32 // 0: none has come for a detection time
@@ -163,6 +164,9 @@ func (m *Machine) Receive(now time.Duration, p *Packet) Send {
 		m.to(now, Up, DiagNone)
 	case m.state == Up && p.State == Down:
 		m.to(now, Down, DiagNeighborDown)
+	}
+	if m.state == Up {
+		m.unheard = false
 	}
 	if m.state == state && m.interval() != before {
 		m.schedule(now)

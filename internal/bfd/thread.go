@@ -25,6 +25,9 @@ type thread struct {
 	byDiscr map[uint32]*session // and those that have ended and say so
 	timers  timers
 
+	paused   bool          // no session is begun, changed or ended any more
+	answerBy time.Duration // then: how long neighbors' answers are waited for
+
 	ports [4]port
 	polls []unix.PollFd
 	in    *batch
@@ -47,13 +50,16 @@ func (t *thread) run() {
 	defer close(t.driver.news)
 	t.prioritize()
 	defer t.close()
-	for !t.driver.ending.Load() {
+	for !t.driver.ending.Load() || t.asking() {
 		t.wait()
 		if t.polls[0].Revents != 0 {
 			var count [8]byte
 			_, _ = unix.Read(t.driver.wake, count[:])
-			if wanted := t.driver.wanted.Swap(nil); wanted != nil {
+			if wanted := t.driver.wanted.Swap(nil); wanted != nil && !t.paused {
 				t.set(*wanted)
+			}
+			if t.driver.pausing.Load() && !t.paused {
+				t.pause()
 			}
 		}
 		for i := range t.polls[1:] {
@@ -89,6 +95,9 @@ func (t *thread) wait() {
 	}
 	var timeout *unix.Timespec
 	at := t.retry()
+	if t.driver.ending.Load() {
+		at = min(at, t.answerBy)
+	}
 	if len(t.timers) > 0 {
 		at = min(at, t.timers[0].at)
 	}
@@ -138,11 +147,20 @@ func (t *thread) settle(s *session) {
 		s.at = min(s.at, s.until)
 	}
 	heap.Fix(&t.timers, s.index)
+	before := s.status.Load()
 	if s.show() {
-		select {
-		case t.driver.news <- struct{}{}:
-		default:
-		}
+		token(t.driver.news)
+	}
+	if s.status.Load() != before {
+		token(t.driver.moved)
+	}
+}
+
+// token says so, unless nobody has looked since the last time.
+func token(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
@@ -177,17 +195,25 @@ func (t *thread) set(wanted []Session) {
 	}
 	slices.SortFunc(all, func(a, b *session) int { return cmp.Compare(a.Name, b.Name) })
 	t.driver.publish(all)
+	token(t.driver.moved)
 }
 
 func (t *thread) begin(w Session, now time.Duration) {
-	discr := rand.Uint32()
-	for discr == 0 || t.byDiscr[discr] != nil {
-		discr = rand.Uint32()
+	s := &session{Session: w, fd: -1}
+	if k, ok := t.driver.resumed[w.Name]; ok && k.path() == w.path() && t.byDiscr[k.Discr] == nil {
+		s.resume(&k, now)
+		s.machine.SetTimers(now, w.Timers)
+	} else {
+		discr := rand.Uint32()
+		for discr == 0 || t.byDiscr[discr] != nil {
+			discr = rand.Uint32()
+		}
+		s.machine = New(w.Timers, discr, now, rand.Float64)
 	}
-	s := &session{Session: w, fd: -1, machine: New(w.Timers, discr, now, rand.Float64)}
+	delete(t.driver.resumed, w.Name)
 	s.at = now
 	s.show()
-	t.all[w.Name], t.byDiscr[discr] = s, s
+	t.all[w.Name], t.byDiscr[s.machine.discr] = s, s
 	heap.Push(&t.timers, s)
 }
 
@@ -213,8 +239,11 @@ func (t *thread) forget(s *session) {
 func (t *thread) close() {
 	now := t.now()
 	for _, s := range t.byDiscr {
-		s.machine.Stop(now)
-		t.send(s, Periodic)
+		if !t.paused {
+			s.machine.Stop(now)
+			t.send(s, Periodic)
+			s.show()
+		}
 		s.closeSocket()
 	}
 	for i := range t.ports {

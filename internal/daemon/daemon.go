@@ -143,9 +143,13 @@ func Run(ctx context.Context, o Options) error {
 		d.links.close()
 		d.end(d.endAsConfigured)
 		d.bfd.Close() // with no session left that it could end
+		d.noteBFD(true)
 		stopEngine()
 		parts.Wait()
 	}()
+	if err := d.resumeBFD(); err != nil {
+		return err
+	}
 	parts.Go(func() { d.fallOver(engineCtx) })
 	if d.kernel != nil {
 		told := make(chan struct{})

@@ -3,6 +3,7 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"holdfast/internal/api"
+	"holdfast/internal/bfd"
 	"holdfast/internal/config"
 	"holdfast/internal/engine"
 	"holdfast/internal/events"
@@ -27,6 +29,8 @@ const (
 	// comeBack is how long neighbors that were up are waited for after a restart.
 	// Those that keep our routes connect at once, or within a few seconds.
 	comeBack = 30 * time.Second
+	// together is for how long changes of BFD are collected: many come at once.
+	together = 100 * time.Millisecond
 )
 
 // run is what is noted of a router while it runs, for the one that comes after
@@ -56,6 +60,7 @@ const (
 // restarts is what a router knows of the run before it, and tells the one after.
 type restarts struct {
 	note    *state.Note[run]
+	bfd     *state.Note[bfdNote]
 	here    run // Version, Boot, Network
 	earlier run
 	found   bool
@@ -66,18 +71,22 @@ type restarts struct {
 	going      atomic.Bool
 	forwarding [prefix.Families]bool
 
-	mu      sync.Mutex // for what follows
-	written run
-	at      time.Time // when
-	ended   bool      // nothing is noted any more
-	failing bool      // it could not be written
+	bfdEarlier []bfd.Session // of the run before, which BFD has gone on with
+
+	mu         sync.Mutex // for what follows
+	written    run
+	at         time.Time // when
+	ended      bool      // nothing is noted any more
+	bfdWritten *bfdNote
+	bfdEnded   bool
+	failing    bool // it could not be written
 }
 
 // recall reads what the run before this one has noted. It comes before the
 // process gives up the right to read what tells boots apart.
 func (d *daemon) recall() (err error) {
 	d.restarts.here = run{Version: api.Version().Version, Boot: bootID(), Network: networkID()}
-	d.restarts.note = state.NoteOf[run](d.state, "run")
+	d.restarts.note, d.restarts.bfd = state.NoteOf[run](d.state, "run"), state.NoteOf[bfdNote](d.state, "bfd")
 	d.restarts.earlier, d.restarts.found, err = d.restarts.note.Read()
 	return err
 }
@@ -109,13 +118,20 @@ func uptime() float64 {
 	return float64(t.Nano()) / 1e9
 }
 
+// goesOn reports whether the run before was on the same boot, in the same network,
+// and did not end for good.
+func (r *restarts) goesOn() bool {
+	last := &r.earlier
+	return r.found && r.here.Boot != "" && last.Boot == r.here.Boot && last.Network == r.here.Network && last.Ended != endedForGood
+}
+
 // revive finds out whether this is a restart: whether neighbors may still have
 // our routes, by which the kernel still forwards. It returns for how long
 // nothing is announced then, nil if it is a start like the first one.
 func (d *daemon) revive(cfg *config.Config, kernel []fib.Route) *engine.Deferral {
 	r := &d.restarts
 	last := &r.earlier
-	if !r.found || r.here.Boot == "" || last.Boot != r.here.Boot || last.Network != r.here.Network || last.Ended == endedForGood {
+	if !r.goesOn() {
 		return nil
 	}
 	gone := time.Duration((uptime() - last.Alive) * float64(time.Second))
@@ -163,12 +179,22 @@ func transports(cfg *config.Config) (all []*config.Transport) {
 func (d *daemon) keepNote(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	d.takeNote("")
+	d.noteBFD(false)
+	var soon <-chan time.Time
 	for {
-		d.takeNote("")
 		select {
 		case <-ctx.Done():
 			return
+		case <-d.bfd.Moved():
+			if soon == nil {
+				soon = time.After(together)
+			}
+		case <-soon:
+			soon = nil
+			d.noteBFD(false)
 		case <-tick.C:
+			d.takeNote("")
 		}
 	}
 }
@@ -207,11 +233,16 @@ func (d *daemon) takeNote(ended string) {
 	if r.ended || ended == "" && time.Since(r.at) < noteEvery && slices.Equal(was.Up, now.Up) && slices.Equal(was.Kernel, now.Kernel) {
 		return
 	}
-	err := r.note.Write(now)
+	r.failed(r.note.Write(now), d.Log)
+	r.written, r.at, r.ended = now, time.Now(), ended != ""
+}
+
+// failed says once that nothing can be noted.
+func (r *restarts) failed(err error, log *slog.Logger) {
 	if err != nil && !r.failing {
-		d.Log.Warn("it cannot be noted that the router runs: a restart will be one like the first start", "event", events.StateUnwritable, "error", err)
+		log.Warn("it cannot be noted that the router runs: a restart will be one like the first start", "event", events.StateUnwritable, "error", err)
 	}
-	r.written, r.at, r.ended, r.failing = now, time.Now(), ended != "", err != nil
+	r.failing = err != nil
 }
 
 // endRestart has new sessions be told of no restart any more.
@@ -223,6 +254,7 @@ func (d *daemon) endRestart() {
 	for _, n := range cfg.Neighbors {
 		_ = d.sessions.Set(d.sessionOf(n)) // its other settings are those that it has
 	}
+	d.watchByBFD() // without those that have not come
 }
 
 // end ends all sessions, once, however many want it.
@@ -237,9 +269,11 @@ func (d *daemon) end(how func()) {
 // router that comes after this one, unless the configuration wants nothing left.
 func (d *daemon) endAsConfigured() {
 	switch cfg := d.configuredOnly(); {
-	case cfg == nil: // it has not started
+	case cfg == nil: // it has not started, and the next one may
+		d.bfd.Pause()
 		d.sessions.Close("")
 	case d.kernel == nil || cfg.Router.OnStop == config.KeepRoutes:
+		d.bfd.Pause() // neighbors answer while sessions end
 		d.takeNote(endedToRestart)
 		d.sessions.Restart("")
 	default:

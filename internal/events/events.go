@@ -55,6 +55,7 @@ const (
 	NeighborFound      ID = "neighbor-found"      // an interface neighbor's address, from its advertisements
 	BFDUp              ID = "bfd-up"              // BFD with a neighbor is up
 	BFDDown            ID = "bfd-down"            // BFD says that a neighbor has failed
+	BFDResumed         ID = "bfd-resumed"         // BFD with a neighbor has gone on over a restart
 	BFDPriority        ID = "bfd-priority"        // BFD's thread is no more urgent than others
 	BFDPort            ID = "bfd-port"            // packets of BFD cannot be received
 	PasswordKept       ID = "password-kept"       // the kernel did not forget a TCP MD5 password

@@ -164,8 +164,8 @@ func TestBFD(t *testing.T) {
 				w.edit("bfd = false", "bfd = true")
 				w.up()
 
-				// After a crash it is there again: the neighbor remembers another
-				// session.
+				// After a crash it is there again, whether the neighbor has waited or
+				// not.
 				w.hf.Crash(func() {})
 				w.up()
 			})

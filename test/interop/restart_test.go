@@ -71,21 +71,21 @@ func awaitHas(t *testing.T, r Router, session string, prefixes ...netip.Prefix) 
 	Await(t, Patience, "routes at "+r.Kind(), func() error { return lacks(r, session, prefixes...) })
 }
 
-// watched asks a router again and again, until end, whether it has prefixes.
-func (c *circle) watched(prefixes ...netip.Prefix) (end func()) {
+// asked asks routers again and again, until end, whether they have prefixes.
+func asked(t *testing.T, routers map[Router]string, prefixes ...netip.Prefix) (end func()) {
 	stop := make(chan struct{})
 	var all sync.WaitGroup
-	for r, s := range c.hearers() {
+	for r, s := range routers {
 		all.Go(func() {
 			for asked, wrong := 0, 0; ; asked++ {
 				if err := lacks(r, s, prefixes...); err != nil {
 					if wrong++; wrong == 1 {
-						c.t.Errorf("%s, asked for the %d. time: %v", r.Kind(), asked+1, err)
+						t.Errorf("%s, asked for the %d. time: %v", r.Kind(), asked+1, err)
 					}
 				}
 				select {
 				case <-stop:
-					c.t.Logf("%s was asked %d times", r.Kind(), asked+1)
+					t.Logf("%s was asked %d times", r.Kind(), asked+1)
 					return
 				case <-time.After(50 * time.Millisecond):
 				}
@@ -102,7 +102,7 @@ func (c *circle) restart(end func(meanwhile func())) {
 	streams := c.streams()
 	streams.answeredBy(c.t, "bird")
 	stays := []netip.Prefix{anycast[IPv4], netip.MustParsePrefix("203.0.113.0/24")}
-	unwatch := c.watched(stays...)
+	unwatch := asked(c.t, c.hearers(), stays...)
 	end(func() {
 		for r, s := range c.hearers() {
 			AwaitDown(c.t, r, s)
