@@ -103,11 +103,14 @@ func NewDriver(log *slog.Logger, changed func(Change)) (*Driver, error) {
 // disturbed, whatever their timers.
 func (d *Driver) Set(all []Session) {
 	all = slices.Clone(all)
-	d.wanted.Store(&all)
 	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ending.Load() {
+		return // a reload was on its way
+	}
+	d.wanted.Store(&all)
 	begin := !d.begun && len(all) > 0
 	d.begun = d.begun || begin
-	d.mu.Unlock()
 	if begin { // who uses no BFD has no thread for it
 		d.threads.Go(newThread(d).run)
 		d.threads.Go(d.tell)
@@ -123,7 +126,9 @@ func (d *Driver) signal() {
 // Close ends all sessions, so that no neighbor takes that for a failure. After
 // Pause, it leaves them, once neighbors have answered or had the time to.
 func (d *Driver) Close() {
+	d.mu.Lock()
 	d.ending.Store(true)
+	d.mu.Unlock()
 	d.signal()
 	d.threads.Wait()
 	_ = unix.Close(d.wake)

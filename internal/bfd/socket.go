@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -292,12 +293,14 @@ func (b *batch) sender(i int) (from sender) {
 	return from
 }
 
-// receive reads a socket until it is empty.
+// receive reads a port until it is empty. One that has been closed meanwhile is
+// somebody else's file now.
 func (t *thread) receive(fd int) {
-	multihop := false
-	for i := range t.ports {
-		multihop = multihop || t.ports[i].fd == fd && t.ports[i].multihop
+	at := slices.IndexFunc(t.ports[:], func(p port) bool { return p.fd == fd })
+	if at < 0 {
+		return
 	}
+	multihop := t.ports[at].multihop
 	for n := many; n == many; {
 		n = t.in.read(fd)
 		for i := range n {

@@ -275,8 +275,10 @@ func (t *thread) write(s *session, final bool) {
 	case err == nil:
 		s.sent.Add(1)
 		s.problem = ""
-	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EADDRNOTAVAIL), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
-		// Our address or the interface has gone; there may be others.
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EADDRNOTAVAIL), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO),
+		s.link != 0 && errors.Is(err, unix.ENETUNREACH):
+		// Our address or the interface has gone; there may be others, an interface
+		// of the same name too.
 		s.closeSocket()
 		s.problem = err.Error()
 	case errors.Is(err, unix.ECONNREFUSED): // about one before: nobody listens there
