@@ -23,9 +23,9 @@ func (m *Manager) Fail(id packet.ID, c Close, kept bool) bool {
 	return m.do(id, func(r *runner) { r.fail(failure{c, kept}) })
 }
 
-// CheckLinks ends the sessions with FastFallover that fault finds one with: link
-// is the interface, "" if the neighbor is not directly connected, local our
-// address.
+// CheckLinks ends the sessions with FastFallover that fault finds one with, and
+// that routes are kept of a neighbor that restarts: link is the interface, "" if
+// the neighbor is not directly connected, local our address.
 func (m *Manager) CheckLinks(fault func(link string, local netip.Addr) string) {
 	m.mu.Lock()
 	all := make([]*runner, 0, len(m.runners))
@@ -35,14 +35,14 @@ func (m *Manager) CheckLinks(fault func(link string, local netip.Addr) string) {
 	m.mu.Unlock()
 	for _, r := range all {
 		r.mu.Lock()
-		on, e := r.settings.FastFallover, r.status.Established
+		on, e := r.settings.FastFallover, r.last
 		r.mu.Unlock()
 		if !on || e == nil {
 			continue
 		}
 		if why := fault(e.Interface, e.Local.Addr()); why != "" {
 			// Nothing would reach the neighbor: there is no NOTIFICATION.
-			r.fail(failure{close: Close{Text: why}})
+			r.fail(failure{Close{Text: why, Hard: true}, true})
 		}
 	}
 }

@@ -84,6 +84,49 @@ func TestCheckLinks(t *testing.T) {
 	})
 }
 
+// TestCheckLinksOfRestart: routes of a neighbor that restarts end with the link that
+// leads to it.
+func TestCheckLinksOfRestart(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := memnet.New()
+		a, b := newRouter(t, n, addrA), newRouter(t, n, addrB)
+		s := settings(addrA)
+		s.FastFallover = true
+		s.Machine.Restart = fsm.Restart{Mode: fsm.RestartBoth, Time: 2 * time.Minute}
+		set(t, a, s)
+		s = settings(addrB)
+		s.Machine.Restart = fsm.Restart{Mode: fsm.RestartBoth, Time: 2 * time.Minute}
+		set(t, b, s)
+		wait(time.Minute)
+		b.Restart("")
+		wait(time.Second)
+		if r := a.routes.lastDown(t); !r.Graceful {
+			t.Fatalf("routes are not kept: %+v", r)
+		}
+		forgotten := func() int {
+			wait(time.Millisecond)
+			a.routes.mu.Lock()
+			defer a.routes.mu.Unlock()
+			return a.routes.forgotten
+		}
+		a.CheckLinks(func(string, netip.Addr) string { return "" })
+		if n := forgotten(); n != 0 {
+			t.Error("they are not kept, though nothing has happened to the link")
+		}
+		for range 2 {
+			a.CheckLinks(func(_ string, local netip.Addr) string {
+				if local != addrA {
+					t.Errorf("asked about %v", local)
+				}
+				return "interface eth0 is down"
+			})
+			if n := forgotten(); n != 1 {
+				t.Errorf("forgotten %d times", n)
+			}
+		}
+	})
+}
+
 // TestUserTimeout: the kernel is told how long it may wait for the neighbor
 // (RFC 5482).
 func TestUserTimeout(t *testing.T) {

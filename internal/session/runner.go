@@ -43,6 +43,7 @@ type runner struct {
 	orders   []fsm.Event // of an operator; the last of each kind
 	offered  candidate   // that waits for the goroutine
 	failure  *failure
+	last     *Established // of the session, or the last one
 	removed  *Close
 	ask      [prefix.Families]bool
 	status   Status
@@ -448,7 +449,7 @@ func (r *runner) up(c *conn, e *Established) {
 	s.Since, s.Sessions = time.Now(), s.Sessions+1
 	s.LastEstablished = s.Since
 	s.Local, s.Remote = e.Local, e.Remote
-	s.conn = c
+	s.conn, r.last = c, e
 	r.mu.Unlock()
 	r.publish()
 	r.manager.log.Info("neighbor up", "event", events.NeighborUp, "neighbor", r.applied.Name, "address", e.Remote.Addr(), "asn", e.RemoteASN, "families", familiesText(e.Read.Families))
