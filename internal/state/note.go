@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -16,10 +17,17 @@ type Note[T any] struct {
 // NoteOf is the note of a name.
 func NoteOf[T any](d *Dir, name string) *Note[T] { return &Note[T]{d, name + ".json"} }
 
-// Read is what stands there; false if nothing does.
+// Read is what stands there; false if nothing does, as a power failure may have
+// it.
 func (n *Note[T]) Read() (v T, found bool, err error) {
-	found, err = n.dir.read(n.name, func(data []byte) error { return json.Unmarshal(data, &v) })
-	if !found {
+	empty := false
+	found, err = n.dir.read(n.name, func(data []byte) error {
+		if empty = len(bytes.Trim(data, "\x00")) == 0; empty {
+			return nil
+		}
+		return json.Unmarshal(data, &v)
+	})
+	if found = found && !empty; !found {
 		v = *new(T)
 	}
 	return v, found, err

@@ -423,6 +423,15 @@ func TestNote(t *testing.T) {
 	if got := names(t, path); got != "now.json version" {
 		t.Errorf("there are %s", got)
 	}
+	for _, lost := range []string{"", "\x00\x00\x00"} { // what a power failure may leave of it
+		write(t, path+"/now.json", lost)
+		if e, found, err := NoteOf[entry](d, "now").Read(); found || err != nil || e.N != 0 {
+			t.Errorf("of %q: %v, %v, %v", lost, e, found, err)
+		}
+	}
+	if got := names(t, path); got != "now.json version" {
+		t.Errorf("it is taken for an error, and there are %s", got)
+	}
 	if err := os.Mkdir(path+"/other.json", 0o700); err != nil {
 		t.Fatal(err)
 	}
