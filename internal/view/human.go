@@ -138,7 +138,7 @@ func (h *human) changes(all []*pb.Change) error {
 func (h *human) Shutdown(m *pb.ShutdownResponse) error {
 	switch m.Phase {
 	case pb.ShutdownPhase_SHUTDOWN_PHASE_DRAINING:
-		return h.printf("%d of %s are asked to prefer other ways; sessions end in %s\n", m.Told, plural(uint64(m.Neighbors), "neighbor", "neighbors"), Duration(m.Left.AsDuration()))
+		return h.printf("%d of %d neighbors are asked to prefer other ways; sessions end in %s\n", m.Told, m.Neighbors, Duration(m.Left.AsDuration()))
 	case pb.ShutdownPhase_SHUTDOWN_PHASE_LEAVING:
 		return h.printf("sessions end, then kernel routes go\n")
 	}
