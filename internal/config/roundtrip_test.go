@@ -93,7 +93,7 @@ func arguments[T any](t *rapid.T, s schema[T], always ...string) string {
 		for _, a := range always {
 			needed = needed || a == name
 		}
-		if needed || rapid.IntRange(0, 4).Draw(t, "give "+name) == 0 {
+		if needed || rapid.IntRange(0, 9).Draw(t, "give "+name) == 9 {
 			fmt.Fprintf(&b, "  %s = %s\n", name, rapid.SampledFrom(values).Draw(t, name))
 		}
 	}
