@@ -197,6 +197,11 @@ func (r *reader) checkNeighbor(n *Neighbor, own, group *party) {
 			r.warnf(place, "add bfd = true", "%s does nothing for %s, which has no BFD", name, who)
 		}
 	}
+	for _, name := range []string{"graceful_restart_time", "stale_routes_time", "long_lived_graceful_restart"} {
+		if place, given := r.where[own][name]; given && t.GracefulRestart == RestartOff {
+			r.warnf(place, "remove graceful_restart = false", "%s does nothing for %s, which has no graceful restart", name, who)
+		}
+	}
 	if place, given := r.where[own]["fast_fallover"]; given && n.FastFallover && !n.OneHop() && n.EBGP() {
 		r.warnf(place, "remove it, or multihop", "fast_fallover does little for %s, which may be several hops away: only the loss of our own address ends its session", who)
 	}

@@ -80,9 +80,12 @@ var boolean = codec[bool]{
 		if l, ok := v.expr.(*hclsyntax.LiteralValueExpr); ok && !l.Val.IsNull() && l.Val.Type() == cty.Bool {
 			return l.Val.True(), true
 		}
-		if s, ok := v.text(); ok && (s == "true" || s == "false") {
+		switch s, _ := v.text(); s {
+		case "true", "false":
 			v.fail("write "+v.name+" = "+s, "%s wants true or false without quotes", v.name)
-		} else {
+		case "no", "off":
+			v.want("true or false", "false")
+		default:
 			v.want("true or false", "true")
 		}
 		return false, false

@@ -38,6 +38,9 @@ func (r *reader) router(b *hclsyntax.Block) {
 	if !c.ClusterID.IsValid() {
 		c.ClusterID = c.ID // RFC 4456 section 8
 	}
+	if at, given := r.where[c]["on_stop"]; given && c.OnStop != KeepRoutes && !c.Kernel {
+		r.warnf(at, `remove it; "holdfast shutdown" leaves for good`, "on_stop does nothing with kernel = false: each stop is that of a router that comes back")
+	}
 }
 
 // setBlockOf is a set block in a block that announces something itself.

@@ -168,3 +168,13 @@ neighbor "leaf-4" {
   local_address = "192.0.2.1"
   asn           = 64500
 }
+
+neighbor "no-restart" {
+  address                     = "192.0.2.90"
+  asn                         = 64500
+  graceful_restart            = false
+  graceful_restart_time       = "60s"
+  stale_routes_time           = "60s"
+  long_lived_graceful_restart = "24h"
+  fast_fallover               = "off"
+}
