@@ -122,12 +122,14 @@ func (k *counts) add(d rib.Delta) {
 
 // sweep removes what a neighbor has not announced again in a refresh (RFC 7313).
 type sweep struct {
-	open    bool  // between BoRR and EoRR
-	running bool  // there is a job,
-	again   bool  // and another EoRR has come meanwhile
-	base    uint8 // no path is of an earlier round
-	ended   uint8 // the round that EoRR has ended last
-	stale   int   // jobs that remove what a restart has left
+	open    bool   // between BoRR and EoRR
+	running bool   // there is a job,
+	again   bool   // and another EoRR has come meanwhile
+	base    uint8  // no path is of an earlier round
+	ended   uint8  // the round that EoRR has ended last
+	due     uint8  // what is of an earlier round goes with or without EoRR
+	until   uint32 // at this time, in seconds
+	stale   int    // jobs that remove what a restart has left, or a refresh without an end
 }
 
 // passed: no path is of a round before this one any more.

@@ -17,7 +17,6 @@ func TestPathsWithoutEnd(t *testing.T) {
 	d := newDesk(t, ebgpConfig(t, 2))
 	d.down(1)
 	d.cfg.Neighbors[0].AddPath = true
-	d.core.Configure(d.cfg)
 	d.upWith(1, func(e *session.Established) { e.Read.AddPath[prefix.IPv4] = true })
 	p := prefix.MustParse("10.1.0.0/16")
 	a := route(1, 65001)
@@ -113,6 +112,51 @@ func TestMarkersWithoutEnd(t *testing.T) {
 	if n := d.core.tables[0][0].PathCount(); n != 0 {
 		t.Errorf("%d paths after an empty refresh", n)
 	}
+	d.empty()
+}
+
+// TestRefreshWithoutEnd: what has not come again goes when the time is over, and
+// nothing else (RFC 7313 section 4.2).
+func TestRefreshWithoutEnd(t *testing.T) {
+	d, all := refreshing(t)
+	paths := func(what string, want int) {
+		t.Helper()
+		d.settle()
+		if n := d.core.tables[0][0].PathCount(); n != want {
+			t.Errorf("%s: %d paths, want %d", what, n, want)
+		}
+	}
+	wait := func(seconds uint32) { d.core.SetNow(d.core.now + seconds) }
+	d.core.Messages(1, refresh4(wire.RefreshBegin))
+	all(1)
+	wait(200)
+	d.core.Messages(1, refresh4(wire.RefreshBegin))
+	all(2)
+	wait(refreshTime - 200)
+	paths("in time", 10_000)
+	wait(1)
+	paths("after the time of the first", 9999)
+	wait(refreshTime)
+	paths("the second has time of its own", 9999)
+	wait(1)
+	paths("after the time of the second", 9998)
+	if d.core.alarm != 0 {
+		t.Error("there is still an alarm")
+	}
+	d.core.Messages(1, refresh4(wire.RefreshEnd)) // too late
+	all(5)
+	paths("what comes later is there", 9998)
+
+	d.core.Messages(1, refresh4(wire.RefreshBegin))
+	all(3)
+	d.core.Messages(1, refresh4(wire.RefreshEnd))
+	paths("a refresh with an end", 9997)
+	d.core.Messages(1, refresh4(wire.RefreshBegin))
+	d.down(1)
+	d.upWith(1, func(e *session.Established) { e.EnhancedRefresh = true })
+	all(0)
+	wait(2 * refreshTime)
+	paths("the session has ended meanwhile", 10_000)
 	d.empty()
 }
 

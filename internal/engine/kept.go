@@ -84,14 +84,28 @@ func (c *Core) ring() {
 	c.alarm = 0
 	for _, n := range c.neighbors {
 		for f := range prefix.Family(prefix.Families) {
-			k := &n.counts[f].kept
+			k, s := &n.counts[f].kept, &n.counts[f].sweep
 			if k.since != 0 && c.now >= k.until {
 				c.expire(n, f)
 			}
-			if k.since != 0 && (c.alarm == 0 || k.until < c.alarm) {
-				c.alarm = k.until
+			if k.since != 0 {
+				c.ringAt(k.until)
+			}
+			switch {
+			case !n.up || !s.open:
+			case c.now >= s.until:
+				c.overdue(n, f)
+			default:
+				c.ringAt(s.until)
 			}
 		}
+	}
+}
+
+// ringAt sets the alarm, if it is not to ring before.
+func (c *Core) ringAt(at uint32) {
+	if c.alarm == 0 || at < c.alarm {
+		c.alarm = at
 	}
 }
 
@@ -136,11 +150,17 @@ func (c *Core) drop(n *neighbor, f prefix.Family) {
 // ended, in slices.
 func (c *Core) sweepStale(n *neighbor, f prefix.Family, why string) {
 	k := &n.counts[f]
-	round, from, removed := k.kept.round, rib.ID(1), 0
+	round := k.kept.round
 	k.kept = kept{}
+	c.removeBefore(n, f, round, rib.CauseDown, why)
+}
+
+// removeBefore withdraws what is of an earlier round, in slices.
+func (c *Core) removeBefore(n *neighbor, f prefix.Family, round uint8, cause rib.Kind, why string) {
+	k, from, removed := &n.counts[f], rib.ID(1), 0
 	k.sweep.stale++
 	c.soon(n.ID, func() bool {
-		next, d := c.of(n, f).RemoveStale(from, c.pace.walk, n.ID, round, rib.NewCause(rib.CauseDown, uint32(n.ID)))
+		next, d := c.of(n, f).RemoveStale(from, c.pace.walk, n.ID, round, rib.NewCause(cause, uint32(n.ID)))
 		removed -= d.Paths
 		c.count(n, f, d)
 		if from = next; from != 0 {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -91,12 +92,36 @@ func (c *Core) Down(id packet.ID, why session.Reason) {
 	}
 }
 
+// refreshTime bounds in seconds how long a refresh of a neighbor may take that does
+// not take part in graceful restart, and so has no StaleTime.
+const refreshTime = 360
+
 // beginRefresh: what is announced from here on is of another round.
 func (c *Core) beginRefresh(n *neighbor, f prefix.Family) {
 	s, round := &n.counts[f].sweep, &c.infos[n.ID].Round[f]
-	s.open = true
 	if *round-s.base < mostRounds { // who begins so often without an end waits for a sweep
 		*round++
+	}
+	if !s.open {
+		s.open = true
+		c.boundRefresh(n, f)
+	}
+}
+
+// boundRefresh: what has not come again when the time is over is not waited for.
+func (c *Core) boundRefresh(n *neighbor, f prefix.Family) {
+	s := &n.counts[f].sweep
+	s.due, s.until = c.infos[n.ID].Round[f], c.now+cmp.Or(n.StaleTime, refreshTime)+1 // and the rest of this second
+	c.ringAt(s.until)
+}
+
+// overdue: EoRR has not come in time (RFC 7313 section 4.2). What the neighbor has
+// begun again meanwhile has time of its own.
+func (c *Core) overdue(n *neighbor, f prefix.Family) {
+	s := &n.counts[f].sweep
+	c.removeBefore(n, f, s.due, rib.CauseUpdate, "the neighbor has begun to send all routes again, and has not come to an end")
+	if s.open = s.due != c.infos[n.ID].Round[f]; s.open {
+		c.boundRefresh(n, f)
 	}
 }
 

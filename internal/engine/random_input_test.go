@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/binary"
+	"maps"
 
 	"holdfast/internal/packet"
 	"holdfast/internal/prefix"
@@ -107,6 +109,7 @@ func (w *world) announce(i int) {
 		list = append(list, nlri(p, id, w.far[i].addID)...)
 		w.twin.Neighbors[i-1].Announce(p, id, a)
 		delete(w.far[i].stale[f], wire.Route{Prefix: p, PathID: id})
+		delete(w.far[i].due[f].stale, wire.Route{Prefix: p, PathID: id})
 		delete(w.far[i].kept[f].stale, wire.Route{Prefix: p, PathID: id})
 		w.say("%d announces %v (%d) path % x med %d pref %d communities % x", i, p, id, a.ASPath, a.MED, a.LocalPref, a.Communities)
 	}
@@ -137,6 +140,7 @@ func (w *world) withdraw(i int) {
 	w.core.Messages(packet.ID(i), wire.AppendUpdate(nil, p.Family, nlri(p, id, w.far[i].addID), nil, nil, nil))
 	w.twin.Neighbors[i-1].Withdraw(p, id)
 	delete(w.far[i].stale[p.Family], wire.Route{Prefix: p, PathID: id})
+	delete(w.far[i].due[p.Family].stale, wire.Route{Prefix: p, PathID: id})
 	delete(w.far[i].kept[p.Family].stale, wire.Route{Prefix: p, PathID: id})
 }
 
@@ -150,13 +154,52 @@ func (w *world) refresh(i int) {
 	switch {
 	case !x.enhanced || !x.families[f]:
 	case kind == wire.RefreshBegin:
+		begun := x.stale[f] != nil
 		x.stale[f] = w.routes(m, f)
+		if x.due[f].again = begun; !begun {
+			w.bound(i, f)
+		}
 	case kind == wire.RefreshEnd:
 		for s := range x.stale[f] {
 			m.Withdraw(s.Prefix, s.PathID)
 			delete(x.kept[f].stale, s)
 		}
-		x.stale[f] = nil
+		x.stale[f], x.due[f] = nil, due{}
 		w.settle() // what is stale counts for limits until it has been removed
+	}
+}
+
+// due is what is to be announced again in time, refresh or not.
+type due struct {
+	stale map[wire.Route]bool
+	until uint32
+	again bool // another refresh has begun meanwhile
+}
+
+func (w *world) bound(i int, f prefix.Family) {
+	x := &w.far[i]
+	x.due[f] = due{stale: maps.Clone(x.stale[f]), until: w.core.now + cmp.Or(w.cfg.Neighbors[i-1].StaleTime, refreshTime) + 1}
+}
+
+// overdue ends the refreshes that have not come to an end in time.
+func (w *world) overdue() {
+	for i := range w.far {
+		x := &w.far[i]
+		for f := range prefix.Family(prefix.Families) {
+			if x.stale[f] == nil || w.core.now < x.due[f].until {
+				continue
+			}
+			w.say("the refresh of %d of %v has not come to an end", i, f)
+			w.take(i, x.due[f].stale)
+			for r := range x.due[f].stale {
+				delete(x.stale[f], r)
+				delete(x.kept[f].stale, r)
+			}
+			if x.due[f].again {
+				w.bound(i, f)
+			} else {
+				x.stale[f], x.due[f] = nil, due{}
+			}
+		}
 	}
 }

@@ -141,6 +141,7 @@ func (w *world) expire() {
 func (w *world) later(seconds uint32) {
 	w.core.SetNow(w.core.now + seconds)
 	w.expire()
+	w.overdue()
 }
 
 // forget ends the time of all kept routes of a neighbor without a session.

@@ -55,8 +55,9 @@ type far struct {
 	enhanced bool
 	families [prefix.Families]bool
 	stale    [prefix.Families]map[wire.Route]bool // what is to be announced again in a refresh
-	terms    fsm.Graceful                         // of the last session
-	kept     [prefix.Families]keeping             // since it ended
+	due      [prefix.Families]due
+	terms    fsm.Graceful             // of the last session
+	kept     [prefix.Families]keeping // since it ended
 }
 
 func (w *world) say(format string, args ...any) {
@@ -169,7 +170,7 @@ func (w *world) dropPeer(i int) {
 		q.p.Release()
 	}
 	w.peers[i], w.slow[i] = nil, false
-	w.far[i].stale = [prefix.Families]map[wire.Route]bool{}
+	w.far[i].stale, w.far[i].due = [prefix.Families]map[wire.Route]bool{}, [prefix.Families]due{}
 }
 
 // settle lets everybody who reads read, until nothing moves.
