@@ -54,8 +54,10 @@ type Router struct {
 	ASN       uint32
 	ID        netip.Addr
 	ClusterID netip.Addr // of route reflection; ID unless set
-	Listen    []netip.AddrPort
-	Metrics   []netip.AddrPort // where Prometheus may ask
+	// ClientReflection: routes of clients are also reflected to other clients.
+	ClientReflection bool
+	Listen           []netip.AddrPort
+	Metrics          []netip.AddrPort // where Prometheus may ask
 	// Kernel: routes go to the kernel, which also resolves next hops.
 	Kernel           bool
 	OnStop           OnStop

@@ -14,6 +14,7 @@ var routerBlock = schema[Router]{arguments: []argument[Router]{
 	required(plain("asn", asNumber, func(r *Router) *uint32 { return &r.ASN }, nil), "64500"),
 	required(plain("id", routerID, func(r *Router) *netip.Addr { return &r.ID }, nil), `"192.0.2.1"`),
 	plain("cluster_id", routerID, func(r *Router) *netip.Addr { return &r.ClusterID }, nil),
+	plain("client_to_client_reflection", boolean, func(r *Router) *bool { return &r.ClientReflection }, nil),
 	plain("listen", list(listenOn(DefaultPort)), func(r *Router) *[]netip.AddrPort { return &r.Listen }, nil),
 	plain("metrics", list(listenOn(DefaultMetricsPort)), func(r *Router) *[]netip.AddrPort { return &r.Metrics }, nowhere),
 	plain("kernel", boolean, func(r *Router) *bool { return &r.Kernel }, nil),
@@ -30,9 +31,9 @@ func (r *reader) router(b *hclsyntax.Block) {
 	}
 	c := &r.cfg.Router
 	*c = Router{
-		Pos:    pos(b.TypeRange),
-		Listen: []netip.AddrPort{netip.MustParseAddrPort("[::]:179"), netip.MustParseAddrPort("0.0.0.0:179")},
-		Kernel: true, DefaultLocalPref: policy.DefaultLocalPref,
+		Pos:              pos(b.TypeRange),
+		Listen:           []netip.AddrPort{netip.MustParseAddrPort("[::]:179"), netip.MustParseAddrPort("0.0.0.0:179")},
+		ClientReflection: true, Kernel: true, DefaultLocalPref: policy.DefaultLocalPref,
 	}
 	decode(r, routerBlock, "router", b.DefRange(), b.Body, c)
 	if !c.ClusterID.IsValid() {

@@ -26,7 +26,7 @@ func id32(a netip.Addr) uint32 {
 func engineConfig(cfg *config.Config, ids *numbers, revision uint32) (engine.Config, error) {
 	r := &cfg.Router
 	out := engine.Config{
-		Revision: revision, ASN: r.ASN, RouterID: id32(r.ID), ClusterID: id32(r.ClusterID),
+		Revision: revision, ASN: r.ASN, RouterID: id32(r.ID), ClusterID: id32(r.ClusterID), MeshedClients: !r.ClientReflection,
 		Decision: rib.Options{AlwaysCompareMED: r.AlwaysCompareMED, DefaultLocalPref: r.DefaultLocalPref},
 	}
 	if err := engineTables(cfg, ids, &out); err != nil {
@@ -110,7 +110,6 @@ func engineNeighbor(cfg *config.Config, n *config.Neighbor, ids *numbers) (engin
 	for f := range prefix.Family(prefix.Families) {
 		c := &n.Families[f]
 		out.AddPath = out.AddPath || t.AddPathReceive[f]
-		out.Client = out.Client || c.RouteReflectorClient
 		e := &out.Families[f]
 		if e.Import, err = compile(cfg, n, c.Import, &out.Source); err != nil {
 			return out, err
@@ -121,7 +120,8 @@ func engineNeighbor(cfg *config.Config, n *config.Neighbor, ids *numbers) (engin
 		e.NextHop, e.NextHopAddr = nextHop(c.NextHop)
 		e.Limit = limit(c.MaxPrefixes)
 		e.RemovePrivate, e.ASOverride, e.DefaultOriginate = c.RemovePrivateAS, c.ASOverride, c.DefaultOriginate
-		e.MaxOut, e.SendSuppressed, e.RouteServer, e.PathsOut = int(c.MaxPrefixesOut), c.SendSuppressed, c.RouteServerClient, c.AddPathSend
+		e.MaxOut, e.SendSuppressed, e.PathsOut = int(c.MaxPrefixesOut), c.SendSuppressed, c.AddPathSend
+		e.Client, e.RouteServer = c.RouteReflectorClient, c.RouteServerClient
 	}
 	return out, nil
 }

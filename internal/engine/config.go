@@ -25,6 +25,8 @@ type Config struct {
 	Originate []Origination
 	Aggregate []Aggregate
 	Static    []Static
+	// MeshedClients: clients of the route reflector have sessions with each other.
+	MeshedClients bool
 	// Protect are the prefixes that come before all others when something is lost.
 	Protect []*policy.PrefixSet
 }
@@ -65,7 +67,6 @@ type Neighbor struct {
 	Verification           policy.Verification // of its AS paths
 	EBGP                   bool
 	Role                   Role // ours, towards it (RFC 9234)
-	Client                 bool // route reflector client (RFC 4456)
 	Drain                  bool // its session is about to end (RFC 8326)
 	AddPath                bool // may send several paths for a prefix
 	HonorShutdown          bool // its routes whose session is so are the last choice
@@ -94,6 +95,7 @@ type Family struct {
 	ASOverride       bool
 	DefaultOriginate bool
 	SendSuppressed   bool // also what Aggregate.Suppress keeps from others
+	Client           bool // it is a client of ours as a route reflector (RFC 4456)
 	RouteServer      bool // it is a client of ours as a route server (RFC 7947)
 	MaxOut           int  // how many routes it is sent at the most; 0: any number
 	PathsOut         int  // how many paths it is sent for a prefix, if it takes several

@@ -25,6 +25,7 @@ func (c *Core) Configure(cfg Config) {
 	c.infos[0].RouterID = cfg.RouterID
 	c.sources[0].Source = policy.Source{Kind: policy.Originated}
 	e := c.setNeighbors(cfg.Neighbors)
+	e.sources = e.sources || old.MeshedClients != cfg.MeshedClients
 	c.endKeeping()
 	decision := cfg.Decision
 	decision.SharedNeighborAS = sharedNeighborAS(cfg.Neighbors)
@@ -32,7 +33,7 @@ func (c *Core) Configure(cfg Config) {
 	c.all(func(t *table) {
 		again = again || t.Decision != decision
 		t.Decision = decision
-		t.env.ClusterID = cfg.ClusterID
+		t.env.ClusterID, t.env.MeshedClients = cfg.ClusterID, cfg.MeshedClients
 		c.setDefault(t)
 	})
 	if old.ASN != cfg.ASN || old.ClusterID != cfg.ClusterID || old.RouterID != cfg.RouterID {
@@ -108,7 +109,10 @@ func (c *Core) setNeighbors(want []Neighbor) (e edits) {
 		info, addr := &c.infos[w.ID], n.address().As16()
 		e.order = e.order || known && (info.EBGP != w.EBGP || info.Addr != addr)
 		info.EBGP, info.Addr = w.EBGP, addr
-		source := export.Neighbor{Source: w.Source, Client: w.Client, OTC: w.onlyToCustomer()}
+		source := export.Neighbor{Source: w.Source, OTC: w.onlyToCustomer()}
+		for f := range w.Families {
+			source.Client[f] = w.Families[f].Client
+		}
 		if known && c.sources[w.ID].OTC != source.OTC {
 			e.resend = append(e.resend, w.ID)
 		}

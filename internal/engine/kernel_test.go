@@ -263,7 +263,7 @@ func TestNextHopFollowsTheKernel(t *testing.T) {
 	cfg := withKernel(ebgpConfig(t, 3))
 	ibgp(t, &cfg.Neighbors[0])
 	ibgp(t, &cfg.Neighbors[1])
-	cfg.Neighbors[0].Client = true
+	cfg.Neighbors[0].Families[0].Client = true
 	d := newKernelDesk(t, cfg)
 	far := func(hop ...byte) wire.Attrs {
 		a := route(1, 7)

@@ -183,7 +183,7 @@ func (c *Core) params(n *neighbor, f prefix.Family) (export.Params, *packet.Next
 	fc := &n.Families[f]
 	nextHop := &packet.NextHop{Own: ownAddress(n, f), Link: n.est.Link, Peer: n.address()}
 	p := export.Params{
-		Family: f, EBGP: n.EBGP, Client: n.Client, TakesStale: n.est.Restart.TakesStale, AS4: n.est.Write.AS4, ExtMsg: n.est.Write.ExtMsg,
+		Family: f, EBGP: n.EBGP, Client: fc.Client, TakesStale: n.est.Restart.TakesStale, AS4: n.est.Write.AS4, ExtMsg: n.est.Write.ExtMsg,
 		NextHop: fc.NextHop, NextHopLen: uint8(len(nextHop.Own)),
 		ForeignNextHop:   f == prefix.IPv4 && n.est.Write.ExtNH,
 		GracefulShutdown: c.draining(n), MarkOTC: n.marks(), RefuseOTC: n.refuses(),

@@ -137,7 +137,9 @@ func (w *world) originatedOnly() {
 
 func (w *world) editRouter() {
 	n := uint32(1 + w.r.IntN(2))
-	switch w.r.IntN(4) {
+	switch w.r.IntN(5) {
+	case 4:
+		w.cfg.MeshedClients, w.twin.MeshedClients = n == 1, n == 1
 	case 0:
 		w.cfg.ClusterID, w.twin.ClusterID = n, n
 	case 1:
@@ -147,7 +149,7 @@ func (w *world) editRouter() {
 	case 3:
 		w.cfg.Decision.AlwaysCompareMED, w.twin.AlwaysCompareMED = n == 1, n == 1
 	}
-	w.say("cluster ID %d, router ID %d, decision %+v", w.cfg.ClusterID, w.cfg.RouterID, w.cfg.Decision)
+	w.say("cluster ID %d, clients are meshed: %v, router ID %d, decision %+v", w.cfg.ClusterID, w.cfg.MeshedClients, w.cfg.RouterID, w.cfg.Decision)
 }
 
 // some edits one neighbor, or all.
@@ -173,8 +175,8 @@ func (w *world) editNeighbors() {
 		w.say("%d setting %d: %v %v %d", x.ID, k, f, on, n)
 		switch k {
 		case 0:
-			x.Client = !x.EBGP && on
-			m.Client = x.Client
+			x.Families[f].Client = !x.EBGP && on
+			m.Client[f] = x.Families[f].Client
 		case 1:
 			kind := []export.NextHopKind{export.NextHopAuto, export.NextHopSelf, export.NextHopUnchanged}[n%3]
 			both(x, func(f *Family) { f.NextHop = kind })

@@ -101,8 +101,10 @@ func newWorld(t testing.TB, seed uint64) *world {
 		case w.plain:
 		case i >= 4: // iBGP, one of them a client
 			n.EBGP, n.ASN, n.Source.Kind = false, 65000, policy.IBGP
-			n.Client = i == 5
-			m.EBGP, m.Client = false, i == 5
+			m.EBGP = false
+			for f := range n.Families {
+				n.Families[f].Client, m.Client[f] = i == 5, i == 5
+			}
 		case i == 3:
 			n.ASN--
 		}

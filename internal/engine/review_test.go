@@ -258,10 +258,10 @@ func TestClientChanges(t *testing.T) {
 	d.announce(1, "10.1.0.0/16", route(1, 64600))
 	d.settle()
 	d.want(2, "10.1.0.0/16", false)
-	d.edit(func(c *Config) { c.Neighbors[0].Client = true })
+	d.edit(func(c *Config) { c.Neighbors[0].Families[0].Client = true })
 	d.settle()
 	d.want(2, "10.1.0.0/16", true)
-	d.edit(func(c *Config) { c.Neighbors[0].Client = false })
+	d.edit(func(c *Config) { c.Neighbors[0].Families[0].Client = false })
 	d.settle()
 	d.want(2, "10.1.0.0/16", false)
 	d.empty()
@@ -294,7 +294,7 @@ func TestClusterIDAndPolicyChange(t *testing.T) {
 	cfg := ebgpConfig(t, 3)
 	for i := range cfg.Neighbors {
 		ibgp(t, &cfg.Neighbors[i])
-		cfg.Neighbors[i].Client = true
+		cfg.Neighbors[i].Families[0].Client = true
 	}
 	d := newDesk(t, cfg)
 	d.announce(3, "10.1.0.0/16", route(3, 64600))
@@ -485,7 +485,7 @@ func TestRouterIDChanges(t *testing.T) {
 	cfg := ebgpConfig(t, 2)
 	ibgp(t, &cfg.Neighbors[0])
 	ibgp(t, &cfg.Neighbors[1])
-	cfg.Neighbors[0].Client = true
+	cfg.Neighbors[0].Families[0].Client = true
 	d := newDesk(t, cfg)
 	d.announce(1, "10.1.0.0/16", route(1, 64600))
 	d.settle()

@@ -50,8 +50,13 @@ func (g *Group) evaluate(h attr.Handle, variant uint32) attr.Result {
 	if src.Local {
 		source = &policy.Source{Kind: rec.Key.Source}
 	}
-	if !g.EBGP && !src.EBGP && !src.Local && !g.Client && !from.Client {
-		return attr.Result{Reason: IBGPSplit}
+	if !g.EBGP && !src.EBGP && !src.Local { // RFC 4456 section 6
+		switch client := from.Client[g.Family]; {
+		case !g.Client && !client:
+			return attr.Result{Reason: IBGPSplit}
+		case g.Client && client && e.MeshedClients:
+			return attr.Result{Reason: BetweenClients}
+		}
 	}
 	if rec.LongLived && !g.TakesStale { // RFC 9494 section 4.4
 		return attr.Result{Reason: LongLivedStale}

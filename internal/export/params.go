@@ -88,7 +88,7 @@ func (p *Params) maxMsg() int {
 // Neighbor is what export needs to know about where a route came from.
 type Neighbor struct {
 	Source policy.Source
-	Client bool // route reflector client
+	Client [prefix.Families]bool // route reflector client
 	// OTC is the AS number that its routes have in the attribute OTC if they have come
 	// without; 0: none (RFC 9234 section 5). It is not in the blocks, or each would
 	// be there twice.
@@ -110,6 +110,9 @@ type Env struct {
 	Sources   *[]Neighbor         // by packet.ID
 	VRPs      **rpki.Table        // what routes are validated by
 	ClusterID uint32
+	// MeshedClients: clients of the route reflector have the routes of each other
+	// without it.
+	MeshedClients bool
 	// DefaultRoute is the block that default-originate announces; it belongs
 	// to the router itself.
 	DefaultRoute attr.Handle
@@ -153,6 +156,7 @@ const (
 	NotInstalled    // the kernel has refused it
 	LongLivedStale  // kept for long after its session, and the members do not know of that
 	RouteLeak       // it would be one (RFC 9234)
+	BetweenClients  // from a client to a client, which have sessions with each other
 	NotForClient    // a route server does not put itself in the place of a next hop
 	reasonsLength   // how many there are
 )
@@ -164,6 +168,7 @@ var reasons = [reasonsLength]string{"sent", "rejected by the export policy",
 	"the kernel has not acknowledged it yet", "the kernel does not take it",
 	"it is stale (llgr-stale), and the neighbor does not take part in long-lived graceful restart (RFC 9494)",
 	"it would be a route leak: by its attribute OTC, it is for customers only (RFC 9234)",
+	"from a client to a client, and client_to_client_reflection is off",
 	"its next hop is of no use to the neighbor, and a route server takes nobody's place (RFC 7947)"}
 
 // ReasonText is a reason for people.

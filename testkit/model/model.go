@@ -37,9 +37,10 @@ type VRP struct {
 
 // Neighbor is one as the model knows it.
 type Neighbor struct {
-	ID           int
-	EBGP, Client bool
-	RouteServer  bool // it is a client of ours as a route server
+	ID          int
+	EBGP        bool
+	Client      [prefix.Families]bool // of ours as a route reflector
+	RouteServer bool                  // it is a client of ours as a route server
 	// Role is what it is to us: "customer", "peer", "provider", "rs", "rs-client" or "".
 	Role           string
 	Drain          bool // it is to prefer other ways
@@ -75,6 +76,7 @@ type Router struct {
 	ASN, RouterID, ClusterID uint32
 	DefaultLocalPref         uint32
 	AlwaysCompareMED         bool
+	MeshedClients            bool // nothing is reflected from one to another
 	// Cost is that of the way to a next hop, false if there is none; nil where
 	// every next hop can be reached at no cost.
 	Cost       func(nextHop []byte) (cost uint32, ok bool)
@@ -466,7 +468,7 @@ func (r *Router) candidates(n *Neighbor, p prefix.Prefix) []Path {
 // passes is a route as n would get it, split horizon left aside.
 func (r *Router) passes(n *Neighbor, p prefix.Prefix, x *Path) *wire.Attrs {
 	from := x.From
-	if !n.EBGP && from != nil && !from.EBGP && !n.Client && !from.Client {
+	if f := p.Family; !n.EBGP && from != nil && !from.EBGP && (!n.Client[f] && !from.Client[f] || r.MeshedClients && n.Client[f] && from.Client[f]) {
 		return nil
 	}
 	a := x.Route

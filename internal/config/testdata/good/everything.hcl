@@ -1,14 +1,15 @@
 # Every block and argument at least once.
 router {
-  asn                = 4200000000
-  id                 = "192.0.2.1"
-  cluster_id         = "192.0.2.2"
-  listen             = ["192.0.2.1", "[2001:db8::1]:1179"]
-  metrics            = ["127.0.0.1", "[::1]:9180"]
-  kernel             = true
-  on_stop            = "flush"
-  default_local_pref = 200
-  always_compare_med = true
+  asn                         = 4200000000
+  id                          = "192.0.2.1"
+  cluster_id                  = "192.0.2.2"
+  client_to_client_reflection = false
+  listen                      = ["192.0.2.1", "[2001:db8::1]:1179"]
+  metrics                     = ["127.0.0.1", "[::1]:9180"]
+  kernel                      = true
+  on_stop                     = "flush"
+  default_local_pref          = 200
+  always_compare_med          = true
 }
 
 prefix_set "own" { prefixes = ["203.0.113.0/24", "2001:db8:100::/40"] }
