@@ -103,7 +103,7 @@ func (x *source) connection(ctx context.Context, version uint8) (silent bool, er
 	}
 	defer conn.Close() // there is nothing left to be sent
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	x.tell(func(st *Status) { st.State = Waiting })
+	x.tell(func(st *Status) { st.State, st.Error = Waiting, "" })
 	c := &conversation{x: x, conn: conn, in: bufio.NewReaderSize(conn, longestPDU), m: machine{known: x.known, at: version}}
 	err = c.run()
 	x.known.continues = c.m.continues

@@ -293,6 +293,29 @@ func TestSessionRefused(t *testing.T) {
 	})
 }
 
+// TestConnected: of a cache that answers, people are not told that it cannot be
+// reached.
+func TestConnected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		defer l.s.Close()
+		l.s.Set([]Source{source0()})
+		pass(time.Second)
+		if st := l.s.Status()[0]; st.State != Down || !strings.Contains(st.Error, "refused") {
+			t.Errorf("without a cache: %+v", st)
+		}
+		ln, err := l.net.Listen(cacheAt[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		pass(firstRetry)
+		if st := l.s.Status()[0]; st.State != Waiting || st.Error != "" {
+			t.Errorf("with a silent one: %+v", st)
+		}
+	})
+}
+
 func TestExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
