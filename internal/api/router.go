@@ -285,7 +285,7 @@ type BFD struct {
 	Ups, Failures          uint64
 	LastFailure            string
 	Sent, Received, Missed uint64
-	Problem                string // why packets cannot be sent
+	Problem                string // why packets cannot be sent or received
 }
 
 // Timers of a session; zero is off.

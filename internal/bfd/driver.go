@@ -43,7 +43,7 @@ type Status struct {
 	// silent at the most, and how long the session had been up.
 	Failed, FailedRemote   Diag
 	Patience, Lasted       time.Duration
-	Problem                string // why packets cannot be sent; ""
+	Problem                string // why packets cannot be sent or received; ""
 	Sent, Received, Missed uint64 // packets
 
 	port uint16 // that we send from

@@ -3,6 +3,8 @@
 package bfd
 
 import (
+	"log/slog"
+	"math/rand/v2"
 	"net/netip"
 	"os/exec"
 	"runtime"
@@ -11,13 +13,45 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestLinkComesBack: a link that is made anew has another number, and BFD with a
-// link-local neighbor goes on over it.
-func TestLinkComesBack(t *testing.T) {
-	runtime.LockOSThread() // and its end is the namespace's
+// namespace gives the test a network of its own, which goes with it.
+func namespace(t *testing.T) {
+	t.Helper()
+	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		t.Fatalf("a network namespace, which needs root: %v", err)
 	}
+	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// TestPortTaken: who looks sees that nothing can come, until it can.
+func TestPortTaken(t *testing.T) {
+	namespace(t)
+	other := port{}
+	if err := other.open(); err != nil {
+		t.Fatal(err)
+	}
+	s := &session{Session: Session{Remote: netip.MustParseAddr("127.0.0.1"), Timers: usual}, fd: -1, machine: New(usual, 1, 0, rand.Float64)}
+	th := newThread(&Driver{log: slog.New(slog.DiscardHandler)})
+	th.byDiscr[1] = s
+	th.open(0)
+	th.write(s, false)
+	if want := "cannot receive: UDP port 3784: address already in use (does another BFD daemon run here?)"; s.problem != want {
+		t.Errorf("the problem is %q, want %q", s.problem, want)
+	}
+	other.close()
+	th.open(retryPort)
+	th.write(s, false)
+	if s.problem != "" || s.sent.Load() != 2 {
+		t.Errorf("the problem is %q with a port, and %d packets are sent", s.problem, s.sent.Load())
+	}
+}
+
+// TestLinkComesBack: a link that is made anew has another number, and BFD with a
+// link-local neighbor goes on over it.
+func TestLinkComesBack(t *testing.T) {
+	namespace(t)
 	link := func() {
 		t.Helper()
 		out, err := exec.Command("sh", "-ec", `

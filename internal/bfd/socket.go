@@ -31,7 +31,18 @@ type port struct {
 	fd           int
 	v6, multihop bool
 	again        time.Duration // when to try to open it; 0: it is not wanted, or open
-	failed       bool          // that has been said
+	problem      string        // why it could not be had the last time; ""
+}
+
+// arrivesAt is the index of the port that a neighbor's packets come to.
+func (s *Session) arrivesAt() (i int) {
+	if s.Remote.Is6() {
+		i |= 1
+	}
+	if s.Multihop {
+		i |= 2
+	}
+	return i
 }
 
 // retryPort is how long a port that cannot be had is left alone.
@@ -52,31 +63,23 @@ func (t *thread) retry() time.Duration {
 func (t *thread) open(now time.Duration) {
 	var wanted [4]bool
 	for _, s := range t.byDiscr {
-		i := 0
-		if s.Remote.Is6() {
-			i |= 1
-		}
-		if s.Multihop {
-			i |= 2
-		}
-		wanted[i] = true
+		wanted[s.arrivesAt()] = true
 	}
 	for i := range t.ports {
 		p := &t.ports[i]
 		switch {
 		case !wanted[i]:
 			p.close()
-			p.again, p.failed = 0, false
+			p.again, p.problem = 0, ""
 		case p.fd < 0 && now >= p.again:
-			err := p.open()
-			p.again = 0
+			err, said := p.open(), p.problem != ""
+			p.again, p.problem = 0, ""
 			if err != nil {
-				p.again = now + retryPort
-				if !p.failed {
+				p.again, p.problem = now+retryPort, "cannot receive: "+err.Error()
+				if !said {
 					t.driver.log.Error("cannot receive BFD packets: trying again", "event", events.BFDPort, "error", err)
 				}
 			}
-			p.failed = err != nil
 		}
 	}
 }

@@ -264,7 +264,7 @@ func (t *thread) send(s *session, what Send) {
 func (t *thread) write(s *session, final bool) {
 	if s.fd < 0 {
 		if err := s.openSocket(); err != nil {
-			s.problem = err.Error()
+			s.cannotSend(err)
 			return
 		}
 	}
@@ -274,21 +274,23 @@ func (t *thread) write(s *session, final bool) {
 	switch {
 	case err == nil:
 		s.sent.Add(1)
-		s.problem = ""
+		s.problem = t.ports[s.arrivesAt()].problem
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EADDRNOTAVAIL), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO),
 		s.link != 0 && errors.Is(err, unix.ENETUNREACH):
 		// Our address or the interface has gone; there may be others, an interface
 		// of the same name too.
 		s.closeSocket()
-		s.problem = err.Error()
+		s.cannotSend(err)
 	case errors.Is(err, unix.ECONNREFUSED): // about one before: nobody listens there
 		if write(s.fd, t.out) == nil {
 			s.sent.Add(1)
 		}
 	default:
-		s.problem = err.Error()
+		s.cannotSend(err)
 	}
 }
+
+func (s *session) cannotSend(err error) { s.problem = "cannot send: " + err.Error() }
 
 // deliver hands a packet to its session.
 func (t *thread) deliver(from *sender, b []byte) {

@@ -44,7 +44,7 @@ func (h *human) BFD(m *pb.ListBfdResponse) error {
 	for _, s := range m.Sessions {
 		last := s.LastFailure
 		if s.Problem != "" {
-			last = "cannot send: " + s.Problem
+			last = s.Problem
 		}
 		t.row(cell{text: s.Neighbor}, cell{text: s.Address}, bfdState(s), cell{text: h.ago(s.Since)},
 			cell{text: interval(s.Interval)}, cell{text: interval(s.DetectionTime)}, cell{text: Count(s.Ups)}, cell{text: Count(s.Failures)},
@@ -71,6 +71,9 @@ func (h *human) bfd(s *pb.BfdSession) *table {
 	row("Takes each", interval(s.MinReceive), interval(s.RemoteMinReceive))
 	row("Multiplier", strconv.FormatUint(uint64(s.Multiplier), 10), strconv.FormatUint(uint64(s.RemoteMultiplier), 10))
 	row("Packets", Count(s.PacketsSent), fmt.Sprintf("%s, %s missed", Count(s.PacketsReceived), Count(s.PacketsMissed)))
+	if s.Problem != "" {
+		row("Problem", s.Problem, "")
+	}
 	row("In use", interval(s.Interval), "down after "+interval(s.DetectionTime))
 	return t
 }

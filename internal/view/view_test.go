@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -165,6 +166,8 @@ func TestGolden(t *testing.T) {
 	asked := []*pb.GetRPKIRequest{{Prefix: "198.51.100.0/24", Asn: 64700}, {Prefix: "198.51.100.0/24"}, {Prefix: "10.0.0.0/8", Asn: 1}}
 	valid, covered := call(t, c.GetRPKI, asked[0]), call(t, c.GetRPKI, asked[1])
 	watched := call(t, c.ListBfd, &pb.ListBfdRequest{})
+	deaf := proto.Clone(watched).(*pb.ListBfdResponse)
+	deaf.Sessions[0].Problem = "cannot receive: UDP port 3784: address already in use (does another BFD daemon run here?)"
 	hops := call(t, c.ListNextHops, &pb.ListNextHopsRequest{})
 	announcements := call(t, c.ListAnnouncements, &pb.ListAnnouncementsRequest{})
 	traced := traceOf(t, c)
@@ -203,6 +206,7 @@ func TestGolden(t *testing.T) {
 		"rpki-prefix":        func(v view.View) error { return v.RPKI(covered, asked[1]) },
 		"rpki-uncovered":     func(v view.View) error { return v.RPKI(&pb.GetRPKIResponse{State: "unknown"}, asked[2]) },
 		"bfd":                func(v view.View) error { return v.BFD(watched) },
+		"bfd-problem":        func(v view.View) error { return v.BFD(deaf) },
 		"bfd-none":           func(v view.View) error { return v.BFD(&pb.ListBfdResponse{}) },
 		"nexthops":           func(v view.View) error { return v.NextHops(hops, false) },
 		"nexthops-untracked": func(v view.View) error { return v.NextHops(&pb.ListNextHopsResponse{Untracked: true}, false) },

@@ -2686,7 +2686,7 @@ type BfdSession struct {
 	PacketsReceived uint64 `protobuf:"varint,24,opt,name=packets_received,json=packetsReceived,proto3" json:"packets_received,omitempty"`
 	// Of the neighbor's packets, those that did not come while it was up.
 	PacketsMissed uint64 `protobuf:"varint,25,opt,name=packets_missed,json=packetsMissed,proto3" json:"packets_missed,omitempty"`
-	// Why packets cannot be sent.
+	// Why packets cannot be sent or received.
 	Problem       string `protobuf:"bytes,26,opt,name=problem,proto3" json:"problem,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
