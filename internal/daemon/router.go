@@ -130,6 +130,12 @@ func (r *router) Memory(ctx context.Context) (api.Memory, error) {
 	for _, i := range items {
 		m.Items = append(m.Items, api.MemoryItem{Name: i.Name, Count: i.Count, Bytes: i.Bytes})
 	}
+	u := r.vrps.Usage()
+	for _, i := range []api.MemoryItem{{Name: "VRPs", Count: uint64(u.VRPs), Bytes: u.VRPBytes}, {Name: "ASPAs", Count: uint64(u.ASPAs), Bytes: u.ASPABytes}} {
+		if i.Bytes > 0 {
+			m.Items = append(m.Items, i)
+		}
+	}
 	m.Resident, err = resident()
 	return m, err
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +18,8 @@ import (
 	"holdfast/internal/fsm"
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
+	"holdfast/internal/rpki"
+	"holdfast/internal/rtr"
 	"holdfast/internal/session"
 	"holdfast/internal/wire"
 )
@@ -234,6 +238,49 @@ func TestRouterSummaryAndMemory(t *testing.T) {
 	m, err := b.Memory(ctx)
 	if err != nil || m.Paths != 9 || m.Heap < 1<<16 || m.Resident < m.Heap/2 || len(m.Items) < 5 {
 		t.Errorf("%+v, %v", m, err)
+	}
+}
+
+// TestMemoryOfTheRPKI: of two sources that say different things, what each has and
+// what they have together.
+func TestMemoryOfTheRPKI(t *testing.T) {
+	b := newBench(t)
+	published := make(chan struct{}, 2)
+	b.vrps = rtr.New(slog.New(slog.DiscardHandler), rtr.Dial, func(_, _ *rpki.Table, _ *rpki.ASPAs) { published <- struct{}{} })
+	defer b.vrps.Close()
+	file := func(name, text string) rtr.Source {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return rtr.Source{Name: name, Path: path}
+	}
+	one := file("one", `{"roas": [{"asn": 1, "prefix": "10.0.0.0/8"}], "aspas": [{"customer_asid": 1, "providers": [2]}]}`)
+	rpkiItems := func() (items []api.MemoryItem) {
+		t.Helper()
+		m, err := b.Memory(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range m.Items {
+			if i.Name == "VRPs" || i.Name == "ASPAs" {
+				items = append(items, i)
+			}
+		}
+		return items
+	}
+	if got := rpkiItems(); len(got) > 0 {
+		t.Errorf("without sources, %+v", got)
+	}
+	b.vrps.Set([]rtr.Source{one})
+	<-published
+	if got, want := rpkiItems(), []api.MemoryItem{{Name: "VRPs", Count: 1, Bytes: 12 + 4}, {Name: "ASPAs", Count: 1, Bytes: 8}}; !slices.Equal(got, want) {
+		t.Errorf("of one source %+v, want %+v", got, want)
+	}
+	b.vrps.Set([]rtr.Source{one, file("two", `{"roas": [{"asn": 1, "prefix": "2001:db8::/32"}], "aspas": [{"customer_asid": 3, "providers": [2, 4]}]}`)})
+	<-published
+	if got := rpkiItems(); len(got) != 2 || got[0].Count != 2 || got[0].Bytes < 2*(12+24)+8 || got[1].Count != 2 || got[1].Bytes < 2*3*8 {
+		t.Errorf("of two sources %+v", got)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"unsafe"
 
 	"holdfast/internal/prefix"
 )
@@ -58,6 +59,14 @@ func (s *Set) Count(f prefix.Family) int {
 		return len(s.v4)
 	}
 	return len(s.v6)
+}
+
+// Bytes is the memory that the set takes.
+func (s *Set) Bytes() uint64 {
+	if s == nil {
+		return 0
+	}
+	return uint64(cap(s.v4))*uint64(unsafe.Sizeof(vrp4{})) + uint64(cap(s.v6))*uint64(unsafe.Sizeof(vrp6{}))
 }
 
 // All is the VRPs in order.

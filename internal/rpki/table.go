@@ -2,7 +2,6 @@ package rpki
 
 import (
 	"iter"
-	"unsafe"
 
 	"holdfast/internal/prefix"
 )
@@ -174,6 +173,5 @@ func (t *Table) Bytes() uint64 {
 	if t == nil {
 		return 0
 	}
-	return uint64(cap(t.set.v4))*uint64(unsafe.Sizeof(vrp4{})) + uint64(cap(t.set.v6))*uint64(unsafe.Sizeof(vrp6{})) +
-		4*uint64(cap(t.v4.up)+cap(t.v4.begin)+cap(t.v6.up)+cap(t.v6.begin))
+	return t.set.Bytes() + 4*uint64(cap(t.v4.up)+cap(t.v4.begin)+cap(t.v6.up)+cap(t.v6.begin))
 }

@@ -258,6 +258,33 @@ func (s *Sources) ASPAs() *rpki.ASPAs {
 	return s.aspas
 }
 
+// Usage is what there is, and the bytes that it takes in the sources and in what
+// they have together.
+type Usage struct {
+	VRPs, ASPAs         int
+	VRPBytes, ASPABytes uint64
+}
+
+// Usage measures. A source may share with all what no other one has anything of.
+func (s *Sources) Usage() (u Usage) {
+	if s == nil {
+		return u
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u.VRPs, u.ASPAs = s.table.Set().Len(), s.aspas.Len()
+	u.VRPBytes, u.ASPABytes = s.table.Bytes(), s.aspas.Bytes()
+	for _, x := range s.by {
+		if x.set != s.table.Set() {
+			u.VRPBytes += x.set.Bytes()
+		}
+		if x.aspas != s.aspas {
+			u.ASPABytes += x.aspas.Bytes()
+		}
+	}
+	return u
+}
+
 // Status is that of all sources, by name.
 func (s *Sources) Status() []Status {
 	if s == nil {
