@@ -17,6 +17,10 @@ originate "ours" {
   prefixes = prefix_set.ours
 }
 
+# A validator, asked by RTR, knows who may announce what. Without it, nothing is
+# rejected for that.
+rpki "validator" { address = "192.0.2.10" }
+
 policy "careful" {
   rule "ours" {
     match { prefix = ["203.0.113.0/24 le 32", "2001:db8:100::/48 le 128"] }
@@ -25,6 +29,11 @@ policy "careful" {
   rule "what nobody has, and default routes" {
     match { prefix = [prefix_set.builtin-bogons, prefix_set.builtin-bad-lengths, "0.0.0.0/0", "::/0"] }
     match { as_path_contains = as_set.builtin-bogon-asns }
+    then = "reject"
+  }
+  rule "what the RPKI says is wrong" {
+    match { rpki = "invalid" }
+    match { aspa = "invalid" }
     then = "reject"
   }
 }

@@ -36,6 +36,13 @@ static "unused" {
   blackhole = true
 }
 
+# --- who may announce what --------------------------------------------------
+
+# Validators that are asked by RTR. Without any, nothing is rejected for that.
+rpki "validator-1" { address = "192.0.2.10" }
+
+rpki "validator-2" { address = "2001:db8::10" }
+
 # --- what comes in ----------------------------------------------------------
 
 # Networks that buy transit from nobody: no peer has a way to them.
@@ -57,6 +64,11 @@ policy "careful" {
   rule "too long or too short" {
     match { prefix = prefix_set.builtin-bad-lengths }
     match { as_path_length = "60-1000" }
+    then = "reject"
+  }
+  rule "what the RPKI says is wrong" {
+    match { rpki = "invalid" }
+    match { aspa = "invalid" }
     then = "reject"
   }
   # Only we write these.
@@ -128,6 +140,11 @@ policy "from-customer" {
   }
   rule "too long or too short" {
     match { prefix = prefix_set.builtin-bad-lengths }
+    then = "reject"
+  }
+  rule "what the RPKI says is wrong" {
+    match { rpki = "invalid" }
+    match { aspa = "invalid" }
     then = "reject"
   }
   rule "prefer" {

@@ -20,6 +20,10 @@ prefix_set "access" {
   prefixes = ["198.51.100.0/24", "2001:db8:200::/40 le 48"]
 }
 
+# A validator, asked by RTR, knows who may announce what. Without it, nothing is
+# rejected for that.
+rpki "validator" { address = "192.0.2.10" }
+
 policy "from-member" {
   rule "not theirs" {
     match {
@@ -29,6 +33,11 @@ policy "from-member" {
       not { as_path_origin = neighbor.origin_asns }
     }
     match { as_path_length = "50-1000" }
+    then = "reject"
+  }
+  rule "what the RPKI says is wrong" {
+    match { rpki = "invalid" }
+    match { aspa = "invalid" }
     then = "reject"
   }
   rule "take it" { then = "accept" }

@@ -115,12 +115,12 @@ func TestRecipes(t *testing.T) {
 		open := regexp.MustCompile(`(?m)^.*(password_file|multihop) .*\n`).ReplaceAll(recipe.ReplaceAll(text, []byte("$1$2")), nil)
 		c, ds := config.Parse("init.hcl", open)
 		ds = slices.DeleteFunc(append(ds, lint.Check(c)...), func(d config.Diagnostic) bool {
-			return strings.Contains(d.Message, "does not protect yet")
+			return strings.Contains(d.Message, "does not watch who is announced them")
 		})
 		if len(ds) > 0 {
 			t.Errorf("%s:\n%s\n%s", name, open, ds.Text())
 		}
-		if o.Shape == Edge && (len(c.Originates) != 2 || len(c.Statics) != 1 || c.Policy("from-customer") == nil || len(c.Protects) != 1) {
+		if o.Shape == Edge && (len(c.Originates) != 2 || len(c.Statics) != 1 || c.Policy("from-customer") == nil || len(c.Protects) != 1 || len(c.RPKI) != 1) {
 			t.Errorf("%s: recipes are missing in\n%s", name, open)
 		}
 	}

@@ -30,6 +30,14 @@ prefix_set "inside-ours" {
   ]
 }
 
+# A validator, such as Routinator or rpki-client with StayRTR, knows who may announce
+# what. Where you have one, take the # off here and at the rule "RPKI" below. While it
+# cannot be reached, and has not said anything yet, nothing is rejected.
+#rpki "validator" {
+#  address = "192.0.2.10"
+#  port    = 3323
+#}
+
 # What no network may announce to us. Sets named builtin- come with holdfast; what
 # no rule decides about goes on to the next policy of an import list.
 policy "careful" {
@@ -49,6 +57,11 @@ policy "careful" {
     match { prefix = ["0.0.0.0/0", "::/0"] }
     then = "reject"
   }
+  #rule "RPKI" {
+  #  match { rpki = "invalid" } # announced by somebody who may not (RFC 6811)
+  #  match { aspa = "invalid" } # leaked by a network on the path
+  #  then = "reject"
+  #}
   rule "paths that are too long" {
     match { as_path_length = "60-1000" }
     then = "reject"
@@ -83,8 +96,8 @@ policy "careful" {
 {{- end}}
 
 {{define "protect"}}
-# What must not go dark by a change of this file. This version checks and keeps it,
-# and does not act on it yet.
+# What must not go dark. It comes first when something is lost; who is announced it is
+# checked and kept, and this version does not act on that yet.
 #protect "ours" {
 #  prefixes = prefix_set.ours
 #  announced_to {
