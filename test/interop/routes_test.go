@@ -128,6 +128,41 @@ func TestRefresh(t *testing.T) {
 	})
 }
 
+// TestEnhancedRefresh: a refresh is between BoRR and EoRR, in both directions, and
+// nothing is lost by it (RFC 7313).
+func TestEnhancedRefresh(t *testing.T) {
+	each(t, func(m Make) bool { return m.Kind == "bird" || m.Kind == "frr" }, func(t *testing.T, m Make) {
+		theirs, ours := plain("198.51.100.0/24"), plain("203.0.113.0/24")
+		p := connect(t, m, options{hfRoutes: []Route{ours}, otherOnes: []Route{theirs}})
+		p.up(t, "v4")
+		whole := func() {
+			t.Helper()
+			AwaitRoutes(t, p.other, "v4", p.fromHoldfast(ours))
+			Await(t, Patience, "route", func() error { return has(p.hf, "v4", theirs.Prefix) })
+		}
+		refreshed := func(what string, ask Router, in, out uint64) {
+			t.Helper()
+			whole()
+			before, err := p.hf.Detail("v4")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ask.AskRefresh("v4")
+			Await(t, Patience, what, func() error {
+				d, err := p.hf.Detail("v4")
+				was, is := before.Detail.Counters, d.Detail.Counters
+				if err == nil && (is.In.Refresh != was.In.Refresh+in || is.Out.Refresh != was.Out.Refresh+out) {
+					err = fmt.Errorf("holdfast has received %d and sent %d messages", is.In.Refresh-was.In.Refresh, is.Out.Refresh-was.Out.Refresh)
+				}
+				return err
+			})
+			whole()
+		}
+		refreshed("a request, and both markers sent", p.other, 1, 2)
+		refreshed("a request sent, and both markers", p.hf, 2, 1)
+	})
+}
+
 func has(r Router, session string, p netip.Prefix) error {
 	routes, err := r.Received(session)
 	if err != nil {

@@ -146,6 +146,12 @@ func (b *bird) text() string {
 		if n.AS2 {
 			p(" enable as4 off;")
 		}
+		if n.Client {
+			p(" rr client;")
+		}
+		if c.Cluster.IsValid() {
+			p(" rr cluster id %s;", c.Cluster)
+		}
 		for _, f := range n.Families {
 			p(" %s {\n  import all;\n  export filter to_neighbors;", f)
 			if !n.RSClient {
@@ -356,6 +362,10 @@ func birdAttr(r *Route, key, value string) error {
 		r.OTC, err = number(value)
 	case "BGP.community":
 		r.Communities = append(r.Communities, terms(":")...)
+	case "BGP.originator_id":
+		r.Originator, err = netip.ParseAddr(value)
+	case "BGP.cluster_list":
+		r.Clusters = value
 	case "BGP.large_community":
 		r.Large = append(r.Large, terms(":")...)
 	case "BGP.ext_community":

@@ -109,6 +109,9 @@ func (f *frr) text() string {
 	}
 	p("router bgp %d\n bgp router-id %s\n no bgp ebgp-requires-policy", c.AS, c.ID)
 	p(" no bgp default ipv4-unicast\n no bgp network import-check")
+	if c.Cluster.IsValid() {
+		p(" bgp cluster-id %s", c.Cluster)
+	}
 	if len(c.Sessions) > 0 && c.Sessions[0].Restart {
 		p(" bgp graceful-restart\n bgp graceful-restart preserve-fw-state\n bgp graceful-restart restart-time %d", c.Sessions[0].restartTime())
 	}
@@ -146,6 +149,9 @@ func (f *frr) text() string {
 		}
 		for _, family := range n.Families {
 			p(" address-family %s unicast\n  neighbor %s activate\n  neighbor %[2]s next-hop-self", family, peer)
+			if n.Client {
+				p("  neighbor %s route-reflector-client", peer)
+			}
 			if n.AddPath {
 				p("  neighbor %s addpath-tx-all-paths", peer)
 			}
@@ -279,14 +285,18 @@ type frrPrefix struct {
 		ASPath struct {
 			String string `json:"string"`
 		} `json:"aspath"`
-		AggregatorAS uint32  `json:"aggregatorAs"`
-		AggregatorID string  `json:"aggregatorId"`
-		Atomic       bool    `json:"atomicAggregate"`
-		Origin       string  `json:"origin"`
-		Metric       *uint32 `json:"metric"`
-		OTC          *uint32 `json:"otc"`
-		LocPrf       *uint32 `json:"locPrf"`
-		Community    struct {
+		AggregatorAS uint32     `json:"aggregatorAs"`
+		AggregatorID string     `json:"aggregatorId"`
+		Atomic       bool       `json:"atomicAggregate"`
+		Origin       string     `json:"origin"`
+		Metric       *uint32    `json:"metric"`
+		OTC          *uint32    `json:"otc"`
+		LocPrf       *uint32    `json:"locPrf"`
+		Originator   netip.Addr `json:"originatorId"`
+		Clusters     struct {
+			List []string `json:"list"`
+		} `json:"clusterList"`
+		Community struct {
 			List []string `json:"list"`
 		} `json:"community"`
 		Large struct {
@@ -365,6 +375,7 @@ func (p frrPrefix) routes(n Session, ebgp bool) ([]Route, error) {
 		r := Route{
 			Prefix: pfx, Origin: strings.ToLower(q.Origin), ASPath: normalPath(q.ASPath.String),
 			MED: q.Metric, LocalPref: q.LocPrf, AtomicAggregate: q.Atomic, OTC: q.OTC, Large: q.Large.List,
+			Originator: q.Originator, Clusters: strings.Join(q.Clusters.List, " "),
 		}
 		if ebgp {
 			r.LocalPref = nil

@@ -285,7 +285,11 @@ func (h *HoldfastRouter) text() string {
 	var s strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&s, format+"\n", args...) }
 	c := h.config
-	p("router {\n  asn    = %d\n  id     = %q\n  listen = [%s]\n  metrics = %q\n  %s\n}", c.AS, c.ID, h.listen(), h.node.V4, cmp.Or(c.Router, "kernel = false"))
+	cluster := c.ID
+	if c.Cluster.IsValid() {
+		cluster = c.Cluster
+	}
+	p("router {\n  asn    = %d\n  id     = %q\n  cluster_id = %q\n  listen = [%s]\n  metrics = %q\n  %s\n}", c.AS, c.ID, cluster, h.listen(), h.node.V4, cmp.Or(c.Router, "kernel = false"))
 	if len(c.Routes) > 0 {
 		p("originate \"lab\" {\n  prefixes = [%s]\n}", prefixList(c.Routes))
 	}
@@ -331,6 +335,9 @@ func (h *HoldfastRouter) text() string {
 		}
 		if n.BFD {
 			p("  bfd = true")
+		}
+		if n.Client {
+			p("  route_reflector_client = true")
 		}
 		if n.Multihop > 0 {
 			p("  multihop = %d", n.Multihop)
@@ -502,6 +509,8 @@ func (h *HoldfastRouter) routes(flags ...string) ([]Route, error) {
 				Large       []string `json:"large_communities"`
 				Extended    []string `json:"ext_communities"`
 				Atomic      bool     `json:"atomic_aggregate"`
+				Originator  string   `json:"originator_id"`
+				Clusters    []string `json:"cluster_list"`
 				Aggregator  *struct {
 					ASN     uint32 `json:"asn"`
 					Address string `json:"address"`
@@ -530,6 +539,12 @@ func (h *HoldfastRouter) routes(flags ...string) ([]Route, error) {
 			errs = append(errs, err)
 			r.NextHop = hop
 		}
+		if a.Originator != "" {
+			originator, err := netip.ParseAddr(a.Originator)
+			errs = append(errs, err)
+			r.Originator = originator
+		}
+		r.Clusters = strings.Join(a.Clusters, " ")
 		if a.Aggregator != nil {
 			r.Aggregator = fmt.Sprintf("%d %s", a.Aggregator.ASN, a.Aggregator.Address)
 		}

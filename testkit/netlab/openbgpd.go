@@ -99,6 +99,11 @@ func (o *openbgpd) text() string {
 		if n.AS2 {
 			p(" announce as-4byte no")
 		}
+		if n.Client && c.Cluster.IsValid() {
+			p(" route-reflector %s", c.Cluster)
+		} else if n.Client {
+			p(" route-reflector")
+		}
 		p(" set nexthop self\n}")
 	}
 	p("allow from any\nallow to any")
@@ -215,11 +220,13 @@ func (o *openbgpd) Received(session string) ([]Route, error) {
 			Large       []string     `json:"large_communities"`
 			Extended    []string     `json:"extended_communities"`
 			Attributes  []struct {
-				Type  string          `json:"type"`
-				Flags map[string]bool `json:"flags"`
-				AS    uint32          `json:"AS"`
-				ID    netip.Addr      `json:"router_id"`
-				Data  string          `json:"data"`
+				Type       string          `json:"type"`
+				Flags      map[string]bool `json:"flags"`
+				AS         uint32          `json:"AS"`
+				ID         netip.Addr      `json:"router_id"`
+				Data       string          `json:"data"`
+				Originator netip.Addr      `json:"originator"`
+				Clusters   []string        `json:"cluster_list"`
 			} `json:"attributes"`
 		} `json:"rib"`
 	}
@@ -249,6 +256,10 @@ func (o *openbgpd) Received(session string) ([]Route, error) {
 				r.Aggregator = fmt.Sprintf("%d %s", a.AS, a.ID)
 			case "OTC":
 				r.OTC = new(a.AS)
+			case "Originator Id":
+				r.Originator = a.Originator
+			case "Cluster Id List":
+				r.Clusters = strings.Join(a.Clusters, " ")
 			}
 			var code, flags int
 			if n, _ := fmt.Sscanf(a.Type, "Unknown Attribute #%d", &code); n == 1 {

@@ -42,6 +42,8 @@ type Route struct {
 	Communities     []string // "64500:1", well-known ones as numbers too
 	Extended        []string // "rt:64500:1", "soo:192.0.2.1:1", others as 16 hexadecimal digits
 	Large           []string // "64500:1:2"
+	Originator      netip.Addr
+	Clusters        string   // "192.0.2.1 192.0.2.2", the last reflector first
 	Unknown         []string // "99 c0 0102": type, flags without the partial bit, value
 }
 
@@ -65,6 +67,8 @@ func Diff(want, got Route) []string {
 	add("communities", sorted(want.Communities), sorted(got.Communities))
 	add("extended communities", sorted(want.Extended), sorted(got.Extended))
 	add("large communities", sorted(want.Large), sorted(got.Large))
+	add("originator", want.Originator, got.Originator)
+	add("clusters", want.Clusters, got.Clusters)
 	add("unknown attributes", sorted(want.Unknown), sorted(got.Unknown))
 	return d
 }

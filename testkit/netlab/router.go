@@ -12,6 +12,7 @@ import (
 type Config struct {
 	AS       uint32
 	ID       netip.Addr
+	Cluster  netip.Addr // of route reflection; invalid: ID
 	Sessions []Session
 	Routes   []Route // originated from the start
 	Import   string  // of holdfast only: rules before the one that accepts the rest
@@ -41,6 +42,7 @@ type Session struct {
 	AS2        bool   // without four-byte AS numbers
 	BFD        bool   // 300 ms, three times (BIRD, FRR and holdfast)
 	Multihop   int    // how many hops away the neighbor may be; 0: directly connected
+	Client     bool   // of the router as a route reflector
 	Interface  string // instead of the addresses: the neighbor is found there
 	// Restart: graceful restart, for those that need to be told.
 	Restart bool
