@@ -246,6 +246,23 @@ func (n *Node) Write(name, content string) string {
 	return p
 }
 
+// Processes are the numbers of the processes that run in the node.
+func (n *Node) Processes() ([]int, error) {
+	out, err := exec.Command("ip", "netns", "pids", n.ns).Output()
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the processes of %s: %w", n.Name, err)
+	}
+	var pids []int
+	for _, text := range strings.Fields(string(out)) {
+		pid, err := strconv.Atoi(text)
+		if err != nil {
+			return nil, err
+		}
+		pids = append(pids, pid)
+	}
+	return pids, nil
+}
+
 // Counter is a counter of the node's kernel, as TCPMD5NotFound; of those with the
 // same name the first.
 func (n *Node) Counter(name string) (int, error) {
