@@ -64,8 +64,10 @@ type set [(prefixes + 63) / 64]uint64
 func numbered(i int) prefix.Prefix { return prefix.New(prefix.IPv4, uint64(11<<16+i)<<40, 0, 24) }
 
 func number(b []byte) (int, error) {
-	if i := int(b[1])<<16 | int(b[2])<<8 | int(b[3]) - 11<<16; b[0] == 24 && i >= 0 && i < prefixes {
-		return i, nil
+	if len(b) >= 4 && b[0] == 24 {
+		if i := (int(b[1])<<16 | int(b[2])<<8 | int(b[3])) - 11<<16; i >= 0 && i < prefixes {
+			return i, nil
+		}
 	}
 	return 0, fmt.Errorf("a prefix that nobody announces: %x", b)
 }
@@ -175,7 +177,7 @@ func (c *client) connect(deadline time.Time, running func() error) error {
 			c.conn, c.err, c.has = conn, nil, set{}
 			c.mu.Unlock()
 			c.reading.Go(func() { // ends with disconnect
-				err := c.read(in)
+				err := c.read(conn, in)
 				c.mu.Lock()
 				defer c.mu.Unlock()
 				c.err = err
@@ -197,7 +199,7 @@ func (c *client) try() (net.Conn, *bufio.Reader, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	open := wire.Open{ASN: c.asn, ID: binary.BigEndian.Uint32(c.at.AsSlice())}
+	open := wire.Open{ASN: c.asn, HoldTime: 180, ID: binary.BigEndian.Uint32(c.at.AsSlice())}
 	open.Capabilities = wire.Capabilities{AS4: true, RouteRefresh: true, Families: []wire.FamilyID{wire.UnicastID(prefix.IPv4)}}
 	_, err = conn.Write(wire.AppendKeepalive(wire.AppendOpen(nil, &open)))
 	in := bufio.NewReaderSize(conn, 64<<10)
@@ -242,7 +244,8 @@ func receive(in *bufio.Reader, buf *[wire.MaxMsgLen]byte) (typ byte, body []byte
 	return buf[18], buf[wire.HeaderLen:n], err
 }
 
-func (c *client) read(in *bufio.Reader) error {
+// read reads until the end. The server's KEEPALIVEs say when one is due.
+func (c *client) read(conn net.Conn, in *bufio.Reader) error {
 	var buf [wire.MaxMsgLen]byte
 	o := wire.Options{EBGP: true, AS4: true, Families: [prefix.Families]bool{prefix.IPv4: true}}
 	for {
@@ -252,6 +255,11 @@ func (c *client) read(in *bufio.Reader) error {
 			return err
 		case typ == wire.MsgNotification:
 			return fmt.Errorf("the server has sent the NOTIFICATION %x", body)
+		case typ == wire.MsgKeepalive:
+			if _, err := conn.Write(wire.AppendKeepalive(nil)); err != nil {
+				return err
+			}
+			continue
 		case typ != wire.MsgUpdate:
 			continue
 		}
@@ -270,7 +278,7 @@ func (c *client) read(in *bufio.Reader) error {
 
 // note notes that prefixes have come or gone.
 func (c *client) note(nlri []byte, come bool) error {
-	for ; len(nlri) >= 4; nlri = nlri[4:] {
+	for ; len(nlri) > 0; nlri = nlri[4:] {
 		p, err := number(nlri)
 		if err != nil {
 			return err
