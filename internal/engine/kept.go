@@ -201,13 +201,18 @@ func (c *Core) Kept() map[packet.ID]bool {
 	return ids
 }
 
-// endKeeping ends what new settings do not allow.
+// endKeeping ends what new settings do not allow, and what they allow for less
+// time in that.
 func (c *Core) endKeeping() {
 	for _, n := range c.neighbors {
 		for f := range prefix.Family(prefix.Families) {
 			k := &n.counts[f].kept
 			switch {
-			case k.since == 0 || n.StaleTime > 0 && !(k.long && n.LongLived == 0):
+			case k.since == 0:
+			case n.StaleTime > 0 && !k.long:
+				k.until = min(k.until, k.since+n.StaleTime)
+			case n.StaleTime > 0 && n.LongLived > 0:
+				k.until = min(k.until, c.now+n.LongLived)
 			case n.up:
 				c.sweepStale(n, f, "graceful restart has been switched off")
 			default:
@@ -215,6 +220,7 @@ func (c *Core) endKeeping() {
 			}
 		}
 	}
+	c.ring()
 }
 
 // mayKeepLong reports whether a family's routes are kept beyond a restart (RFC

@@ -253,6 +253,15 @@ func TestGracefulRestartEnds(t *testing.T) {
 			l.settle()
 			l.want("at once", 3, through{keptA: 2, keptB: 0, keptV6: 0})
 		},
+		"an operator gives it less time": func(l *restartLab) {
+			l.wait(30)
+			l.cfg.Neighbors[0].StaleTime = 60
+			l.core.Configure(l.cfg)
+			l.wait(29)
+			l.want("before that is over", 0, through{keptA: 1, keptB: 1, keptV6: 1})
+			l.wait(2)
+			l.want("after", 3, through{keptA: 2, keptB: 0, keptV6: 0})
+		},
 		"a policy rejects it": func(l *restartLab) {
 			l.cfg.Neighbors[0].Families[prefix.IPv4].Import = program(l.t, &policy.Policy{Name: "none"}, &l.cfg.Neighbors[0].Source)
 			l.core.Configure(l.cfg)
