@@ -97,6 +97,12 @@ func (g *Group) RedoAll(force bool) {
 // Resend says that routes of a neighbor look different now, even if their blocks
 // are the same.
 func (g *Group) Resend(from packet.ID) {
+	for id, h := range g.seconds {
+		if g.neighborOf(h) == from {
+			g.owed.Set(uint32(id))
+			g.Touch(id)
+		}
+	}
 	if int(from) >= len(g.from) || g.from[from] == 0 {
 		return
 	}

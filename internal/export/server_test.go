@@ -45,6 +45,11 @@ func TestServerHidesNothing(t *testing.T) {
 	one.want("the best one of others", "+ 192.0.2.0/24: path [65002 65008 65009 65009] via 0a000001")
 	two.want("nothing that it has not got")
 	five.want("nothing that it has not got")
+	g.Resend(2)
+	l.others(g)
+	one.want("it looks different now", "+ 192.0.2.0/24: path [65002 65008 65009 65009] via 0a000001")
+	two.want("with it goes what it stands in for", "+ 192.0.2.0/24: path [65001 65009 65009] via 0a000001")
+	five.want("with it goes what it stands in for", "+ 192.0.2.0/24: path [65001 65009 65009] via 0a000001")
 	if m.Count() != 1 {
 		t.Errorf("client 1 is sent %d routes", m.Count())
 	}
