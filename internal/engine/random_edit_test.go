@@ -26,6 +26,7 @@ func (w *world) apply() {
 	}
 	w.drained()
 	w.core.Configure(cfg)
+	w.mayKeep()
 }
 
 // drain drains one neighbor, or all, or ends that.
@@ -165,7 +166,7 @@ func (w *world) some(edit func(*Neighbor, *model.Neighbor)) {
 
 // editNeighbors changes one of the settings of neighbors.
 func (w *world) editNeighbors() {
-	k, f, on, n := w.r.IntN(18), prefix.Family(w.r.IntN(2)), w.r.IntN(2) == 0, w.r.IntN(5)
+	k, f, on, n := w.r.IntN(19), prefix.Family(w.r.IntN(2)), w.r.IntN(2) == 0, w.r.IntN(5)
 	both := func(x *Neighbor, set func(*Family)) {
 		for f := range x.Families {
 			set(&x.Families[f])
@@ -217,6 +218,8 @@ func (w *world) editNeighbors() {
 			if m.PathsOut > 0 {
 				m.PathsOut = max(1, n*n)
 			}
+		case 18:
+			x.StaleTime, x.LongLived = uint32(n%4)*20, uint32(n%3)*50
 		case 17:
 			role := Role((n + int(f)) % 6)
 			x.Role = role

@@ -137,6 +137,25 @@ func (w *world) expire() {
 	}
 }
 
+// mayKeep ends what new settings do not allow, or for less time.
+func (w *world) mayKeep() {
+	for i := 1; i < len(w.far); i++ {
+		for f := range prefix.Family(prefix.Families) {
+			switch n, k := &w.cfg.Neighbors[i-1], &w.far[i].kept[f]; {
+			case !k.on:
+			case n.StaleTime > 0 && !k.long:
+				k.until = min(k.until, k.since+n.StaleTime)
+			case n.StaleTime > 0 && n.LongLived > 0:
+				k.until = min(k.until, w.core.now+n.LongLived)
+			default:
+				w.take(i, k.stale)
+				*k = keeping{}
+			}
+		}
+	}
+	w.expire()
+}
+
 // later lets time pass.
 func (w *world) later(seconds uint32) {
 	w.core.SetNow(w.core.now + seconds)
