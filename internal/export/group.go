@@ -236,6 +236,16 @@ func (g *Group) crowd() (full, free int) {
 	return full, free
 }
 
+// looking reports whether Drain has prefixes to look at and waits for no member: one
+// that catches up has to get into step for that.
+func (g *Group) looking() bool {
+	if g.MaxOut > 0 || g.Pending() == 0 {
+		return false
+	}
+	full, free := g.crowd()
+	return full == 0 || free > 0
+}
+
 // Drain looks at up to limit pending prefixes and sends what has changed. It
 // reports whether it did anything: it waits while one member in step is full
 // and all are busy, which gives changes time to cancel out. A member that is

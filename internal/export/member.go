@@ -212,15 +212,15 @@ func (m *Member) Step(limit int) bool {
 	case g.over():
 		return false
 	}
-	waits, did := false, false
+	waits, did, looking := false, false, g.looking()
 	for i, ok := m.dirty.Next(m.cursor); ok && limit > 0; i, ok = m.dirty.Next(i + 1) {
 		h := m.sees(i)
 		if late && h != 0 {
 			continue
 		}
-		if h == 0 && m.had.Has(i) && g.waits(g.idOf(i)) {
+		if h == 0 && m.had.Has(i) && (looking && g.queued.Has(uint32(g.idOf(i))) || g.waits(g.idOf(i))) {
 			waits = true
-			continue // it keeps what it has until the kernel has answered
+			continue // it keeps what it has until it is certain
 		}
 		did = true
 		if budget -= m.atMost(h); budget <= 0 && len(b.items) > 0 {

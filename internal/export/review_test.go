@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"holdfast/internal/packet"
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
 	"holdfast/internal/rib"
@@ -193,4 +194,46 @@ func TestLinkLocalNextHop(t *testing.T) {
 		l.sync(g)
 		s.want(c.name, fmt.Sprintf("+ 2001:db8::/32: path [65001] via %x pref 100", c.want), "end of ipv6")
 	}
+}
+
+// TestMoveIsSmooth: a member that moves keeps what it has until its new group has
+// looked at it, which may have come up just before.
+func TestMoveIsSmooth(t *testing.T) {
+	l := newLab(t, prefix.IPv4)
+	l.env.Table.NoteAll = true
+	for i := 1; i < 4; i++ {
+		l.infos[i] = rib.NeighborInfo{EBGP: true, RouterID: uint32(i)}
+	}
+	p := Params{EBGP: true, RouteServer: true, AS4: true, LocalASN: 65000, NextHopLen: 4, Policy: "old"}
+	g := NewGroup(&l.env, p, all(t), 1)
+	var h *Group
+	l.env.Referenced = func(id rib.ID) bool { return g.Needs(id) || h != nil && h.Needs(id) }
+	for i := range packet.ID(3) {
+		l.set(i+1, "192.0.2.0/24", wire.Attrs{ASPath: path(65001 + uint32(i)), NextHop: nh4})
+	}
+	l.set(3, "198.51.100.0/24", wire.Attrs{ASPath: path(65003), NextHop: nh4})
+	s := newSink(t, 1)
+	m := g.Join(1, s, tell(nh4))
+	l.sync(g)
+	s.want("all", "+ 198.51.100.0/24: path [65003] via 0a000001", "+ 192.0.2.0/24: path [65002] via 0a000001", "end of ipv4")
+	two := newSink(t, 2)
+	p.Policy = "new"
+	h = NewGroup(&l.env, p, all(t), 2)
+	h.Join(2, two, tell(nh4))
+	m = h.Move(m, tell(nh4), false)
+	m.Step(1000)
+	s.want("before the group has looked")
+	l.sync(h)
+	for _, x := range s.got {
+		if x[0] == '-' {
+			t.Errorf("afterwards: %s", x)
+		}
+	}
+	s.got = nil
+	l.unset(2, "192.0.2.0/24")
+	l.unset(3, "192.0.2.0/24")
+	l.unset(3, "198.51.100.0/24")
+	h.Touch(l.env.Table.Lookup(prefix.MustParse("192.0.2.0/24")))
+	l.sync(h)
+	s.want("what is gone goes", "- 198.51.100.0/24", "- 192.0.2.0/24")
 }
