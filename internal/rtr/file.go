@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -24,12 +25,16 @@ func (x *source) watch(ctx context.Context) {
 		info, err := os.Stat(x.Path)
 		switch {
 		case err != nil:
-			x.complain(err)
+			x.complain(unreadable(err))
 			seen = nil
 		case seen == nil || !os.SameFile(seen, info) || !seen.ModTime().Equal(info.ModTime()) || seen.Size() != info.Size():
 			seen = info
-			if err := x.read(info); err != nil {
+			err := x.read(info)
+			if err != nil {
 				x.complain(err)
+			}
+			if errors.Is(err, fs.ErrPermission) {
+				seen = nil // to mend that, nobody writes it
 			}
 		}
 		x.expireNow()
@@ -51,7 +56,7 @@ func (x *source) read(info os.FileInfo) error {
 	}
 	f, err := os.Open(x.Path)
 	if err != nil {
-		return err
+		return unreadable(err)
 	}
 	defer f.Close() // nothing was written
 	set, aspas, err := rpki.ReadJSON(f, time.Now(), MaxRecords)
@@ -61,6 +66,14 @@ func (x *source) read(info os.FileInfo) error {
 	x.known, x.at = known{set: set, aspas: aspas}, info.ModTime()
 	x.up(x.Expire)
 	return nil
+}
+
+// unreadable says what to do about a file that may not be read.
+func unreadable(err error) error {
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return fmt.Errorf("%w (let the user that holdfast runs as read it; if that user may, restart holdfast: it did not read from that directory when it started)", err)
 }
 
 // place is where in a file something is wrong.

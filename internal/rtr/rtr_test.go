@@ -2,7 +2,9 @@ package rtr
 
 import (
 	"context"
+	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -11,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -739,6 +742,18 @@ func TestDial(t *testing.T) {
 		t.Errorf("from %v", got)
 	}
 	if _, err := io.WriteString(c, "x"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestUnreadable: a file that may not be read is mended by chmod, which a look at
+// its time does not show, or by a restart.
+func TestUnreadable(t *testing.T) {
+	err := unreadable(&fs.PathError{Op: "open", Path: "vrps.json", Err: syscall.EACCES})
+	if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "restart holdfast") {
+		t.Error(err)
+	}
+	if err := unreadable(fs.ErrNotExist); err != fs.ErrNotExist {
 		t.Error(err)
 	}
 }
