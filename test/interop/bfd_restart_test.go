@@ -15,13 +15,19 @@ import (
 	. "holdfast/testkit/netlab"
 )
 
-// newWatchedEdge is an edge whose neighbors have BFD, and have all routes.
-func newWatchedEdge(t *testing.T, more string) *edge {
+// watchedEdge is an edge with BFD every 300 ms: neighbors wait for so many packets.
+type watchedEdge struct {
+	*edge
+	multiplier int
+}
+
+// newWatchedEdge is one whose neighbors have all routes.
+func newWatchedEdge(t *testing.T, multiplier int) *watchedEdge {
 	t.Helper()
-	e := newEdge(t)
+	e := &watchedEdge{newEdge(t), multiplier}
 	with := func(s []Session) []Session {
 		for i := range s {
-			s[i].BFD, s[i].More = true, more
+			s[i].BFD, s[i].More = true, fmt.Sprint("  bfd_multiplier = ", multiplier)
 		}
 		return s
 	}
@@ -36,8 +42,9 @@ func newWatchedEdge(t *testing.T, more string) *edge {
 	return e
 }
 
-// awaitBFD waits until BFD is up with all neighbors, as both ends say.
-func (e *edge) awaitBFD() {
+// awaitBFD waits until BFD is up with all neighbors, and they know at which
+// intervals.
+func (e *watchedEdge) awaitBFD() {
 	e.t.Helper()
 	Await(e.t, Patience, "BFD", func() error {
 		var m struct {
@@ -57,7 +64,10 @@ func (e *edge) awaitBFD() {
 		if len(m.Sessions) != 4 {
 			return fmt.Errorf("it has %+v", m.Sessions)
 		}
-		_, err := e.theirBFD()
+		all, err := e.theirBFD()
+		if atBIRD, atFRR := fmt.Sprintf(" 0.300 %.3f", 0.3*float64(e.multiplier)), " 300}"; err == nil && (strings.Count(all, atBIRD) != 2 || strings.Count(all, atFRR) != 2) {
+			err = fmt.Errorf("they have not agreed yet:\n%s", all)
+		}
 		return err
 	})
 }
@@ -65,7 +75,7 @@ func (e *edge) awaitBFD() {
 // theirBFD is what BIRD and FRR say of their BFD sessions: since when they are up,
 // how long they wait for us, with which discriminators, and how often they have
 // gone down. An error says which is not up.
-func (e *edge) theirBFD() (string, error) {
+func (e *watchedEdge) theirBFD() (string, error) {
 	out, err := e.birdN.Output("birdc", "-s", filepath.Join(e.birdN.Dir, "bird.ctl"), "show bfd sessions")
 	if err != nil {
 		return "", err
@@ -124,7 +134,7 @@ func (e *edge) theirBFD() (string, error) {
 
 // unnoticed has the router end and come back, and BFD, routes and packets of
 // neighbors do not notice.
-func (e *edge) unnoticed(end func()) {
+func (e *watchedEdge) unnoticed(end func()) {
 	t := e.t
 	t.Helper()
 	before, err := e.theirBFD()
@@ -165,7 +175,7 @@ func (e *edge) unnoticed(end func()) {
 // here: on a machine that runs other tests, a start may take long.
 func TestBFDKilled(t *testing.T) {
 	t.Parallel()
-	e := newWatchedEdge(t, "  bfd_multiplier = 10")
+	e := newWatchedEdge(t, 10)
 	e.unnoticed(func() { e.router.Crash(func() {}) })
 	e.unnoticed(func() { e.router.Crash(func() {}) }) // once more
 }
@@ -175,7 +185,7 @@ func TestBFDKilled(t *testing.T) {
 func TestBFDUpgrade(t *testing.T) {
 	t.Parallel()
 	next := NextHoldfastBinary(t)
-	e := newWatchedEdge(t, "")
+	e := newWatchedEdge(t, 3)
 	e.unnoticed(func() {
 		e.router.Restart(func() {
 			for _, r := range []Router{e.bird, e.frr} {
