@@ -43,8 +43,8 @@ type client struct {
 
 	mu      sync.Mutex
 	conn    net.Conn // nil without a session
-	err     error    // why it has ended
-	reading sync.WaitGroup
+	err     error    // why the last one has ended, nil while there is one
+	running sync.WaitGroup
 	has     set
 	wants   set
 }
@@ -132,7 +132,7 @@ func (c *client) expect(from []*client) {
 func (c *client) lacks() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.has == c.wants && c.conn != nil {
+	if c.has == c.wants {
 		return nil
 	}
 	missing, more := 0, 0
@@ -140,7 +140,14 @@ func (c *client) lacks() error {
 		missing += bits.OnesCount64(c.wants[i] &^ c.has[i])
 		more += bits.OnesCount64(c.has[i] &^ c.wants[i])
 	}
-	return fmt.Errorf("client %d lacks %d and has %d that are not for it (%w)", c.number, missing, more, c.err)
+	return fmt.Errorf("client %d lacks %d and has %d that are not for it", c.number, missing, more)
+}
+
+// ended says why the session has ended, if it has.
+func (c *client) ended() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
 }
 
 // announce sends the table.
@@ -176,8 +183,11 @@ func (c *client) connect(deadline time.Time, running func() error) error {
 			c.mu.Lock()
 			c.conn, c.err, c.has = conn, nil, set{}
 			c.mu.Unlock()
-			c.reading.Go(func() { // ends with disconnect
-				err := c.read(conn, in)
+			ended := make(chan struct{})
+			c.running.Go(func() { keepAlive(conn, ended) })
+			c.running.Go(func() { // ends with disconnect
+				err := c.read(in)
+				close(ended)
 				c.mu.Lock()
 				defer c.mu.Unlock()
 				c.err = err
@@ -228,7 +238,7 @@ func (c *client) disconnect() {
 	}
 	c.conn = nil
 	c.mu.Unlock()
-	c.reading.Wait()
+	c.running.Wait()
 }
 
 // receive returns the next message.
@@ -244,8 +254,21 @@ func receive(in *bufio.Reader, buf *[wire.MaxMsgLen]byte) (typ byte, body []byte
 	return buf[18], buf[wire.HeaderLen:n], err
 }
 
-// read reads until the end. The server's KEEPALIVEs say when one is due.
-func (c *client) read(conn net.Conn, in *bufio.Reader) error {
+// keepAlive sends what a hold time of 90 s asks for, and more.
+func keepAlive(conn net.Conn, ended <-chan struct{}) {
+	tick := time.NewTicker(20 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+			_, _ = conn.Write(wire.AppendKeepalive(nil)) // the reader sees what is wrong
+		}
+	}
+}
+
+func (c *client) read(in *bufio.Reader) error {
 	var buf [wire.MaxMsgLen]byte
 	o := wire.Options{EBGP: true, AS4: true, Families: [prefix.Families]bool{prefix.IPv4: true}}
 	for {
@@ -255,11 +278,6 @@ func (c *client) read(conn net.Conn, in *bufio.Reader) error {
 			return err
 		case typ == wire.MsgNotification:
 			return fmt.Errorf("the server has sent the NOTIFICATION %x", body)
-		case typ == wire.MsgKeepalive:
-			if _, err := conn.Write(wire.AppendKeepalive(nil)); err != nil {
-				return err
-			}
-			continue
 		case typ != wire.MsgUpdate:
 			continue
 		}

@@ -115,6 +115,9 @@ func (e *exchange) await(clients ...*client) {
 	for deadline := time.Now().Add(longEnough); ; time.Sleep(10 * time.Millisecond) {
 		have, lacks := 0, error(nil)
 		for _, c := range clients {
+			if err := c.ended(); err != nil {
+				e.Fatalf("the session of client %d has ended: %v", c.number, err)
+			}
 			if err := c.lacks(); err == nil {
 				have++
 			} else {
