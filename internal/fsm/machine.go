@@ -336,12 +336,16 @@ func (m *Machine) start(now time.Time) {
 }
 
 // reconfigured begins attempts anew: what was wrong may be mended. A session
-// stays, and so does the delay that a limit has set.
+// stays, and so do the delay that a limit has set and the routes of a neighbor that
+// restarts.
 func (m *Machine) reconfigured(now time.Time) {
 	if !m.started || m.Limited() || m.State() == EstablishedState {
 		return
 	}
+	kept := m.kept
+	m.kept = false // else the stop would end them
 	m.stop(now, Close{Code: wire.CodeCease, Subcode: wire.CeaseConfigChange}, false)
+	m.kept = kept
 	m.start(now)
 }
 

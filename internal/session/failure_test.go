@@ -88,27 +88,7 @@ func TestCheckLinks(t *testing.T) {
 // leads to it.
 func TestCheckLinksOfRestart(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		n := memnet.New()
-		a, b := newRouter(t, n, addrA), newRouter(t, n, addrB)
-		s := settings(addrA)
-		s.FastFallover = true
-		s.Machine.Restart = fsm.Restart{Mode: fsm.RestartBoth, Time: 2 * time.Minute}
-		set(t, a, s)
-		s = settings(addrB)
-		s.Machine.Restart = fsm.Restart{Mode: fsm.RestartBoth, Time: 2 * time.Minute}
-		set(t, b, s)
-		wait(time.Minute)
-		b.Restart("")
-		wait(time.Second)
-		if r := a.routes.lastDown(t); !r.Graceful {
-			t.Fatalf("routes are not kept: %+v", r)
-		}
-		forgotten := func() int {
-			wait(time.Millisecond)
-			a.routes.mu.Lock()
-			defer a.routes.mu.Unlock()
-			return a.routes.forgotten
-		}
+		a, _, forgotten := restarting(t)
 		a.CheckLinks(func(string, netip.Addr) string { return "" })
 		if n := forgotten(); n != 0 {
 			t.Error("they are not kept, though nothing has happened to the link")
@@ -125,6 +105,52 @@ func TestCheckLinksOfRestart(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestReloadWhileRestarting: a reload ends the routes of a neighbor that restarts
+// only if it makes another router of it.
+func TestReloadWhileRestarting(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a, s, forgotten := restarting(t)
+		s.Machine.HoldTime = 30 * time.Second
+		set(t, a, s)
+		if n := forgotten(); n != 0 {
+			t.Error("another hold time ends them")
+		}
+		s.Remote = netip.MustParseAddr("10.0.0.77")
+		set(t, a, s)
+		if n := forgotten(); n != 1 {
+			t.Errorf("another address: forgotten %d times", n)
+		}
+	})
+}
+
+// restarting is a router whose neighbor restarts, that one's settings, and what
+// tells how often its routes were to be forgotten.
+func restarting(t *testing.T) (a *router, s Neighbor, forgotten func() int) {
+	n := memnet.New()
+	a, b := newRouter(t, n, addrA), newRouter(t, n, addrB)
+	with := func(r *router, at netip.Addr) Neighbor {
+		s := settings(at)
+		s.FastFallover = true
+		s.Machine.Restart = fsm.Restart{Mode: fsm.RestartBoth, Time: 2 * time.Minute}
+		set(t, r, s)
+		return s
+	}
+	s = with(a, addrA)
+	with(b, addrB)
+	wait(time.Minute)
+	b.Restart("")
+	wait(time.Second)
+	if r := a.routes.lastDown(t); !r.Graceful {
+		t.Fatalf("routes are not kept: %+v", r)
+	}
+	return a, s, func() int {
+		wait(time.Millisecond)
+		a.routes.mu.Lock()
+		defer a.routes.mu.Unlock()
+		return a.routes.forgotten
+	}
 }
 
 // TestUserTimeout: the kernel is told how long it may wait for the neighbor

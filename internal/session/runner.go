@@ -245,6 +245,10 @@ func (r *runner) look() (end bool) {
 
 	if changed {
 		r.machine.SetConfig(r.applied.Machine)
+		if was.Remote != r.applied.Remote && r.applied.Interface == "" && r.machine.Kept() {
+			// What restarts there is another router than the one whose routes are kept.
+			r.step(fsm.Event{Kind: fsm.AutomaticStop, Close: fsm.Close{Code: wire.CodeCease, Subcode: wire.CeaseConfigChange}})
+		}
 		if was.session() != r.applied.session() || was.Remote != r.applied.Remote {
 			r.step(fsm.Event{Kind: fsm.Reconfigured})
 		}
