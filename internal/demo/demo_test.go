@@ -84,7 +84,7 @@ func TestOnce(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		`(?s)> 1. transit-a .*: best.*2. transit-b .*loses to transit-a at step 4: shorter AS path \(3 < 4\).*x 3. customer .*rejected\n.*rule "not theirs" \(\S+edge.hcl:\d+\)`,
+		`(?s)> 1. transit-a .*: best.*2. transit-b .*loses to transit-a at step 5: shorter AS path \(3 < 4\).*x 3. customer .*rejected\n.*rule "not theirs" \(\S+edge.hcl:\d+\)`,
 		`(?s)breaks: .*the edge noticed after +\S+ m?s +connection reset by peer\n.*> 1. transit-b .*: best\n`,
 		`(?s)is back.*all routes as before after`,
 		`transit-b still has the customer's 203.0.113.0/24`,

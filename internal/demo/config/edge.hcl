@@ -119,13 +119,13 @@ policy "to-customer" {
 # --- neighbors --------------------------------------------------------------
 
 group "transit" {
-  local_role    = "customer" # RFC 9234: what we are to them
-  local_address = "127.64.0.1"
-  port          = 10179 # BGP has 179, for which one must be root
-  idle_hold     = "1s"  # after a failure; short, because this is a demo
+  local_role       = "customer" # RFC 9234: what we are to them
+  local_address    = "127.64.0.1"
+  port             = 10179 # BGP has 179, for which one must be root
+  idle_hold        = "1s"  # after a failure; short, because this is a demo
   graceful_restart = false # the demo shows how routes move, not how they stay
-  import        = [policy.no-bogons, policy.from-transit]
-  export        = policy.to-transit
+  import           = [policy.no-bogons, policy.from-transit]
+  export           = policy.to-transit
   family "ipv4" {
     max_prefixes = 1200000
     next_hop     = "192.0.2.1" # of 127.0.0.0/8 none can be announced
