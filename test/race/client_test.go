@@ -47,6 +47,7 @@ type client struct {
 	running sync.WaitGroup
 	has     set
 	wants   set
+	may     set // have or have not
 }
 
 // bundle is a set of attributes and the prefixes that have it.
@@ -132,13 +133,13 @@ func (c *client) expect(from []*client) {
 func (c *client) lacks() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.has == c.wants {
-		return nil
-	}
 	missing, more := 0, 0
 	for i := range c.has {
-		missing += bits.OnesCount64(c.wants[i] &^ c.has[i])
-		more += bits.OnesCount64(c.has[i] &^ c.wants[i])
+		missing += bits.OnesCount64(c.wants[i] &^ c.has[i] &^ c.may[i])
+		more += bits.OnesCount64(c.has[i] &^ c.wants[i] &^ c.may[i])
+	}
+	if missing == 0 && more == 0 {
+		return nil
 	}
 	return fmt.Errorf("client %d lacks %d and has %d that are not for it", c.number, missing, more)
 }

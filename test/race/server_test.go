@@ -44,6 +44,11 @@ func newExchange(b *testing.B, m server) *exchange {
 	e.router.Run("ip", "addr", "add", serverAddr.String()+"/16", "dev", "eth0")
 	for _, c := range e.clients {
 		c.node.Run("ip", "addr", "add", c.at.String()+"/16", "dev", "eth0")
+		for _, p := range c.owns {
+			if m.hides {
+				c.may[p/64] |= 1 << (p % 64)
+			}
+		}
 	}
 	e.process = m.start(e.router, e.clients)
 	b.Cleanup(func() {

@@ -18,9 +18,15 @@ import (
 type server struct {
 	name  string
 	start func(n *netlab.Node, clients []*client) *netlab.Process
+	// hides: a client whose own path is the best one is not sent another's.
+	hides bool
 }
 
-var servers = []server{{"holdfast", startHoldfast}, {"BIRD", startBIRD}, {"OpenBGPD", startOpenBGPD}}
+var servers = []server{
+	{name: "holdfast", start: startHoldfast},
+	{name: "BIRD", start: startBIRD},
+	{name: "OpenBGPD", start: startOpenBGPD, hides: true},
+}
 
 // list prints a client's prefixes.
 func (c *client) list(quote, separator string) string {
