@@ -191,13 +191,13 @@ func TestBecomesUser(t *testing.T) {
 func TestReducesCapabilities(t *testing.T) {
 	s := newService(t)
 	mine(t, s.configure(`"127.0.0.1:179"`, ""))
-	some := "+net_bind_service,+net_admin,+net_raw,+sys_ptrace"
+	some := "+net_bind_service,+net_admin,+net_raw,+sys_nice,+sys_ptrace"
 	setpriv := []string{"setpriv", "--reuid", nobody, "--clear-groups", "--inh-caps", some, "--ambient-caps", some, "--bounding-set", "-all," + some}
 	bin := s.reachable()
 	command := s.run()
 	command[0] = bin
 	s.start(append(setpriv, command...)...)
-	s.rights("0000000000083400") // which is for who may set capabilities
+	s.rights("0000000000883400") // which is for who may set capabilities
 	s.fails("^error: cannot become user root: only root can", append(append(setpriv, command...), "--user", "root")...)
 }
 
