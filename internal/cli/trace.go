@@ -53,9 +53,12 @@ how much.`,
 
 func (a *app) trace(ctx context.Context, neighbor string, o *traceFlags) (err error) {
 	if o.lasts > 0 {
+		// No deadline: the router would be told of it, and might end the stream with
+		// an error just before our own clock says that it is time.
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Duration(o.lasts))
+		ctx, cancel = context.WithCancel(ctx)
 		defer cancel()
+		defer time.AfterFunc(time.Duration(o.lasts), cancel).Stop()
 	}
 	r := api.Dial(a.socket)
 	defer r.Close()
