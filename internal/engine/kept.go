@@ -137,7 +137,7 @@ func (c *Core) drop(n *neighbor, f prefix.Family) {
 		if from = next; from != 0 {
 			return false
 		}
-		if pass == rib.PassAll {
+		if pass == rib.PassAll || n.counts[f].paths == 0 {
 			c.infos[n.ID].Gone[f] = false
 			return true
 		}
