@@ -60,6 +60,7 @@ type Store struct {
 	bytes   byteArena
 	slots   []uint64 // hash<<32 | handle, open addressing, at most 3/4 full
 	scratch wire.Attrs
+	made    []byte // scratch of InternAttrs
 
 	// OnFree is told every handle that is freed, before it may be reused.
 	OnFree func(Handle)
@@ -224,6 +225,20 @@ func (s *Store) unslot(h Handle, hash uint32) {
 		}
 	}
 	s.slots[i] = 0
+}
+
+// InternAttrs is Intern for attributes that were changed or made here. It returns 0
+// if they are too large for any message.
+func (s *Store) InternAttrs(k Key, a *wire.Attrs) Handle {
+	mp := k.Family != prefix.IPv4 || len(a.NextHop) != 4
+	s.made = a.Append(s.made[:0], mp)
+	switch {
+	case len(s.made) > wire.MaxBlock:
+		return 0
+	case !mp:
+		return s.Intern(k, s.made, nil)
+	}
+	return s.Intern(k, s.made, a.NextHop)
 }
 
 func (s *Store) grow() {

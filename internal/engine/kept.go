@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"math"
 	"time"
 
@@ -305,9 +306,9 @@ func (c *Core) longLived(h attr.Handle) attr.Handle {
 	key := rec.Key
 	key.Made = true
 	c.store.Parse(h, &c.attrs)
-	c.block = append(append(c.block[:0], c.attrs.Communities...), wire.LLGRStale>>24, wire.LLGRStale>>16&0xff, wire.LLGRStale>>8&0xff, wire.LLGRStale&0xff)
+	c.block = binary.BigEndian.AppendUint32(append(c.block[:0], c.attrs.Communities...), wire.LLGRStale)
 	c.attrs.Communities = c.block
-	return c.intern(key, &c.attrs)
+	return c.store.InternAttrs(key, &c.attrs)
 }
 
 // staleSince is when the session of a path that is kept has ended, in seconds, +

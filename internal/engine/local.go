@@ -101,7 +101,7 @@ func (c *Core) setLocal(t *table, p prefix.Prefix, k localKind, h attr.Handle, c
 // attributes fit no message.
 func (c *Core) local(t *table, kind policy.SourceKind, nextHop policy.NextHopMode, a wire.Attrs) attr.Handle {
 	a.Has |= wire.HasOrigin | wire.HasASPath
-	return c.intern(attr.Key{Family: t.Family(), Source: kind, NextHop: nextHop, Table: uint8(t.id)}, &a)
+	return c.store.InternAttrs(attr.Key{Family: t.Family(), Source: kind, NextHop: nextHop, Table: uint8(t.id)}, &a)
 }
 
 // handles are blocks by prefix, with references.

@@ -280,24 +280,10 @@ func (c *Core) verdict(h attr.Handle, a *wire.Attrs, r policy.Result) attr.Resul
 		return attr.Result{To: h, Trace: r.Trace}
 	}
 	key.Made = true
-	if out := c.intern(key, a); out != 0 {
+	if out := c.store.InternAttrs(key, a); out != 0 {
 		return attr.Result{To: out, Trace: r.Trace}
 	}
 	return attr.Result{Reason: TooLarge, Trace: r.Trace}
-}
-
-// intern stores attributes that were changed or made here. It returns 0 if they
-// are too large.
-func (c *Core) intern(key attr.Key, a *wire.Attrs) attr.Handle {
-	mp := key.Family != prefix.IPv4 || len(a.NextHop) != 4
-	c.canon = a.Append(c.canon[:0], mp)
-	if len(c.canon) > wire.MaxBlock {
-		return 0
-	}
-	if !mp {
-		return c.store.Intern(key, c.canon, nil)
-	}
-	return c.store.Intern(key, c.canon, a.NextHop)
 }
 
 // check refuses what no policy may let in.

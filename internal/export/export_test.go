@@ -43,7 +43,7 @@ func newLab(t testing.TB, f prefix.Family) *lab {
 func (l *lab) set(n packet.ID, p string, a wire.Attrs) {
 	a.Has |= wire.HasOrigin | wire.HasASPath
 	x := prefix.MustParse(p)
-	h := internAttrs(&l.env, attr.Key{Neighbor: n, Family: x.Family}, &a)
+	h := l.env.Store.InternAttrs(attr.Key{Neighbor: n, Family: x.Family}, &a)
 	l.env.Table.Apply([]rib.Op{{Prefix: x, Neighbor: n, Pre: h, Post: h}}, 0, 0)
 }
 
@@ -452,7 +452,7 @@ func TestSlowMemberCatchesUp(t *testing.T) {
 func TestDefaultOriginate(t *testing.T) {
 	l := newLab(t, prefix.IPv4)
 	local := wire.Attrs{Has: wire.HasOrigin | wire.HasASPath}
-	l.env.DefaultRoute = internAttrs(&l.env, attr.Key{}, &local)
+	l.env.DefaultRoute = l.env.Store.InternAttrs(attr.Key{}, &local)
 	l.env.Table.Pin(prefix.MustParse("0.0.0.0/0"))
 	g := NewGroup(&l.env, Params{EBGP: true, AS4: true, LocalASN: 65000, NextHopLen: 4, DefaultOriginate: true, Policy: "all"}, all(t), 1)
 	s := newSink(t, 5)

@@ -3,7 +3,6 @@ package export
 import (
 	"holdfast/internal/attr"
 	"holdfast/internal/policy"
-	"holdfast/internal/prefix"
 	"holdfast/internal/rib"
 	"holdfast/internal/wire"
 )
@@ -83,7 +82,7 @@ func (g *Group) evaluate(h attr.Handle, variant uint32) attr.Result {
 			if r.NextHop != policy.NextHopDefault {
 				key.NextHop = r.NextHop
 			}
-			if out = internAttrs(e, key, &a); out == 0 {
+			if out = e.Store.InternAttrs(key, &a); out == 0 {
 				return attr.Result{Reason: TooLarge, Trace: trace}
 			}
 		}
@@ -97,19 +96,6 @@ func (g *Group) evaluate(h attr.Handle, variant uint32) attr.Result {
 		return attr.Result{Reason: reason, Trace: trace}
 	}
 	return attr.Result{To: out, Trace: trace}
-}
-
-// internAttrs stores changed attributes. It returns 0 if they are too large.
-func internAttrs(e *Env, key attr.Key, a *wire.Attrs) attr.Handle {
-	mp := key.Family != prefix.IPv4 || len(a.NextHop) != 4
-	e.buf = a.Append(e.buf[:0], mp)
-	if len(e.buf) > wire.MaxBlock {
-		return 0
-	}
-	if !mp {
-		return e.Store.Intern(key, e.buf, nil)
-	}
-	return e.Store.Intern(key, e.buf, a.NextHop)
 }
 
 // sendable reports whether a block can be put into the members' messages.
