@@ -8,6 +8,7 @@ import (
 
 	"holdfast/internal/attr"
 	"holdfast/internal/events"
+	"holdfast/internal/export"
 	"holdfast/internal/packet"
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
@@ -175,7 +176,7 @@ func (c *Core) announce(n *neighbor, u *wire.Update, f prefix.Family, mp bool, r
 	variant, origin := uint32(0), uint32(0)
 	validated := validates(program)
 	if validated {
-		origin = c.origin(program, h)
+		origin = export.Origin(program, c.store, h)
 	}
 	var r attr.Result
 	for i := range routes {

@@ -2,12 +2,12 @@ package engine
 
 import (
 	"holdfast/internal/attr"
+	"holdfast/internal/export"
 	"holdfast/internal/packet"
 	"holdfast/internal/policy"
 	"holdfast/internal/prefix"
 	"holdfast/internal/rib"
 	"holdfast/internal/rpki"
-	"holdfast/internal/wire"
 )
 
 // Origin validation (RFC 6811). The state of a route is a part of the variant by
@@ -108,16 +108,5 @@ func (c *Core) revalidateOne(t *table, id rib.ID, cause rib.Cause) {
 
 // variant is a program's for a block and a prefix.
 func (c *Core) variant(p *policy.Program, h attr.Handle, x prefix.Prefix) uint32 {
-	v := p.Variant(x)
-	if p.Validates() {
-		v = policy.Validated(v, c.vrps.State(x, c.origin(p, h)))
-	}
-	return v
-}
-
-// origin is what a block's routes are validated for.
-func (c *Core) origin(p *policy.Program, h attr.Handle) uint32 {
-	var a wire.Attrs
-	c.store.Parse(h, &a)
-	return p.Origin(a.ASPath)
+	return export.Variant(p, c.store, c.vrps, h, x)
 }

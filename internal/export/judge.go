@@ -3,7 +3,9 @@ package export
 import (
 	"holdfast/internal/attr"
 	"holdfast/internal/policy"
+	"holdfast/internal/prefix"
 	"holdfast/internal/rib"
+	"holdfast/internal/rpki"
 	"holdfast/internal/wire"
 )
 
@@ -12,14 +14,24 @@ func (g *Group) variant(h attr.Handle, id rib.ID) uint32 {
 	if g.program == nil || g.program.Variants() == 1 {
 		return 0
 	}
-	x := g.env.Table.Prefix(id)
-	v := g.program.Variant(x)
-	if g.program.Validates() {
-		var a wire.Attrs
-		g.env.Store.Parse(h, &a)
-		v = policy.Validated(v, (*g.env.VRPs).State(x, g.program.Origin(a.ASPath)))
+	return Variant(g.program, g.env.Store, *g.env.VRPs, h, g.env.Table.Prefix(id))
+}
+
+// Variant is a program's of a prefix and a block, by which memos know its result:
+// the validation state is a part of it where a rule asks for that.
+func Variant(p *policy.Program, s *attr.Store, vrps *rpki.Table, h attr.Handle, x prefix.Prefix) uint32 {
+	v := p.Variant(x)
+	if p.Validates() {
+		v = policy.Validated(v, vrps.State(x, Origin(p, s, h)))
 	}
 	return v
+}
+
+// Origin is what a block's routes are validated for.
+func Origin(p *policy.Program, s *attr.Store, h attr.Handle) uint32 {
+	var a wire.Attrs
+	s.Parse(h, &a)
+	return p.Origin(a.ASPath)
 }
 
 // judge is what the group makes of a best path: the block to send, or 0 and why
