@@ -30,10 +30,9 @@ func (n *neighbor) leaks(a *wire.Attrs) bool {
 }
 
 // onlyToCustomer is the value of the attribute OTC that routes of a neighbor get
-// which come without: its AS number where it is our provider, our peer or a route
-// server, else 0.
+// which come without: its AS number where such routes do not go to it, else 0.
 func (n *Neighbor) onlyToCustomer() uint32 {
-	if n.EBGP && (n.Role == RoleCustomer || n.Role == RolePeer || n.Role == RoleRSClient) {
+	if n.refuses() {
 		return n.ASN
 	}
 	return 0
@@ -45,7 +44,8 @@ func (n *neighbor) marks() bool {
 	return n.EBGP && (n.Role == RoleProvider || n.Role == RolePeer || n.Role == RoleRS)
 }
 
-// refuses reports whether routes with OTC do not go to a neighbor.
-func (n *neighbor) refuses() bool {
+// refuses reports whether routes with OTC do not go to a neighbor: it is our
+// provider, our peer or a route server.
+func (n *Neighbor) refuses() bool {
 	return n.EBGP && (n.Role == RoleCustomer || n.Role == RolePeer || n.Role == RoleRSClient)
 }
