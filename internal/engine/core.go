@@ -72,7 +72,7 @@ type Core struct {
 	verifying        bool
 
 	nextGroup uint32
-	deferral  *deferral // nil but for the first moments after a restart
+	deferral  *Deferral // its times since the start; nil but for the first moments after a restart
 	frozen    bool
 	revising  int    // revisions under way: how many routes are accepted is not certain
 	alarm     uint32 // when ring has something to do, in seconds; 0: never

@@ -13,8 +13,7 @@ const quietFor = 5
 
 // Deferral is how long, after a restart, nothing is announced and the kernel
 // keeps what it has: until neighbors have sent what they have (RFC 4724 section
-// 4.1). Times are seconds from its
-// beginning.
+// 4.1). Times are seconds from its beginning.
 type Deferral struct {
 	// Await are the names of neighbors that were up before the restart. Until Come
 	// it is waited for those to be up again.
@@ -24,19 +23,10 @@ type Deferral struct {
 	End uint32
 }
 
-// deferral is one that goes on.
-type deferral struct {
-	Deferral
-	await map[string]bool
-}
-
 // Defer begins a deferral, right after the first Configure.
 func (c *Core) Defer(d Deferral) {
 	d.Come, d.End = c.now+d.Come, c.now+d.End
-	c.deferral = &deferral{Deferral: d, await: map[string]bool{}}
-	for _, name := range d.Await {
-		c.deferral.await[name] = true
-	}
+	c.deferral = &d
 }
 
 // Deferring reports whether a deferral goes on.
@@ -46,19 +36,16 @@ func (c *Core) Deferring() bool { return c.deferral != nil }
 func (c *Core) checkDeferral() {
 	d := c.deferral
 	var missing []string
-	if c.now < d.Come {
-		missing = d.absent(c)
-	}
 	for _, n := range c.cfg.Neighbors {
 		if c.loads(c.neighbors[n.ID]) {
 			missing = append(missing, n.Name)
 		}
 	}
 	switch {
-	case c.now >= d.End && len(missing) > 0:
-		c.log.Warn("the restart is over, though not all neighbors have sent all their routes", "event", events.RestartIncomplete, "seconds", c.now, "missing", strings.Join(missing, ","))
-	case c.now < d.End && len(missing)+len(c.jobs) > 0:
+	case c.now < d.End && (len(missing)+len(c.jobs) > 0 || c.now < d.Come && len(d.absent(c)) > 0):
 		return
+	case len(missing) > 0:
+		c.log.Warn("the restart is over, though not all neighbors have sent all their routes", "event", events.RestartIncomplete, "seconds", c.now, "missing", strings.Join(missing, ","))
 	default:
 		c.log.Info("the restart is over: neighbors are sent their routes", "event", events.RestartOver, "seconds", c.now, "missing", strings.Join(d.absent(c), ","))
 	}
@@ -66,7 +53,7 @@ func (c *Core) checkDeferral() {
 }
 
 // absent are the neighbors that were up before the restart and are not now.
-func (d *deferral) absent(c *Core) (names []string) {
+func (d *Deferral) absent(c *Core) (names []string) {
 	up := map[string]bool{}
 	for _, n := range c.cfg.Neighbors {
 		up[n.Name] = c.neighbors[n.ID].up
