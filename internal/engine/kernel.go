@@ -139,7 +139,7 @@ func (c *Core) Written(b *Batch) {
 func (c *Core) Adopt(routes []fib.Route, objects []fib.Object, wait uint32) {
 	if len(objects) > 0 {
 		c.objects.adopt(objects)
-		c.dropGroups(c.objects.lose(func(l *leg) bool { return !c.hops.view.Up(l.hop.Link) }))
+		c.loseDown()
 	}
 	for i := range routes {
 		r := &routes[i]

@@ -30,7 +30,7 @@ func (c *Core) loseLegs(neighbor packet.ID) {
 	if c.objects == nil {
 		return
 	}
-	c.dropGroups(c.objects.lose(func(l *leg) bool { return l.neighbor == neighbor }))
+	c.dropGroups(c.objects.lose(c.objects.which(func(l *leg) bool { return l.neighbor == neighbor })...))
 	c.writeObjects()
 }
 
@@ -39,17 +39,22 @@ func (c *Core) loseLegs(neighbor packet.ID) {
 func (c *Core) objectNews(e fib.Event) {
 	o := c.objects
 	if e.Snapshot || e.Links != nil || e.Gone != nil {
-		c.dropGroups(o.lose(func(l *leg) bool { return !c.hops.view.Up(l.hop.Link) }))
+		c.loseDown()
 	}
 	for _, id := range e.ObjectsLost {
 		var gone []uint32
 		if l := o.legs[id]; l != nil && !l.lost {
 			groups := slices.Clone(l.groups)
-			gone = o.lose(func(x *leg) bool { return x == l })
+			gone = o.lose(id)
 			c.withGroups(groups, (*installer).touch)
 		}
 		c.dropGroups(append(gone, o.loseGroup(id)...))
 	}
+}
+
+// loseDown follows links that are down, or are not there.
+func (c *Core) loseDown() {
+	c.dropGroups(c.objects.lose(c.objects.which(func(l *leg) bool { return !c.hops.view.Up(l.hop.Link) })...))
 }
 
 // dropGroups writes routes again that have gone with their groups.

@@ -321,11 +321,21 @@ func (o *objects) forget(id uint32, l *leg) {
 	}
 }
 
-// lose removes the legs that f wants, and returns the groups that have none left.
-func (o *objects) lose(f func(*leg) bool) (gone []uint32) {
+// which are the legs that f wants.
+func (o *objects) which(f func(*leg) bool) (ids []uint32) {
 	for _, id := range sortedKeys(o.legs) {
+		if f(o.legs[id]) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// lose removes legs, and returns the groups that have none left.
+func (o *objects) lose(ids ...uint32) (gone []uint32) {
+	for _, id := range ids {
 		l := o.legs[id]
-		if l == nil || l.lost || !f(l) {
+		if l == nil || l.lost {
 			continue
 		}
 		o.forget(id, l)
@@ -347,7 +357,7 @@ func (o *objects) moved(number uint32, hops []fib.Hop) (gone []uint32) {
 		return nil
 	}
 	if len(hops) == 0 {
-		return o.lose(func(l *leg) bool { return l.number == number })
+		return o.lose(slices.Sorted(slices.Values(o.of[number]))...)
 	}
 	of := map[packet.ID][]uint32{}
 	for _, id := range o.of[number] {
@@ -438,7 +448,7 @@ func (o *objects) answered(ch *fib.ObjectChange, err error, now uint32) (gone []
 		}
 		if err != nil && !ch.Delete {
 			l.made, l.taken = ch.Replace, l.taken || errors.Is(err, fib.ErrObjectTaken)
-			gone = o.lose(func(x *leg) bool { return x == l })
+			gone = o.lose(ch.ID)
 		}
 		o.tidy(ch.ID)
 		return gone, asked && l.pending == 0
