@@ -67,26 +67,26 @@ func newInstaller(t *table, s Install, store *attr.Store, f *forwards, w *kernel
 // touch says that what a prefix needs in the kernel may be different now.
 func (x *installer) touch(id rib.ID) {
 	x.quiet.Clear(uint32(id))
-	if x.queued.Set(uint32(id)) {
-		x.enqueue(id)
-	}
+	x.enqueue(id)
 }
 
-func (x *installer) enqueue(id rib.ID) {
-	if x.t.First.Has(uint32(id)) {
+// enqueue reports false for a prefix that is to be looked at anyway.
+func (x *installer) enqueue(id rib.ID) bool {
+	switch {
+	case !x.queued.Set(uint32(id)):
+		return false
+	case x.t.First.Has(uint32(id)):
 		x.first = append(x.first, id)
-	} else {
+	default:
 		x.pending = append(x.pending, id)
 	}
+	return true
 }
 
 // touchQuietly is touch for what is nothing to others.
 func (x *installer) touchQuietly(id rib.ID) {
-	if x.queued.Set(uint32(id)) {
-		if !x.flying.Has(uint32(id)) {
-			x.quiet.Set(uint32(id))
-		}
-		x.enqueue(id)
+	if x.enqueue(id) && !x.flying.Has(uint32(id)) {
+		x.quiet.Set(uint32(id))
 	}
 }
 
@@ -100,9 +100,7 @@ func (x *installer) switched(c *Core, id rib.ID) bool {
 		return false
 	}
 	x.quiet.Set(uint32(id))
-	if x.queued.Set(uint32(id)) {
-		x.enqueue(id)
-	}
+	x.enqueue(id)
 	return true
 }
 
