@@ -380,37 +380,49 @@ func (g *Group) forced(id rib.ID) bool { return g.owed.Clear(uint32(id)) || g.fo
 // it where that is a change.
 func (g *Group) put(cell uint32, id rib.ID, r attr.Result, force bool, b *bucket) {
 	old := *g.out.At(cell)
+	r = g.within(cell, id, old, r)
+	if r.To == old && !(force && old != 0) {
+		return
+	}
+	from, to := g.neighborOf(old), g.neighborOf(r.To)
+	g.swap(cell, r.To, from, to)
+	switch {
+	case !g.mark(cell, old, 0, from):
+	case r.To == 0:
+		b.withdraw(from, cell)
+	default:
+		b.announce(r.To, cell)
+		if old != 0 && from != to && to != 0 && g.has(to) {
+			// What it is sent by others no more, as the route is its own now.
+			b.withdrawOnly(to, cell)
+		}
+	}
+}
+
+// within is a result about a route of a prefix as far as the limit of the group and
+// the length of messages allow it.
+func (g *Group) within(cell uint32, id rib.ID, old attr.Handle, r attr.Result) attr.Result {
 	if g.MaxOut > 0 {
 		r = g.bound(cell, old, r)
 	}
 	if r.Reason == TooLarge {
 		g.env.Unsendable(g, g.env.Table.Prefix(id))
 	}
-	if r.To == old && !(force && old != 0) {
-		return
-	}
-	from, to := g.neighborOf(old), g.neighborOf(r.To)
-	g.swap(cell, r.To, from, to)
-	inStep := false
+	return r
+}
+
+// mark says that what was in a cell is another route now, to those members that are
+// not in step, and reports whether any is. stood is what the neighbor that gave the
+// old one had in its place.
+func (g *Group) mark(cell uint32, old, stood attr.Handle, from packet.ID) (inStep bool) {
 	for _, m := range g.members {
 		if m.inStep {
 			inStep = true
 		} else {
-			m.mark(cell, old != 0 && from != m.ID)
+			m.mark(cell, old != 0 && (from != m.ID || stood != 0))
 		}
 	}
-	if inStep {
-		switch {
-		case r.To == 0:
-			b.withdraw(from, cell)
-		default:
-			b.announce(r.To, cell)
-			if old != 0 && from != to && to != 0 && g.has(to) {
-				// What it is sent by others no more, as the route is its own now.
-				b.withdrawOnly(to, cell)
-			}
-		}
-	}
+	return inStep
 }
 
 // swap puts a block into a cell, whose neighbor is to and was from.

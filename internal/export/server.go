@@ -67,13 +67,7 @@ func (g *Group) serve(id rib.ID, b *bucket) {
 	}
 	cell, force := uint32(id), g.forced(id)
 	old, stood := *g.out.At(cell), g.seconds[id]
-	if g.MaxOut > 0 {
-		r = g.bound(cell, old, r)
-	}
-	if r.Reason == TooLarge {
-		g.env.Unsendable(g, g.env.Table.Prefix(id))
-	}
-	if r.To == 0 {
+	if r = g.within(cell, id, old, r); r.To == 0 {
 		second = 0
 	}
 	if r.To == old && second == stood && !(force && old != 0) {
@@ -82,15 +76,7 @@ func (g *Group) serve(id rib.ID, b *bucket) {
 	from, to := g.neighborOf(old), g.neighborOf(r.To)
 	g.swapSecond(id, second, from, to)
 	g.swap(cell, r.To, from, to)
-	inStep := false
-	for _, m := range g.members {
-		if m.inStep {
-			inStep = true
-		} else {
-			m.mark(cell, old != 0 && (from != m.ID || stood != 0))
-		}
-	}
-	if !inStep {
+	if !g.mark(cell, old, stood, from) {
 		return
 	}
 	switch {
