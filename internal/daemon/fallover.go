@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"time"
 
-	"holdfast/internal/events"
 	"holdfast/internal/fib"
 	"holdfast/internal/kernel"
 )
@@ -16,16 +14,12 @@ import (
 // stand before what it waits for.
 func (d *daemon) fallOver(ctx context.Context) {
 	w := &linkWatch{}
-	for ctx.Err() == nil {
-		err := kernel.WatchLinks(ctx, func(e fib.Event) {
+	d.keepWatching(ctx, "the kernel tells nothing of links any more: asking again", func() error {
+		return kernel.WatchLinks(ctx, func(e fib.Event) {
 			w.update(e)
 			d.sessions.CheckLinks(w.fault)
 		})
-		if ctx.Err() == nil {
-			d.Log.Error("the kernel tells nothing of links any more: asking again", "event", events.KernelSilent, "error", err)
-			pause(ctx, time.Second)
-		}
-	}
+	})
 }
 
 // linkWatch knows the links, and our addresses.

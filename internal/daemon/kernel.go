@@ -53,8 +53,8 @@ func mayWrite(k *kernel.Kernel) error {
 // is closed when the engine knows how things stand.
 func (d *daemon) watchKernel(ctx context.Context, told chan<- struct{}) {
 	first := true
-	for ctx.Err() == nil {
-		err := d.kernel.Watch(ctx, func(e fib.Event) {
+	d.keepWatching(ctx, "the kernel tells nothing any more: asking again", func() error {
+		return d.kernel.Watch(ctx, func(e fib.Event) {
 			d.engine.Do(func(c *engine.Core) { c.KernelNews(e) })
 			if first {
 				first = false
@@ -63,8 +63,15 @@ func (d *daemon) watchKernel(ctx context.Context, told chan<- struct{}) {
 				d.reconcile()
 			}
 		})
+	})
+}
+
+// keepWatching watches, and again whenever that has failed, until ctx ends.
+func (d *daemon) keepWatching(ctx context.Context, failed string, watch func() error) {
+	for ctx.Err() == nil {
+		err := watch()
 		if ctx.Err() == nil {
-			d.Log.Error("the kernel tells nothing any more: asking again", "event", events.KernelSilent, "error", err)
+			d.Log.Error(failed, "event", events.KernelSilent, "error", err)
 			pause(ctx, time.Second)
 		}
 	}
