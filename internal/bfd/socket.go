@@ -26,6 +26,13 @@ const (
 	class = 48 << 2 // CS6, as BGP's
 )
 
+func portNumber(multihop bool) int {
+	if multihop {
+		return multihopPort
+	}
+	return singleHopPort
+}
+
 // port is a socket that packets of one family and kind come to.
 type port struct {
 	fd           int
@@ -92,10 +99,7 @@ func (p *port) close() {
 }
 
 func (p *port) open() error {
-	number := singleHopPort
-	if p.multihop {
-		number = multihopPort
-	}
+	number := portNumber(p.multihop)
 	var at unix.Sockaddr = &unix.SockaddrInet4{Port: number}
 	family, level, options := unix.AF_INET, unix.IPPROTO_IP, []int{unix.IP_RECVTTL, unix.IP_PKTINFO}
 	if p.v6 {
@@ -125,10 +129,6 @@ func (p *port) open() error {
 
 // openSocket makes the socket that a session sends from. Nothing comes to it.
 func (s *session) openSocket() error {
-	number := singleHopPort
-	if s.Multihop {
-		number = multihopPort
-	}
 	var zone uint32
 	if name := s.Remote.Zone(); name != "" {
 		ifi, err := net.InterfaceByName(name)
@@ -156,7 +156,7 @@ func (s *session) openSocket() error {
 		err = s.bind(fd, zone)
 	}
 	if err == nil {
-		err = unix.Connect(fd, sockaddr(s.Remote, number, zone))
+		err = unix.Connect(fd, sockaddr(s.Remote, portNumber(s.Multihop), zone))
 	}
 	if err != nil {
 		_ = unix.Close(fd)
