@@ -302,7 +302,7 @@ func (s *Sources) Status() []Status {
 	return out
 }
 
-// tell changes the status of a source, and says whether the set is another one.
+// tell changes the status of a source.
 func (x *source) tell(f func(*Status)) {
 	x.all.mu.Lock()
 	defer x.all.mu.Unlock()
