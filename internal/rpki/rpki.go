@@ -62,7 +62,11 @@ func (v VRP) Check() error {
 // Matches reports whether a VRP that covers a prefix makes it valid for an
 // origin.
 func (v VRP) Matches(bits uint8, origin uint32) bool {
-	return v.ASN == origin && bits <= v.MaxLen && origin != 0
+	return matches(v.ASN, v.MaxLen, bits, origin)
+}
+
+func matches(asn uint32, most, bits uint8, origin uint32) bool {
+	return asn == origin && bits <= most && origin != 0
 }
 
 // vrp4 and vrp6 are VRPs in 12 and 24 bytes.
