@@ -43,13 +43,13 @@ func fanout(b *testing.B, own bool, stream []byte) {
 		return routerAddr(0)
 	}
 	r := start(b, monitors+1, address)
-	go io.Copy(io.Discard, r.neighbors[0].conn)
+	go io.Copy(io.Discard, r.neighbors[0].Conn())
 	b.StartTimer()
 	var g errgroup.Group
 	for i, s := range r.neighbors[1:] {
-		g.Go(func() error { return s.await(1, address(i+1)) })
+		g.Go(func() error { return await(s, 1, address(i+1)) })
 	}
-	g.Go(func() error { _, err := r.neighbors[0].conn.Write(stream); return err })
+	g.Go(func() error { _, err := r.neighbors[0].Conn().Write(stream); return err })
 	if err := g.Wait(); err != nil {
 		b.Fatal(err)
 	}

@@ -3,13 +3,9 @@
 package bench
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -23,69 +19,10 @@ import (
 	"holdfast/internal/prefix"
 	"holdfast/internal/wire"
 	"holdfast/testkit/feed"
+	"holdfast/testkit/speaker"
 )
 
 const port = 17900
-
-// speaker is a neighbor of the router under test.
-type speaker struct {
-	conn *net.TCPConn
-	r    *bufio.Reader
-	buf  [wire.MaxMsgLen]byte
-}
-
-// connect brings up a session from local to remote.
-func connect(ctx context.Context, local, remote netip.Addr, asn uint32) (*speaker, error) {
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: local.AsSlice()}}
-	for {
-		s, err := try(ctx, d, remote, asn, local)
-		if err == nil {
-			return s, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("no session from %v to %v: %w", local, remote, err)
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-func try(ctx context.Context, d net.Dialer, remote netip.Addr, asn uint32, id netip.Addr) (*speaker, error) {
-	c, err := d.DialContext(ctx, "tcp4", netip.AddrPortFrom(remote, port).String())
-	if err != nil {
-		return nil, err
-	}
-	s := &speaker{conn: c.(*net.TCPConn), r: bufio.NewReaderSize(c, 256<<10)}
-	open := wire.Open{ASN: asn, HoldTime: 180, ID: binary.BigEndian.Uint32(id.AsSlice())}
-	open.Capabilities.AS4 = true
-	open.Capabilities.Families = []wire.FamilyID{wire.UnicastID(prefix.IPv4)}
-	hello := wire.AppendKeepalive(wire.AppendOpen(nil, &open))
-	if _, err = c.Write(hello); err == nil {
-		for _, want := range []byte{wire.MsgOpen, wire.MsgKeepalive} {
-			var typ byte
-			if typ, _, err = s.message(); err == nil && typ != want {
-				err = fmt.Errorf("message of type %d", typ)
-			}
-			if err != nil {
-				break
-			}
-		}
-	}
-	if err != nil {
-		c.Close()
-		return nil, err
-	}
-	return s, nil
-}
-
-func (s *speaker) message() (typ byte, body []byte, err error) {
-	if _, err = io.ReadFull(s.r, s.buf[:wire.HeaderLen]); err != nil {
-		return 0, nil, err
-	}
-	n := int(binary.BigEndian.Uint16(s.buf[16:]))
-	_, err = io.ReadFull(s.r, s.buf[wire.HeaderLen:n])
-	return s.buf[18], s.buf[wire.HeaderLen:n], err
-}
 
 // last is a route that a sender sends behind its table: who has it has all that
 // came before.
@@ -104,11 +41,11 @@ func table(t *feed.Table, sender int) []byte {
 
 // await reads until it has the last routes of so many senders. Every route must
 // have the next hop that this neighbor is told.
-func (s *speaker) await(senders int, nextHop netip.Addr) error {
+func await(s *speaker.Speaker, senders int, nextHop netip.Addr) error {
 	o := wire.Options{EBGP: true, AS4: true, Families: [prefix.Families]bool{true}}
 	nh := string(nextHop.AsSlice())
 	for senders > 0 {
-		typ, body, err := s.message()
+		typ, body, err := s.Next()
 		if err != nil {
 			return err
 		}
@@ -140,7 +77,7 @@ func neighborAddr(i int) netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 3, 
 
 // router is one with neighbors that are up.
 type router struct {
-	neighbors []*speaker
+	neighbors []*speaker.Speaker
 	stop      func()
 }
 
@@ -177,7 +114,7 @@ func start(tb testing.TB, n int, address func(int) netip.Addr) *router {
 		stopped = true
 		cancel()
 		for _, s := range r.neighbors {
-			s.conn.Close()
+			s.Close()
 		}
 		if err := <-done; err != nil {
 			tb.Error(err)
@@ -188,7 +125,7 @@ func start(tb testing.TB, n int, address func(int) netip.Addr) *router {
 	within, enough := context.WithTimeout(ctx, 30*time.Second)
 	defer enough()
 	for i := range n {
-		s, err := connect(within, neighborAddr(i), address(i), uint32(65001+i))
+		s, err := speaker.Connect(within, speaker.Config{Local: neighborAddr(i), Remote: netip.AddrPortFrom(address(i), port), ASN: uint32(65001 + i)})
 		if err != nil {
 			tb.Fatal(err)
 		}

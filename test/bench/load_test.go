@@ -26,14 +26,14 @@ func BenchmarkLoad(b *testing.B) {
 			for range b.N {
 				r := start(b, c.senders+1, func(int) netip.Addr { return routerAddr(0) })
 				for _, s := range r.neighbors[:c.senders] {
-					go io.Copy(io.Discard, s.conn)
+					go io.Copy(io.Discard, s.Conn())
 				}
 				b.StartTimer()
 				var g errgroup.Group
 				for i, s := range streams {
-					g.Go(func() error { _, err := r.neighbors[i].conn.Write(s); return err })
+					g.Go(func() error { _, err := r.neighbors[i].Conn().Write(s); return err })
 				}
-				g.Go(func() error { return r.neighbors[c.senders].await(c.senders, routerAddr(0)) })
+				g.Go(func() error { return await(r.neighbors[c.senders], c.senders, routerAddr(0)) })
 				if err := g.Wait(); err != nil {
 					b.Fatal(err)
 				}

@@ -3,11 +3,9 @@
 package race
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"math/bits"
 	"math/rand/v2"
 	"net"
@@ -19,6 +17,7 @@ import (
 	"holdfast/internal/prefix"
 	"holdfast/internal/wire"
 	"holdfast/testkit/netlab"
+	"holdfast/testkit/speaker"
 )
 
 const (
@@ -205,25 +204,15 @@ func (c *client) connect(deadline time.Time, running func() error) error {
 	}
 }
 
-func (c *client) try() (net.Conn, *bufio.Reader, error) {
+func (c *client) try() (net.Conn, *speaker.Reader, error) {
 	conn, err := c.node.Dial(c.at, netip.AddrPortFrom(serverAddr, 179))
 	if err != nil {
 		return nil, nil, err
 	}
 	open := wire.Open{ASN: c.asn, HoldTime: 180, ID: binary.BigEndian.Uint32(c.at.AsSlice())}
 	open.Capabilities = wire.Capabilities{AS4: true, RouteRefresh: true, Families: []wire.FamilyID{wire.UnicastID(prefix.IPv4)}}
-	_, err = conn.Write(wire.AppendKeepalive(wire.AppendOpen(nil, &open)))
-	in := bufio.NewReaderSize(conn, 64<<10)
-	var buf [wire.MaxMsgLen]byte
-	for _, want := range []byte{wire.MsgOpen, wire.MsgKeepalive} {
-		var typ byte
-		if err == nil {
-			typ, _, err = receive(in, &buf)
-		}
-		if err == nil && typ != want {
-			err = fmt.Errorf("a message of type %d came in place of one of type %d", typ, want)
-		}
-	}
+	in := speaker.NewReader(conn)
+	_, err = speaker.Greet(conn, in, &open)
 	if err != nil {
 		conn.Close()
 		return nil, nil, err
@@ -242,19 +231,6 @@ func (c *client) disconnect() {
 	c.running.Wait()
 }
 
-// receive returns the next message.
-func receive(in *bufio.Reader, buf *[wire.MaxMsgLen]byte) (typ byte, body []byte, err error) {
-	if _, err = io.ReadFull(in, buf[:wire.HeaderLen]); err != nil {
-		return 0, nil, err
-	}
-	n := int(binary.BigEndian.Uint16(buf[16:]))
-	if n < wire.HeaderLen || n > len(buf) {
-		return 0, nil, fmt.Errorf("a message of %d bytes", n)
-	}
-	_, err = io.ReadFull(in, buf[wire.HeaderLen:n])
-	return buf[18], buf[wire.HeaderLen:n], err
-}
-
 // keepAlive sends what a hold time of 90 s asks for, and more.
 func keepAlive(conn net.Conn, ended <-chan struct{}) {
 	tick := time.NewTicker(20 * time.Second)
@@ -269,11 +245,10 @@ func keepAlive(conn net.Conn, ended <-chan struct{}) {
 	}
 }
 
-func (c *client) read(in *bufio.Reader) error {
-	var buf [wire.MaxMsgLen]byte
+func (c *client) read(in *speaker.Reader) error {
 	o := wire.Options{EBGP: true, AS4: true, Families: [prefix.Families]bool{prefix.IPv4: true}}
 	for {
-		typ, body, err := receive(in, &buf)
+		typ, body, err := in.Next()
 		switch {
 		case err != nil:
 			return err

@@ -5,12 +5,10 @@
 package neighbor
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"sync"
@@ -20,6 +18,7 @@ import (
 	"holdfast/internal/prefix"
 	"holdfast/internal/wire"
 	"holdfast/testkit/netlab"
+	"holdfast/testkit/speaker"
 )
 
 const port = 179
@@ -181,7 +180,7 @@ func (n *Neighbor) session() error {
 		return err
 	}
 	defer conn.Close()
-	in := bufio.NewReaderSize(conn, 256<<10)
+	in := speaker.NewReader(conn)
 	open, err := n.greet(conn, in)
 	if err != nil {
 		return err
@@ -214,47 +213,18 @@ func (n *Neighbor) session() error {
 }
 
 // greet sends an OPEN and gets one.
-func (n *Neighbor) greet(conn *net.TCPConn, in *bufio.Reader) (wire.Open, error) {
-	var theirs wire.Open
+func (n *Neighbor) greet(conn *net.TCPConn, in *speaker.Reader) (wire.Open, error) {
 	ours := wire.Open{ASN: n.asn, HoldTime: 0, ID: binary.BigEndian.Uint32(n.at.V4.AsSlice())}
 	ours.Capabilities = wire.Capabilities{
 		AS4: true, RouteRefresh: true, Families: []wire.FamilyID{wire.UnicastID(prefix.IPv4)},
 		GracefulRestart: &wire.GracefulRestart{Notification: true},
 	}
-	if _, err := conn.Write(wire.AppendKeepalive(wire.AppendOpen(nil, &ours))); err != nil {
+	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second)) // or a read fails, and says so
+	theirs, err := speaker.Greet(conn, in, &ours)
+	if err != nil {
 		return theirs, err
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second)) // or a read fails, and says so
-	var buf [wire.MaxMsgLen]byte
-	for _, want := range []byte{wire.MsgOpen, wire.MsgKeepalive} {
-		typ, body, err := message(in, &buf)
-		if err == nil && typ != want {
-			err = fmt.Errorf("a message of type %d came in place of one of type %d: %x", typ, want, body)
-		}
-		if err == nil && typ == wire.MsgOpen {
-			if o, bad := wire.ParseOpen(body); bad != nil {
-				err = bad
-			} else {
-				theirs = o
-			}
-		}
-		if err != nil {
-			return theirs, err
-		}
-	}
 	return theirs, conn.SetReadDeadline(time.Time{})
-}
-
-func message(in io.Reader, buf *[wire.MaxMsgLen]byte) (typ byte, body []byte, err error) {
-	if _, err = io.ReadFull(in, buf[:wire.HeaderLen]); err != nil {
-		return 0, nil, err
-	}
-	size := int(binary.BigEndian.Uint16(buf[16:]))
-	if size < wire.HeaderLen || size > len(buf) {
-		return 0, nil, fmt.Errorf("a message of %d bytes", size)
-	}
-	_, err = io.ReadFull(in, buf[wire.HeaderLen:size])
-	return buf[18], buf[wire.HeaderLen:size], err
 }
 
 // write sends the table and its end, as often as somebody asks for it.
@@ -284,10 +254,9 @@ func (n *Neighbor) write(conn *net.TCPConn, again, ended <-chan struct{}) {
 }
 
 // read reads until the end, and returns the NOTIFICATION that has caused it.
-func (n *Neighbor) read(in *bufio.Reader) (*wire.Notification, error) {
-	var buf [wire.MaxMsgLen]byte
+func (n *Neighbor) read(in *speaker.Reader) (*wire.Notification, error) {
 	for {
-		typ, body, err := message(in, &buf)
+		typ, body, err := in.Next()
 		if err != nil {
 			return nil, err
 		}

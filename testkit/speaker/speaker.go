@@ -3,12 +3,10 @@
 package speaker
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"net/netip"
@@ -34,8 +32,7 @@ type Config struct {
 type Speaker struct {
 	Config
 	conn *net.TCPConn
-	r    *bufio.Reader
-	buf  [wire.MaxMsgLen]byte
+	in   *Reader
 	send sync.Mutex // whole messages
 
 	mu      sync.Mutex // for what follows
@@ -74,7 +71,7 @@ func try(ctx context.Context, c Config) (*Speaker, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Speaker{Config: c, conn: conn.(*net.TCPConn), r: bufio.NewReaderSize(conn, 64<<10), changed: make(chan struct{}), done: make(chan struct{})}
+	s := &Speaker{Config: c, conn: conn.(*net.TCPConn), in: NewReader(conn), changed: make(chan struct{}), done: make(chan struct{})}
 	s.told.Routes = map[prefix.Prefix]string{}
 	if err := s.open(ctx); err != nil {
 		conn.Close()
@@ -98,29 +95,17 @@ func (s *Speaker) open(ctx context.Context) error {
 	open.Capabilities.AS4 = true
 	open.Capabilities.Families = []wire.FamilyID{wire.UnicastID(prefix.IPv4)}
 	open.Capabilities.GracefulRestart = s.GracefulRestart
-	if _, err := s.conn.Write(wire.AppendKeepalive(wire.AppendOpen(nil, &open))); err != nil {
+	if _, err := Greet(s.conn, s.in, &open); err != nil {
 		return err
-	}
-	for _, want := range []byte{wire.MsgOpen, wire.MsgKeepalive} {
-		typ, _, err := s.message()
-		if err != nil {
-			return err
-		}
-		if typ != want {
-			return fmt.Errorf("a message of type %d", typ)
-		}
 	}
 	return s.conn.SetReadDeadline(time.Time{})
 }
 
-func (s *Speaker) message() (typ byte, body []byte, err error) {
-	if _, err = io.ReadFull(s.r, s.buf[:wire.HeaderLen]); err != nil {
-		return 0, nil, err
-	}
-	n := int(binary.BigEndian.Uint16(s.buf[16:]))
-	_, err = io.ReadFull(s.r, s.buf[wire.HeaderLen:n])
-	return s.buf[18], s.buf[wire.HeaderLen:n], err
-}
+// Conn is the connection, for who reads and writes it without Read and Send.
+func (s *Speaker) Conn() *net.TCPConn { return s.conn }
+
+// Next is the next message, without Read. body is valid until the one after it.
+func (s *Speaker) Next() (typ byte, body []byte, err error) { return s.in.Next() }
 
 // Read reads in the background until the session ends, and sends KEEPALIVEs.
 func (s *Speaker) Read() {
@@ -150,7 +135,7 @@ func (s *Speaker) read() error {
 	o := wire.Options{EBGP: true, AS4: true, Families: [prefix.Families]bool{true}}
 	var routes []wire.Route
 	for {
-		typ, body, err := s.message()
+		typ, body, err := s.Next()
 		if err != nil {
 			return err
 		}
