@@ -124,15 +124,19 @@ func (d *daemon) welcome(_ string, from netip.Addr, asn uint32) *session.Close {
 // been without a session for longest has to go for it, one that may be restarting
 // only if there is no other.
 func (d *daemon) roomIn(g *config.Range) bool {
-	n := 0
+	var there []*config.Neighbor
+	for _, m := range members(d.running) {
+		if m.Range == g.Name {
+			there = append(there, m)
+		}
+	}
+	if len(there) < g.Limit {
+		return true
+	}
 	var idle [2]*config.Neighbor // [1]: its routes are kept
 	since := [2]time.Time{time.Now().Add(-settled), time.Now().Add(-settled)}
 	kept := d.kept()
-	for _, m := range members(d.running) {
-		if m.Range != g.Name {
-			continue
-		}
-		n++
+	for _, m := range there {
 		id, i := d.id(m), 0
 		if kept[id] {
 			i = 1
@@ -141,11 +145,12 @@ func (d *daemon) roomIn(g *config.Range) bool {
 			idle[i], since[i] = m, st.Since
 		}
 	}
-	if goes := cmp.Or(idle[0], idle[1]); n >= g.Limit && goes != nil {
-		d.leave([]*config.Neighbor{goes})
-		n--
+	goes := cmp.Or(idle[0], idle[1])
+	if goes == nil {
+		return false
 	}
-	return n < g.Limit
+	d.leave([]*config.Neighbor{goes})
+	return len(there)-1 < g.Limit
 }
 
 // kept are the neighbors whose routes are kept, as they may be restarting.
