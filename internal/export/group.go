@@ -380,7 +380,9 @@ func (g *Group) forced(id rib.ID) bool { return g.owed.Clear(uint32(id)) || g.fo
 // it where that is a change.
 func (g *Group) put(cell uint32, id rib.ID, r attr.Result, force bool, b *bucket) {
 	old := *g.out.At(cell)
-	r = g.within(cell, id, old, r)
+	if g.MaxOut > 0 || r.Reason == TooLarge {
+		r = g.within(cell, id, old, r)
+	}
 	if r.To == old && !(force && old != 0) {
 		return
 	}

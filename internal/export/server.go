@@ -67,7 +67,10 @@ func (g *Group) serve(id rib.ID, b *bucket) {
 	}
 	cell, force := uint32(id), g.forced(id)
 	old, stood := *g.out.At(cell), g.seconds[id]
-	if r = g.within(cell, id, old, r); r.To == 0 {
+	if g.MaxOut > 0 || r.Reason == TooLarge {
+		r = g.within(cell, id, old, r)
+	}
+	if r.To == 0 {
 		second = 0
 	}
 	if r.To == old && second == stood && !(force && old != 0) {
